@@ -1,0 +1,1 @@
+"""What every room shares: units, tables, provenance, errors, the clock, the event search."""

@@ -1,0 +1,213 @@
+"""The records that join the rooms: frozen, no behaviour.
+
+Axes in fixed order: time T, then satellite S (relays first, then ships), ship K, ground place G, then xyz.
+Times are UTC seconds from the scenario's epoch, at the middle of the tick. Everything is SI; a name ends in its unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """Mean orbital elements (SGP4's, Brouwer mean, TEME), one row per satellite (S,)."""
+
+    epoch_s: Floats  # from the scenario's epoch
+    mean_motion_rad_s: Floats  # SGP4's Kozai mean motion
+    eccentricity: Floats
+    inclination_rad: Floats
+    node_rad: Floats
+    perigee_rad: Floats
+    mean_anomaly_rad: Floats
+    bstar: Floats  # drag term [1/Earth radii]; 0 switches drag off
+    plane: Ints  # plane within its shell, -1 where none was found
+    slot: Ints  # place within the plane, -1 where none was found
+    shell: Ints  # which shell of the scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Where satellites are through a window."""
+
+    time_s: Floats  # (T,)
+    inertial_m: Floats  # (T, S, 3) TEME
+    velocity_m_s: Floats  # (T, S, 3) TEME
+    fixed_m: Floats  # (T, S, 3) Earth-fixed
+    gmst_rad: Floats  # (T,)
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """The Sun through a window."""
+
+    time_s: Floats  # (T,)
+    sun_m: Floats  # (T, 3) from the Earth's centre, inertial
+    lit: Floats  # (T, K) share of the Sun's disc in view, 0 to 1
+    beta_rad: Floats  # (T, K) Sun's elevation over the orbit plane
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Compute ships as the engine sees them: one row per ship (K,), from `space.sizing`.
+
+    Powers are at the ship's bus unless said. `age` has already been applied to array and coatings.
+    """
+
+    name: tuple[str, ...]
+    kind: tuple[str, ...]  # catalog name of the ship's class
+    attitude: tuple[str, ...]  # a name in `space.attitude`
+    gpus: Floats
+    flops_per_gpu: Floats  # dense BF16 [FLOP/s]
+    gpu_w: Floats  # per GPU at full clocks, its share of CPU, NVLink switches and fans included
+    gpu_idle_w: Floats  # per GPU powered but waiting
+    clock_min: Floats  # lowest clock as a share of full; below it GPUs take turns
+    clock_power_exponent: Floats  # dynamic power ~ clock ** exponent between clock_min and 1
+    bus_w: Floats  # avionics, attitude, laser terminals, pumps: served first
+    array_w: Floats  # at normal incidence, 1 au, bus side, at this age
+    array_area_m2: Floats
+    battery_j: Floats  # nameplate
+    depth_of_discharge: Floats  # share of nameplate that may be used in normal running
+    charge_efficiency: Floats
+    discharge_efficiency: Floats
+    charge_max_w: Floats
+    radiator_area_m2: Floats  # planform; both faces radiate
+    radiator_emissivity: Floats
+    radiator_absorptivity: Floats  # solar, at this age
+    fin_effectiveness: Floats
+    chip_j_k: Floats  # thermal masses of the nodes
+    plate_j_k: Floats
+    coolant_j_k: Floats
+    radiator_j_k: Floats
+    chip_plate_w_k: Floats  # conductances between them
+    plate_coolant_w_k: Floats
+    coolant_radiator_w_k: Floats
+    chip_limit_k: Floats
+    coolant_limit_k: Floats
+    shielding_m: Floats  # aluminium equivalent
+    terminals: Ints
+    terminal: tuple[str, ...]  # catalog name of the laser terminal
+    mass_kg: Floats
+    drag_area_m2: Floats  # in the ship's attitude
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """What attitude makes of the Sun and the Earth, through a window (T, K)."""
+
+    array_cosine: Floats  # share of full illumination on the array, self-shadow included, eclipse not
+    absorbed_w_m2: Floats  # on the radiator per planform area, both faces, eclipse included: Sun, albedo, Earth, own array
+    sink_k: Floats  # the temperature at which the radiator emits just that
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """Radiation through a window (T, K)."""
+
+    proton_flux_cm2_s: Floats  # trapped, above 50 MeV, omnidirectional, before shielding
+    dose_rad_s: Floats  # behind the ship's shielding, silicon
+    anomaly: Bools  # inside the South Atlantic Anomaly by the ship's threshold
+    upset_s: Floats  # interrupting upsets per chip and second (uncorrectable memory, functional interrupt)
+    corruption_s: Floats  # silent corruptions per chip and second
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The most GPUs may draw this tick by power alone (K,), from `power.offer`."""
+
+    gpu_w: Floats
+    array_w: Floats  # what the array makes
+    shed_w: Floats  # of the bus load that cannot be served
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """One tick's energy balance, mean powers (K,): array_w + discharge_w = bus_w + gpu_w + charge_w + curtailed_w."""
+
+    array_w: Floats  # what the array could make
+    curtailed_w: Floats  # of it not taken
+    bus_w: Floats
+    gpu_w: Floats
+    charge_w: Floats  # into the battery, before losses
+    discharge_w: Floats  # out of the battery, after losses
+    charge_j: Floats  # at the tick's end
+    shed_w: Floats  # bus load that could not be served
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """Temperatures at the tick's end (K,) and the heat that left in the tick (K,)."""
+
+    chip_k: Floats
+    plate_k: Floats
+    coolant_k: Floats
+    radiator_k: Floats
+    rejected_w: Floats  # mean through the tick: net of what the radiator absorbs
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Laser links at one tick, undirected: node numbers (relays first, then ships)."""
+
+    a: Ints  # (E,)
+    b: Ints
+    range_m: Floats
+    rate_bit_s: Floats
+    alive: Floats  # share of the tick in which the link carries data (the rest is acquisition)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which satellites each ground place sees at one tick, compressed rows: place g owns [start[g], start[g+1])."""
+
+    start: Ints  # (G + 1,)
+    satellite: Ints  # (V,)
+    slant_m: Floats  # (V,)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """One-way propagation time from each source to every node [s] (K, N); infinity where there is no path."""
+
+    source: Ints  # (K,) node numbers
+    latency_s: Floats32
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something with a begin and an end."""
+
+    kind: str  # eclipse, anomaly, pass, contact, limit, outage
+    subject: str
+    start_s: float
+    end_s: float
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What each ship can deliver in one tick, in GPUs at full clocks (K,): each no larger than the one before."""
+
+    installed: Floats
+    power: Floats  # what power lets run
+    heat: Floats  # and heat
+    radiation: Floats  # less anomaly pauses and what upsets destroy
+    reach: Floats  # less the time without a path to a gateway: deliverable
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What lasts from tick to tick."""
+
+    charge_j: Floats  # (K,)
+    heat: Heat
+    attached: Ints  # (K, terminals) relay that each mesh terminal holds, -1 when free
+    acquiring_s: Floats  # (K, terminals) acquisition still to do

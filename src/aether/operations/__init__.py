@@ -1,0 +1,1 @@
+"""Launch, faults, the fleet through years, autonomy."""

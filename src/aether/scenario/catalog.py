@@ -1,0 +1,422 @@
+"""Hardware, launchers, meshes and places as data files with sources; `--catalog DIR` adds or overrides by the same schema.
+
+A catalog file is YAML: `kind: {name: {field: value, ...}}`. Each entry carries `source`, `date` and `confidence`, which
+hold for all its numbers unless a number says otherwise. A number is "value unit" or [low, nominal, high].
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aether.base.errors import InputError, Problem, unknown
+from aether.base.provenance import Assumption, Confidence
+from aether.scenario import document
+from aether.scenario.quantity import Sourced, Unit
+
+Positive = {"above": 0.0}
+Length = Annotated[Assumption, Sourced(Unit("m", above=0.0))]
+Thickness = Annotated[Assumption, Sourced(Unit("m", least=0.0))]
+Area = Annotated[Assumption, Sourced(Unit("m^2", above=0.0))]
+Volume = Annotated[Assumption, Sourced(Unit("m^3", above=0.0))]
+Mass = Annotated[Assumption, Sourced(Unit("kg", least=0.0))]
+Power = Annotated[Assumption, Sourced(Unit("W", least=0.0))]
+Energy = Annotated[Assumption, Sourced(Unit("J", above=0.0))]
+Temperature = Annotated[Assumption, Sourced(Unit("K", above=0.0))]
+Angle = Annotated[Assumption, Sourced(Unit("rad"))]
+Time = Annotated[Assumption, Sourced(Unit("s", least=0.0))]
+Rate = Annotated[Assumption, Sourced(Unit("1/s", least=0.0))]
+Share = Annotated[Assumption, Sourced(Unit("1", least=0.0, most=1.0))]
+Number = Annotated[Assumption, Sourced(Unit("1", least=0.0))]
+BitRate = Annotated[Assumption, Sourced(Unit("bit/s", above=0.0))]
+Bytes = Annotated[Assumption, Sourced(Unit("byte", above=0.0))]
+ByteRate = Annotated[Assumption, Sourced(Unit("byte/s", above=0.0))]
+Flops = Annotated[Assumption, Sourced(Unit("FLOP/s", least=0.0))]
+Price = Annotated[Assumption, Sourced(Unit("USD", least=0.0))]
+
+
+class Part(BaseModel):
+    """What every catalog entry has."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
+
+    name: str = Field(description="catalog name, lower case with hyphens")
+    title: str = Field("", description="the name people know")
+    source: str = Field(description="where the entry's numbers were read")
+    date: str = Field("", description="date of the source")
+    confidence: Confidence = Field("estimated", description="measured, published, disclosed or estimated")
+    note: str = Field("", description="what a reader should know")
+
+    def assumptions(self) -> Iterator[Assumption]:
+        """Every sourced number of the part."""
+        for key in type(self).model_fields:
+            value = getattr(self, key)
+            if isinstance(value, Assumption):
+                yield value
+            elif isinstance(value, Part):
+                yield from value.assumptions()
+
+
+class Accelerator(Part):
+    """GPUs as they are bought: a card, a node or a rack with its host and switches."""
+
+    gpus: int = Field(ge=1, description="GPUs in one unit (card, node or rack)")
+    power: Power = Field(description="one GPU at full clocks")
+    idle_power: Power = Field(description="one GPU powered but waiting")
+    host_power: Power = Field(description="CPU, memory, switches and network per GPU")
+    bf16: Flops = Field(description="dense BF16 per GPU")
+    fp8: Flops | None = Field(None, description="dense FP8 per GPU")
+    fp4: Flops | None = Field(None, description="dense FP4 per GPU")
+    memory: Bytes = Field(description="per GPU")
+    memory_rate: ByteRate = Field(description="per GPU")
+    domain: int = Field(1, ge=1, description="GPUs joined by the scale-up fabric (NVLink, ICI)")
+    domain_rate: ByteRate | None = Field(None, description="scale-up fabric per GPU, both ways summed")
+    unit_mass: Mass = Field(description="one unit as installed on the ground")
+    unit_volume: Volume = Field(description="one unit as installed on the ground")
+    chip_limit: Temperature = Field(description="junction temperature at which clocks fall")
+    coolant_limit: Temperature = Field(description="warmest coolant supply at full clocks")
+    chip_resistance: Number = Field(description="junction to cold plate of one GPU [K/W]")
+    price: Price | None = Field(None, description="one unit")
+
+
+class SolarArray(Part):
+    """A photovoltaic wing. `density` is net at the bus for a new array facing the Sun at 1 au, or gross cells are given."""
+
+    density: Annotated[Assumption, Sourced(Unit("W/m^2", above=0.0))] | None = Field(
+        None, description="net output of the disclosed design, packing, temperature and conversion included")
+    efficiency: Share | None = Field(None, description="cell efficiency in the AM0 spectrum at 28 degC")
+    packing: Share | None = Field(None, description="cell area over wing area")
+    temperature_coefficient: Annotated[Assumption, Sourced(Unit("1/K", most=0.0))] | None = Field(None, description="relative change of output per kelvin")
+    conversion: Share | None = Field(None, description="array terminals to the ship's bus")
+    areal_mass: Annotated[Assumption, Sourced(Unit("kg/m^2", above=0.0))] = Field(description="deployed wing, structure included")
+    stowed_thickness: Thickness = Field(description="wing area times this is the stowed volume")
+    degradation: Rate = Field(description="share of output lost per time")
+
+
+class Battery(Part):
+    """A battery pack."""
+
+    specific_energy: Annotated[Assumption, Sourced(Unit("J/kg", above=0.0))] = Field(description="pack level")
+    energy_density: Annotated[Assumption, Sourced(Unit("J/m^3", above=0.0))] = Field(description="pack level")
+    depth_of_discharge: Share = Field(description="share of nameplate used in normal running")
+    charge_efficiency: Share = Field(description="into the cells")
+    discharge_efficiency: Share = Field(description="out of the cells")
+    charge_rate: Rate = Field(description="largest charge power over nameplate energy (1/h is 1 C)")
+    cycle_fade: Number = Field(description="share of nameplate lost per full cycle")
+
+
+class Radiator(Part):
+    """A two-sided radiator with a pumped loop."""
+
+    emissivity: Share
+    absorptivity: Share = Field(description="solar, new")
+    absorptivity_aged: Share = Field(description="solar, after `ageing`")
+    ageing: Time = Field(description="time in which the coating ages")
+    effectiveness: Share = Field(description="fin and flow: mean radiating flux over that of an ideal panel at coolant temperature")
+    areal_mass: Annotated[Assumption, Sourced(Unit("kg/m^2", above=0.0))] = Field(description="panel planform, fluid included")
+    stowed_thickness: Thickness
+    heat_capacity: Annotated[Assumption, Sourced(Unit("J/K/m^2", above=0.0))] = Field(description="panel planform, fluid included")
+
+
+class Terminal(Part):
+    """A laser terminal."""
+
+    rate: BitRate = Field(description="of the modem, each way")
+    range: Length = Field(description="longest link kept in service")
+    power: Power = Field(description="drawn by one terminal")
+    mass: Mass
+    transmit_power: Power = Field(description="optical, per channel")
+    channels: int = Field(1, ge=1, description="wavelengths")
+    wavelength: Length
+    aperture: Length = Field(description="diameter")
+    losses: Annotated[Assumption, Sourced(Unit("dB", most=0.0))] = Field(description="optics, pointing and implementation")
+    photons_per_bit: Number
+    acquisition: Time = Field(description="from the command to the first bit, slewing and settling included")
+
+
+class Launcher(Part):
+    """A launch vehicle."""
+
+    payload: Mass = Field(description="to the low orbits of this catalog, reusable where it is reused")
+    bay_diameter: Length
+    bay_volume: Volume
+    price: Price = Field(description="one launch")
+
+
+class Ship(Part):
+    """A compute ship: what is aboard. An area or energy left out is sized from the load at the design orbit."""
+
+    variant: Literal["satellite", "hull", "assembled"] = Field("satellite", description="hull: the upper stage stays in orbit as the ship")
+    accelerator: str
+    gpus: int = Field(ge=1)
+    array: str
+    array_area: Area | None = None
+    battery: str
+    battery_energy: Energy | None = None
+    radiator: str
+    radiator_area: Area | None = Field(None, description="planform; both faces radiate")
+    terminal: str
+    terminals: int = Field(ge=1, le=64)
+    attitude: str
+    bus_power: Power = Field(description="avionics, attitude and communication besides the laser terminals")
+    pump_share: Share = Field(description="pumps and power conditioning over compute power")
+    shielding: Thickness = Field(description="aluminium equivalent around the chips")
+    accelerator_mass_share: Share = Field(description="mass kept of the unit as installed on the ground")
+    structure_share: Share = Field(description="structure, booms and harness over the mass of what they carry")
+    bus_mass: Mass = Field(description="avionics, attitude, propulsion and propellant")
+    margin: Share = Field(description="mass margin by maturity")
+    hull_mass: Mass | None = Field(None, description="dry mass of a retained stage")
+    hull_volume: Volume | None = Field(None, description="pressurised or bay volume of a retained stage")
+    disclosed_mass: Mass | None = Field(None, description="mass said by the maker, for comparison")
+    disclosed_power: Power | None = Field(None, description="peak power said by the maker, for comparison")
+    launcher: str
+    design_altitude: Length
+    design_node: Time = Field(description="local time of the ascending node of the design orbit")
+    design_sink: Temperature = Field(description="radiator sink used for sizing")
+    drag_area: Area | None = Field(None, description="across the flight direction in the ship's attitude")
+
+
+class Shell(BaseModel):
+    """A Walker shell of relays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    planes: int = Field(ge=1, le=20_000)
+    per_plane: int = Field(ge=1, le=20_000)
+    altitude: Annotated[float, Unit("m", least=150e3, most=2_000e3)]
+    inclination: Annotated[float, Unit("rad", least=0.0, most=3.14159265359)]
+    phasing: float = Field(0.0, ge=0, description="Walker F: offset of the next plane in units of 360 deg over all satellites")
+    odd_plane_offset: float = Field(0.0, ge=0, lt=1, description="offset of odd planes in slots, instead of F")
+    raan_spread: Annotated[float, Unit("rad", above=0.0, most=6.2831853072)] = Field(6.283185307179586, description="360 deg for a delta, 180 deg for a star")
+
+
+class Mesh(Part):
+    """Relays of one operator: shells from a filing and the laser terminal they carry."""
+
+    shells: tuple[Shell, ...] = Field(min_length=1)
+    terminal: str = "starlink-laser"
+
+
+class City(Part):
+    """A place people live in."""
+
+    country: str
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    population: int = Field(ge=0)
+
+
+class Gateway(Part):
+    """A ground station of an operator."""
+
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    status: str = "operational"
+
+
+class General(Part):
+    """A number that belongs to no part."""
+
+    unit: str = Field(description="SI unit")
+    value: Any
+    low: Any = None
+    high: Any = None
+
+
+KINDS: dict[str, type[Part]] = {
+    "accelerators": Accelerator, "arrays": SolarArray, "batteries": Battery, "radiators": Radiator, "terminals": Terminal,
+    "launchers": Launcher, "ships": Ship, "meshes": Mesh, "cities": City, "gateways": Gateway, "assumptions": General,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Parts by kind and name."""
+
+    parts: dict[str, dict[str, Part]] = field(default_factory=dict)
+
+    def kind(self, kind: str) -> dict[str, Part]:
+        """All parts of a kind, by name."""
+        return self.parts.get(kind, {})
+
+    def get(self, kind: str, name: str, path: str = "") -> Any:
+        """One part; InputError with the nearest name when unknown."""
+        if name not in self.kind(kind):
+            raise InputError(unknown(path, kind.rstrip("s"), name, self.kind(kind)))
+        return self.kind(kind)[name]
+
+    def accelerator(self, name: str) -> Accelerator:
+        """An accelerator by name."""
+        return self.get("accelerators", name)
+
+    def array(self, name: str) -> SolarArray:
+        """A solar array by name."""
+        return self.get("arrays", name)
+
+    def battery(self, name: str) -> Battery:
+        """A battery by name."""
+        return self.get("batteries", name)
+
+    def radiator(self, name: str) -> Radiator:
+        """A radiator by name."""
+        return self.get("radiators", name)
+
+    def terminal(self, name: str) -> Terminal:
+        """A laser terminal by name."""
+        return self.get("terminals", name)
+
+    def launcher(self, name: str) -> Launcher:
+        """A launcher by name."""
+        return self.get("launchers", name)
+
+    def ship(self, name: str) -> Ship:
+        """A ship by name."""
+        return self.get("ships", name)
+
+    def mesh(self, name: str) -> Mesh:
+        """A mesh by name."""
+        return self.get("meshes", name)
+
+    def assume(self, name: str) -> Assumption:
+        """A number that belongs to no part, as "access.scheduling"."""
+        part = self.get("assumptions", name)
+        return general(part)
+
+    def value(self, name: str) -> float:
+        """The nominal value of such a number, SI."""
+        return self.assume(name).value
+
+
+def general(part: General) -> Assumption:
+    """The Assumption of a general entry."""
+    unit = Unit(part.unit)
+    low, high = (None if v is None else unit.read(v) for v in (part.low, part.high))
+    return Assumption(part.name, unit.read(part.value), part.unit, part.source, part.date, part.confidence, low, high, part.note)
+
+
+@cache
+def packaged() -> Catalog:
+    """The catalog inside the package."""
+    folder = resources.files("aether.scenario") / "data"
+    catalog: dict[str, dict[str, Part]] = {kind: {} for kind in KINDS}
+    problems: list[Problem] = []
+    for item in sorted(folder.iterdir(), key=lambda f: f.name):
+        if item.name.endswith(".yaml"):
+            problems += _add(catalog, document.parse(item.read_text(encoding="utf-8"), item.name))
+    if problems:
+        raise InputError(problems)
+    catalog["cities"] |= _rows(folder / "cities.csv", City, "GeoNames, CC BY 4.0", "2026", "published")
+    catalog["gateways"] |= _rows(folder / "gateways.csv", Gateway, "juliensimon/starlink-viz, MIT", "2026-03-20", "published")
+    return Catalog(catalog)
+
+
+def _rows(item: Any, kind: type[Part], source: str, date: str, confidence: Confidence) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    for row in csv.DictReader(io.StringIO(item.read_text(encoding="utf-8"))):
+        numbers = {k: float(row[k]) for k in ("latitude", "longitude")}
+        if "population" in row:
+            numbers["population"] = int(row["population"])
+        parts[row["name"]] = kind.model_construct(
+            title=row["name"], source=source, date=date, confidence=confidence, note="", **{**row, **numbers})
+    return parts
+
+
+def load(folder: Path | None = None) -> Catalog:
+    """The packaged catalog, with the YAML files of a folder added or overriding entry by entry."""
+    base = packaged()
+    if folder is None:
+        return base
+    if not folder.is_dir():
+        raise InputError(Problem("", f"the catalog folder {folder} does not exist", next="Name a folder of YAML files"))
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
+    if not files:
+        raise InputError(Problem("", f"the catalog folder {folder} holds no YAML file"))
+    parts = {kind: dict(items) for kind, items in base.parts.items()}
+    problems: list[Problem] = []
+    for path in files:
+        problems += _add(parts, document.read(path))
+    if problems:
+        raise InputError(problems)
+    return Catalog(parts)
+
+
+def _add(parts: dict[str, dict[str, Part]], text: document.Document) -> list[Problem]:
+    """Add a file's entries to `parts`; returns what is wrong with them."""
+    problems: list[Problem] = []
+    if not isinstance(text.data, dict):
+        return [text.problem((), "a catalog file maps kinds to entries", next=f"Kinds: {', '.join(KINDS)}")]
+    for kind, entries in text.data.items():
+        if kind not in KINDS:
+            told = unknown(kind, "kind of part", kind, KINDS)
+            problems.append(text.problem((kind,), told.what, told.nearest, told.next))
+            continue
+        if not isinstance(entries, dict):
+            problems.append(text.problem((kind,), "must map names to entries"))
+            continue
+        for name, entry in entries.items():
+            if not isinstance(entry, dict):
+                problems.append(text.problem((kind, name), "must be a mapping of fields"))
+                continue
+            try:
+                part = KINDS[kind].model_validate({"name": name, **entry})
+                if isinstance(part, General):
+                    general(part)
+                parts[kind][name] = part
+            except ValidationError as error:
+                problems += explain(error, KINDS[kind], text, (kind, name))
+            except ValueError as error:
+                problems.append(text.problem((kind, name), str(error)))
+    return problems
+
+
+def explain(error: ValidationError, model: type[BaseModel], text: document.Document, base: document.Path_ = ()) -> list[Problem]:
+    """The problems of a pydantic error, with path, line and nearest name."""
+    problems = []
+    items = error.errors(include_url=False)
+    inner = [i["loc"] for i in items]
+    for item in items:
+        if item["type"] == "too_short" and any(loc[: len(item["loc"])] == item["loc"] and loc != item["loc"] for loc in inner):
+            continue  # an item that is itself wrong was not counted
+        steps = [s for s in item["loc"] if not (isinstance(s, str) and s.startswith("function-"))]
+        path = (*base, *steps)
+        kind, what, near, follow = item["type"], item["msg"], "", ""
+        if kind == "extra_forbidden":
+            told = unknown("", "key", str(steps[-1]), _keys(model, steps[:-1]))
+            what, near, follow = told.what, told.nearest, told.next
+        elif kind == "missing":
+            what = "is missing"
+        elif kind == "model_type":
+            what = f"must be a mapping of keys, got {type(item['input']).__name__}"
+        problems.append(text.problem(path, what[:1].lower() + what[1:] if what[:1].isupper() and what[1:2].islower() else what, near, follow))
+    return problems
+
+
+def _keys(model: type[BaseModel], steps: list[str | int]) -> list[str]:
+    """The field names of the model at a path inside a model."""
+    for step in steps:
+        if isinstance(step, int):
+            continue
+        entry = model.model_fields.get(str(step))
+        inner = _model_in(entry.annotation) if entry else None
+        if inner is None:
+            return []
+        model = inner
+    return [k for k in model.model_fields if k != "name" or model.model_fields[k].is_required()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,280 @@
+"""YAML, then overrides, then validation, then a Scenario; all problems at once, each with file, line and path."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from aether.base.clock import Clock
+from aether.base.errors import InputError, Problem, nearest, unknown
+from aether.base.provenance import Assumption
+from aether.scenario import catalog as parts
+from aether.scenario import document
+from aether.scenario.catalog import Catalog
+from aether.scenario.quantity import Unit
+from aether.scenario.spec import Place, Spec
+
+LARGEST_ELEMENTS = 200_000_000  # bytes; a million element sets in TLE are 140 MB
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What will be simulated: the validated spec, its catalog, and the text of its element files."""
+
+    spec: Spec
+    catalog: Catalog
+    data: dict[str, Any]  # the file with its overrides, as text
+    file: str = ""
+    texts: dict[str, str] = field(default_factory=dict)  # element files by the name in the spec
+
+    @property
+    def clock(self) -> Clock:
+        """The scenario's grid of ticks."""
+        return Clock(self.spec.start, self.spec.step, max(1, round(self.spec.duration / self.spec.step)))
+
+    def assume(self, name: str) -> Assumption:
+        """A general assumption, the scenario's own value before the catalog's."""
+        general = self.catalog.assume(name)
+        if name not in self.spec.assumptions:
+            return general
+        value = Unit(general.unit).read(self.spec.assumptions[name])
+        return Assumption(name, value, general.unit, f"the scenario {self.spec.name}", confidence="estimated", low=value, high=value)
+
+    def value(self, name: str) -> float:
+        """Its nominal value, SI."""
+        return self.assume(name).value
+
+    def place(self, name: str) -> Place:
+        """A city or gateway by name, accents and case aside."""
+        found = find_place(self.catalog, name)
+        if isinstance(found, Problem):
+            raise InputError(found)
+        return found
+
+
+def examples() -> dict[str, Path]:
+    """The packaged scenarios by name."""
+    folder = resources.files("aether") / "examples"
+    return {f.name[:-5]: Path(str(f)) for f in sorted(folder.iterdir(), key=lambda f: f.name) if f.name.endswith(".yaml")}
+
+
+def find(name: str | Path) -> Path:
+    """The file of a scenario given by path or by the name of a packaged one."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = examples()
+    if str(name) in known:
+        return known[str(name)]
+    what = f"there is no scenario file '{name}' and no packaged scenario of that name"
+    raise InputError(Problem("", what, nearest(str(name), known), f"Packaged: {', '.join(known)}"))
+
+
+def load(
+    source: str | Path | Mapping[str, Any] = "project-aether",
+    overrides: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+    seed: int | None = None,
+) -> Scenario:
+    """The Scenario of a file, a packaged name or a mapping.
+
+    overrides: dotted path -> value, as {"ships.0.radiator.area": "90 m2"}. folder: a catalog folder. seed: instead of the
+    scenario's. Raises InputError with every problem found.
+    """
+    if isinstance(source, Mapping):
+        text = document.Document(copy.deepcopy(dict(source)), {}, "scenario")
+        base = Path.cwd()
+    else:
+        path = find(source)
+        text, base = document.read(path), path.resolve().parent
+    catalog = parts.load(folder)
+    if not isinstance(text.data, dict):
+        raise InputError(text.problem((), "a scenario is a mapping of keys", next="`aether init FILE` writes one to start from"))
+    problems = [p for key, value in (overrides or {}).items() for p in override(text, key, value)]
+    if seed is not None:
+        text.data["seed"] = seed
+    try:
+        spec = Spec.model_validate(text.data)
+    except ValidationError as error:
+        raise InputError(problems + parts.explain(error, Spec, text) + _named(text, catalog)) from error
+    texts: dict[str, str] = {}
+    problems += _named(text, catalog) + _elements(spec, text, base, texts)
+    if problems:
+        raise InputError(problems)
+    return Scenario(spec, catalog, text.data, text.file, texts)
+
+
+def override(text: document.Document, key: str, value: Any) -> list[Problem]:
+    """Set one dotted path of a document, in place; a value given as text is read as YAML."""
+    steps = [int(s) if s.isdigit() else s for s in re.split(r"[.\[\]]+", key.strip()) if s]
+    told = f"--set {key}"
+    if not steps:
+        return [Problem("", f"'{key}' names no path", file="--set")]
+    if isinstance(value, str):
+        try:
+            value = document.parse(value).data
+        except InputError:
+            return [Problem("", f"'{value}' is not a YAML value", file=told)]
+    here: Any = text.data
+    if steps[0] == "assumptions":
+        steps = ["assumptions", ".".join(map(str, steps[1:]))]
+    for i, step in enumerate(steps):
+        last = i == len(steps) - 1
+        if isinstance(here, list):
+            if not isinstance(step, int) or not 0 <= step < len(here):
+                return [Problem("", f"'{step}' is no place in a list of {len(here)}", file=told)]
+        elif isinstance(here, dict):
+            step = str(step)
+            if not last and here.get(step) is None:
+                here[step] = {}
+        else:
+            return [Problem("", f"'{document.dotted(tuple(steps[:i]))}' is a value and holds no '{step}'", file=told)]
+        if last:
+            here[step] = value
+            text.told[tuple(steps)] = told
+        else:
+            here = here[step]
+    return []
+
+
+def _named(text: document.Document, catalog: Catalog) -> list[Problem]:
+    """Problems of names: unknown parts, places and ships, and names that stand twice."""
+    data = text.data
+    problems: list[Problem] = []
+
+    def known(path: document.Path_, kind: str, name: Any, label: str) -> None:
+        if isinstance(name, str) and name not in catalog.kind(kind):
+            told = unknown("", label, name, catalog.kind(kind))
+            problems.append(text.problem(path, told.what, told.nearest, told.next))
+
+    relays = data.get("relays")
+    if isinstance(relays, dict):
+        known(("relays", "terminal"), "terminals", relays.get("terminal"), "laser terminal")
+        for i, shell in enumerate(_list(relays.get("shells"))):
+            known(("relays", "shells", i, "mesh"), "meshes", shell.get("mesh"), "mesh")
+    seen: dict[str, int] = {}
+    for i, group in enumerate(_list(data.get("ships"))):
+        known(("ships", i, "ship"), "ships", group.get("ship"), "ship")
+        for key, kind in (("array", "arrays"), ("battery", "batteries"), ("radiator", "radiators")):
+            if isinstance(group.get(key), dict):
+                known(("ships", i, key, "part"), kind, group[key].get("part"), key)
+        name = str(group.get("name"))
+        if name in seen:
+            problems.append(text.problem(("ships", i, "name"), f"'{name}' is already the name of ships[{seen[name]}]", next="Each group needs a name of its own"))
+        seen.setdefault(name, i)
+    groups = {str(g.get("name")): g.get("count", 1) for g in _list(data.get("ships"))}
+    for i, probe in enumerate(_list(data.get("probes"))):
+        for key in ("from", "to"):
+            if isinstance(probe.get(key), str):
+                problems += [text.problem(("probes", i, key), p.what, p.nearest, p.next) for p in _end(probe[key], groups, catalog)]
+    assumptions = data.get("assumptions")
+    for name, value in (assumptions.items() if isinstance(assumptions, dict) else ()):
+        known(("assumptions", name), "assumptions", name, "assumption")
+        if name in catalog.kind("assumptions"):
+            try:
+                Unit(catalog.assume(name).unit).read(value)
+            except ValueError as error:
+                problems.append(text.problem(("assumptions", name), str(error)))
+    return problems
+
+
+def _end(name: str, groups: dict[str, Any], catalog: Catalog) -> list[Problem]:
+    group, slash, number = name.partition("/")
+    if slash and group in groups:
+        count = groups[group]
+        if number.isdigit() and isinstance(count, int) and int(number) < count:
+            return []
+        return [Problem("", f"'{name}' is no ship: {group} has the numbers 0 to {count - 1 if isinstance(count, int) else '?'}")]
+    found = find_place(catalog, name)
+    return [found] if isinstance(found, Problem) else []
+
+
+def find_place(catalog: Catalog, name: str) -> Place | Problem:
+    """The place of a city or gateway name; a bare city name that several share means the one five times larger than the next."""
+    wanted = _plain(name)
+    index = _index(catalog)
+    if wanted in index:
+        row = index[wanted]
+        return _spot(row)
+    shared = sorted((index[k] for k in index if k.split(",")[0] == wanted), key=lambda r: -getattr(r, "population", 0))
+    if shared and (len(shared) == 1 or getattr(shared[0], "population", 0) >= 5 * getattr(shared[1], "population", 0)):
+        return _spot(shared[0])
+    if shared:
+        return Problem("", f"several places are called '{name}'", next="Say which: " + "; ".join(r.name for r in shared[:6]))
+    near = nearest(wanted, index)
+    return Problem("", f"unknown place '{name}'", index[near].name if near else "",
+                   "Give a city of over 100,000 people, a gateway, a ship as group/number, or name, latitude and longitude")  # fmt: skip
+
+
+_INDEX: dict[int, tuple[Catalog, dict[str, Any]]] = {}
+
+
+def _index(catalog: Catalog) -> dict[str, Any]:
+    kept = _INDEX.get(id(catalog))
+    if kept is None or kept[0] is not catalog:
+        rows = {_plain(r.name): r for kind in ("gateways", "cities") for r in catalog.kind(kind).values()}
+        _INDEX.clear()
+        kept = _INDEX[id(catalog)] = (catalog, rows)
+    return kept[1]
+
+
+def _spot(row: Any) -> Place:
+    radian = 0.017453292519943295  # pi/180
+    return Place.model_construct(name=row.name, latitude=row.latitude * radian, longitude=row.longitude * radian)
+
+
+def _plain(name: str) -> str:
+    """A name without accents, in lower case."""
+    letters = unicodedata.normalize("NFKD", name)
+    return re.sub(r"\s+", " ", "".join(c for c in letters if not unicodedata.combining(c))).strip().casefold()
+
+
+def _list(value: Any) -> list[dict[str, Any]]:
+    return [v if isinstance(v, dict) else {} for v in value] if isinstance(value, list) else []
+
+
+def _elements(spec: Spec, text: document.Document, base: Path, texts: dict[str, str]) -> list[Problem]:
+    """Read the element files of the mesh into `texts`."""
+    problems = []
+    for i, shell in enumerate(spec.relays.shells):
+        if shell.elements is None:
+            continue
+        path, at = base / shell.elements, ("relays", "shells", i, "elements")
+        if not path.is_file() and Path(shell.elements).is_file():
+            path = Path(shell.elements)
+        try:
+            opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+            with opened as file:
+                content = file.read(LARGEST_ELEMENTS + 1)
+            if len(content) > LARGEST_ELEMENTS:
+                problems.append(text.problem(at, f"{path} holds more than {LARGEST_ELEMENTS // 1_000_000} MB"))
+            texts[shell.elements] = content.decode("utf-8")
+        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError):
+            problems.append(text.problem(at, f"{path} is not a text file", next="Give TLE or OMM (JSON, CSV), plain or as .gz"))
+        except OSError as error:
+            problems.append(text.problem(at, f"{path} cannot be read: {error.strerror}"))
+    return problems
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a scenario file, for editors."""
+    made = Spec.model_json_schema(by_alias=True)
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    made["title"] = "Aether scenario"
+    return made
+
+
+def resolved(scenario: Scenario) -> str:
+    """The scenario with its overrides as YAML, to run again."""
+    return yaml.safe_dump(json.loads(json.dumps(scenario.data, default=str)), sort_keys=False, allow_unicode=True)
