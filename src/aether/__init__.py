@@ -1,3 +1,29 @@
-"""Aether, the open orbital compute fabric: design it, prove it, run it."""
+"""Aether, the open orbital compute fabric: design it, prove it, run it.
+
+>>> import aether
+>>> r = aether.run("ai1-ring", set={"duration": "2 h", "outputs.ablation": False})
+>>> r.summary["waterfall"]["deliverable"]["share"]  # doctest: +SKIP
+0.78
+>>> r.tables["energy"].to_pandas()  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aether.results.results import Results as Results
+    from aether.results.results import load as load
+    from aether.study.runs import compare as compare
+    from aether.study.runs import run as run
 
 __version__ = "0.1.0"
+__all__ = ["Results", "compare", "load", "run"]
+
+_HOME = {"run": "aether.study.runs", "compare": "aether.study.runs", "load": "aether.results.results", "Results": "aether.results.results"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: numpy and numba cost a second that `aether --help` need not pay."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'aether' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)

@@ -56,3 +56,9 @@ def stream(seed: int, name: str) -> np.random.Generator:
     """The random stream of this name: the same for the same seed, independent of every other name."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+
+
+def iso_date(text: str) -> datetime:
+    """An aware UTC datetime of an ISO date; without a zone it is taken as UTC. Raises ValueError."""
+    date = datetime.fromisoformat(text)
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -164,7 +164,9 @@ class Ship(Part):
     radiator: str
     radiator_area: Area | None = Field(None, description="planform; both faces radiate")
     terminal: str
-    terminals: int = Field(ge=1, le=64)
+    terminals: int = Field(ge=1, le=64, description="laser terminals for the mesh of relays")
+    neighbour_terminal: str | None = Field(None, description="laser terminal between ships of a group; the same when left out")
+    neighbour_terminals: int = Field(0, ge=0, le=16, description="terminals for the neighbours in the ship's ring or formation")
     attitude: str
     bus_power: Power = Field(description="avionics, attitude and communication besides the laser terminals")
     pump_share: Share = Field(description="pumps and power conditioning over compute power")
@@ -220,6 +222,7 @@ class Gateway(Part):
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
     status: str = "operational"
+    type: str = Field("gateway", description="gateway, or pop for a point of presence without antennas")
 
 
 class General(Part):
@@ -420,3 +423,45 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         if found is not None:
             return found
     return None
+
+
+def find_part(catalog: Catalog, name: str) -> Part:
+    """The part of a name, whatever its kind; InputError with the nearest name when unknown."""
+    for kind in KINDS:
+        if kind != "assumptions" and name in catalog.kind(kind):
+            return catalog.kind(kind)[name]
+    hardware = [n for k in KINDS if k not in ("cities", "gateways", "assumptions") for n in catalog.kind(k)]
+    raise InputError(unknown("", "part", name, hardware))
+
+
+def find_assumptions(catalog: Catalog, path: str) -> list[Assumption]:
+    """The assumptions at a path: a general one, all of a part (`ai1`), or one field (`ai1.radiator_area`)."""
+    generals = catalog.kind("assumptions")
+    if path in generals:
+        return [catalog.assume(path)]
+    if path in ("", "all"):
+        return [catalog.assume(name) for name in generals]
+    under = [catalog.assume(name) for name in generals if name.startswith(f"{path}.")]
+    if under:
+        return under
+    name, _, wanted = path.partition(".")
+    try:
+        part = find_part(catalog, name)
+    except InputError:
+        known = [*generals, *(n for k in KINDS if k not in ("cities", "gateways", "assumptions") for n in catalog.kind(k))]
+        raise InputError(unknown("", "assumption or part", path, known)) from None
+    found = [a for a in part.assumptions() if not wanted or a.name == f"{name}.{wanted.replace('.', '_')}"]
+    if not found:
+        raise InputError(unknown(name, "assumption", wanted, [a.name.partition(".")[2] for a in part.assumptions()]))
+    return found
+
+
+def as_dict(part: Part) -> dict[str, Any]:
+    """A part as plain values; numbers with unit, range and source."""
+    told: dict[str, Any] = {}
+    for key in type(part).model_fields:
+        value = getattr(part, key)
+        told[key] = asdict(value) if isinstance(value, Assumption) else value
+        if isinstance(value, tuple):
+            told[key] = [v.model_dump() if isinstance(v, BaseModel) else v for v in value]
+    return told

@@ -21,9 +21,9 @@ from aether.base.errors import InputError, Problem, nearest, unknown
 from aether.base.provenance import Assumption
 from aether.scenario import catalog as parts
 from aether.scenario import document
-from aether.scenario.catalog import Catalog
+from aether.scenario.catalog import Catalog, Ship
 from aether.scenario.quantity import Unit
-from aether.scenario.spec import Place, Spec
+from aether.scenario.spec import Place, ShipGroup, Spec
 
 LARGEST_ELEMENTS = 200_000_000  # bytes; a million element sets in TLE are 140 MB
 
@@ -54,6 +54,22 @@ class Scenario:
     def value(self, name: str) -> float:
         """Its nominal value, SI."""
         return self.assume(name).value
+
+    def ship(self, group: ShipGroup) -> Ship:
+        """The class of a group with what the group changes; its own numbers carry the scenario as their source."""
+        ship = self.catalog.ship(group.ship)
+        source = f"the scenario {self.spec.name}"
+
+        def own(name: str, value: float | None, unit: str) -> dict[str, Assumption]:
+            return {} if value is None else {name: Assumption(f"{group.name}.{name}", value, unit, source, low=value, high=value)}
+
+        named = {"array": group.array.part, "battery": group.battery.part, "radiator": group.radiator.part,
+                 "gpus": group.gpus, "terminals": group.terminals,
+                 "neighbour_terminals": group.neighbour_terminals, "attitude": group.attitude}  # fmt: skip
+        update: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+        update |= own("array_area", group.array.area, "m^2") | own("battery_energy", group.battery.energy, "J")
+        update |= own("radiator_area", group.radiator.area, "m^2") | own("shielding", group.shielding, "m")
+        return ship.model_copy(update=update)
 
     def place(self, name: str) -> Place:
         """A city or gateway by name, accents and case aside."""
@@ -278,3 +294,9 @@ def schema() -> dict[str, Any]:
 def resolved(scenario: Scenario) -> str:
     """The scenario with its overrides as YAML, to run again."""
     return yaml.safe_dump(json.loads(json.dumps(scenario.data, default=str)), sort_keys=False, allow_unicode=True)
+
+
+def starter(schema_file: str) -> str:
+    """A commented scenario to start from, with the line by which editors find the schema."""
+    text = (resources.files("aether.scenario") / "data" / "starter.txt").read_text(encoding="utf-8")
+    return f"# yaml-language-server: $schema={schema_file}\n{text}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from aether.base.clock import iso_date
 from aether.scenario.catalog import Shell
 from aether.scenario.quantity import Unit
 
@@ -107,8 +108,8 @@ class ShipGroup(Strict):
     array: ArrayChange = ArrayChange()
     battery: BatteryChange = BatteryChange()
     radiator: RadiatorChange = RadiatorChange()
-    terminals: int | None = Field(None, ge=1, le=64)
-    ring_terminals: int = Field(2, ge=0, le=2, description="of the terminals, how many hold the neighbours of the same ring")
+    terminals: int | None = Field(None, ge=1, le=64, description="laser terminals for the mesh")
+    neighbour_terminals: int | None = Field(None, ge=0, le=16, description="laser terminals for neighbours of the group")
     attitude: str | None = None
     shielding: Annotated[float, Unit("m", least=0.0)] | None = Field(None, description="aluminium equivalent")
 
@@ -203,10 +204,9 @@ class Spec(Strict):
     @classmethod
     def _start(cls, value: object) -> object:
         try:
-            date = datetime.fromisoformat(str(value))
+            date = iso_date(str(value))
         except ValueError as error:
             raise PydanticCustomError("date", "not a date; expected one such as '2026-06-21T00:00:00Z'") from error
-        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
         if not 1960 <= date.year <= 2100:
             raise PydanticCustomError("date", "the year must lie between 1960 and 2100, where the Sun's series holds")
         return date

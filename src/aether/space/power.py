@@ -20,7 +20,7 @@ FADED = 0.20  # share of capacity lost at the end of a rated cycle life, the usu
 CYCLES_SHALLOW, SHALLOW = 50e3, 0.20  # low-orbit cycle life at 20 % depth: NASA and EaglePicher practice, 30 to 50 k
 CYCLES_DEEP, DEEP = 30e3, 0.40  # and at 40 %
 DARK = 0.5  # a tick with less than this share of full light counts as dark
-_HALVINGS = 60  # of a bracket: below one part in 1e18, the last bit of a float
+_HALVINGS = 45  # of a bracket: one part in 3e13 of full power
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +131,15 @@ def power_for_compute(fleet: Fleet, gpus: Floats) -> Floats:
     return fleet.gpus * np.where(share <= clock, share * gpu_power(clock, fleet) / clock, gpu_power(share, fleet))
 
 
-def outlook(lit: Floats, array_w: Floats, step_s: float, lit_after: Floats | None = None) -> Outlook:
+def outlook(lit: Floats, array_w: Floats, step_s: float) -> Outlook:
     """Phases of light and darkness ahead of every tick.
 
-    A tick belongs to darkness when less than half the Sun's disc shows; durations are whole ticks.
-    lit: (T, K) share of the disc; array_w: (T, K) [W]; step_s [s]. lit_after: ignored rows are not allowed: give at least
-    one orbit more than you step through, since phases are cut at the end.
-    Returns Outlook (T, K). Where no darkness follows, light_s is infinite and dark_s 0.
+    A tick belongs to darkness when less than half the Sun's disc shows; durations are whole ticks from its start.
+    lit: (T, K) share of the disc; array_w: (T, K) [W] what the array makes; step_s [s].
+    Returns Outlook (T, K). Where no darkness follows in the window light_s is infinite and dark_s is 0: give a window
+    that reaches an orbit further than what you step through, since a darkness at its end is cut.
     """
-    raise NotImplementedError
+    return Outlook(*_phases(lit, array_w, step_s))
 
 
 def offer(fleet: Fleet, charge_j: Floats, array_w: Floats, ahead: Outlook, step_s: float, running: Floats) -> Offer:
@@ -193,3 +193,120 @@ def settle(fleet: Fleet, charge_j: Floats, offered: Offer, gpu_w: Floats, step_s
         charge_j=np.clip(stored, 0.0, fleet.battery_j),  # rounding only
         shed_w=bus_w - served_bus,
     )
+
+
+@njit(cache=True, nogil=True)
+def _phases(lit: Floats, array_w: Floats, step_s: float) -> tuple[Floats, Floats, Floats, Floats]:
+    times, ships = lit.shape
+    light_s = np.zeros((times, ships))
+    light_w = np.zeros((times, ships))
+    dark_s = np.zeros((times, ships))
+    dark_w = np.zeros((times, ships))
+    for k in range(ships):
+        in_light, bounded, ticks, total = False, False, 0, 0.0  # of the phase that the loop, running back, is in
+        for t in range(times - 1, -1, -1):
+            here = lit[t, k] >= DARK
+            if t == times - 1 or here != in_light:
+                in_light, bounded, ticks, total = here, t < times - 1, 0, 0.0
+            ticks += 1
+            total += array_w[t, k]
+            if here:
+                light_s[t, k] = ticks * step_s if bounded else np.inf
+                light_w[t, k] = total / ticks
+                if bounded:
+                    dark_s[t, k] = dark_s[t + ticks, k]
+                    dark_w[t, k] = dark_w[t + ticks, k]
+            else:
+                dark_s[t, k] = ticks * step_s
+                dark_w[t, k] = total / ticks
+    return light_s, light_w, dark_s, dark_w
+
+
+@njit(cache=True, nogil=True)
+def _best_clock(full_w: Floats, idle_w: Floats, clock_min: Floats, exponent: Floats) -> Floats:
+    out = np.ones(full_w.size)
+    for k in range(full_w.size):
+        dynamic = max(full_w[k] - idle_w[k], 1e-9)
+        if exponent[k] > 1.0:  # otherwise each watt buys more than the last: full clocks are best
+            best = (idle_w[k] / (dynamic * (exponent[k] - 1.0))) ** (1.0 / exponent[k])
+            out[k] = min(max(best, clock_min[k]), 1.0)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _slope(each_w: float, full_w: float, idle_w: float, clock: float, exponent: float) -> float:
+    """Compute bought by one more watt, in GPUs at full clocks per watt, at this power per installed GPU."""
+    dynamic = max(full_w - idle_w, 1e-9)
+    knee_w = idle_w + dynamic * clock**exponent
+    if each_w < knee_w:
+        return clock / knee_w
+    if each_w >= full_w:
+        return 0.0
+    return ((each_w - idle_w) / dynamic) ** (1.0 / exponent - 1.0) / (exponent * dynamic)
+
+
+@njit(cache=True, nogil=True)
+def _light_power(
+    dark_w: float, light_s: float, spare_w: float, dark_s: float, lack_w: float, stock_j: float, into: float, out: float
+) -> float:
+    """GPU power in light [W] that leaves enough for GPUs at `dark_w` in the next darkness; may be negative."""
+    need_j = max(dark_s * (lack_w + dark_w), 0.0) / out
+    if need_j > stock_j:
+        return spare_w - (need_j - stock_j) / (into * light_s)
+    return spare_w + (stock_j - need_j) * out / light_s
+
+
+@njit(cache=True, nogil=True)
+def _plan(
+    light_s: float, spare_w: float, dark_s: float, lack_w: float, stock_j: float, size_j: float, charge_w: float,
+    into: float, out: float, gpus: float, full_w: float, idle_w: float, clock: float, exponent: float,
+) -> float:  # fmt: skip
+    """GPU power in light [W] at the optimum of the two phases. spare, lack: array less bus in light, bus less array in
+    darkness. stock: charge above the depth of discharge, negative when below it; size: what may be used of nameplate."""
+    most_j = min(size_j, stock_j + into * light_s * max(min(charge_w, spare_w), 0.0))
+    high = min(gpus * full_w, most_j * out / dark_s - lack_w)
+    low = 0.0
+    if high <= 0.0:  # not even the bus can be carried: keep all that can be kept
+        need_j = min(max(dark_s * lack_w, 0.0) / out, max(most_j, 0.0))
+        return spare_w - (need_j - stock_j) / (into * light_s)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        light_w = _light_power(middle, light_s, spare_w, dark_s, lack_w, stock_j, into, out)
+        price = into * out if dark_s * (lack_w + middle) / out > stock_j else 1.0
+        gain = _slope(middle / gpus, full_w, idle_w, clock, exponent)
+        loss = _slope(max(light_w, 0.0) / gpus, full_w, idle_w, clock, exponent) / price
+        if gain > loss:
+            low = middle
+        else:
+            high = middle
+    return _light_power(low, light_s, spare_w, dark_s, lack_w, stock_j, into, out)
+
+
+@njit(cache=True, nogil=True)
+def _offer(
+    charge_j: Floats, array_w: Floats, light_s: Floats, light_w: Floats, dark_s: Floats, dark_w: Floats, step_s: float,
+    gpus: Floats, full_w: Floats, idle_w: Floats, clock_min: Floats, exponent: Floats, bus_w: Floats, battery_j: Floats,
+    depth: Floats, into: Floats, out: Floats, charge_max_w: Floats,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    clock = _best_clock(full_w, idle_w, clock_min, exponent)
+    gpu_w = np.zeros(charge_j.size)
+    shed_w = np.zeros(charge_j.size)
+    for k in range(charge_j.size):
+        stock_j = charge_j[k] - (1.0 - depth[k]) * battery_j[k]
+        spare_w = array_w[k] - bus_w[k]
+        shed_w[k] = max(-spare_w - charge_j[k] * out[k] / step_s, 0.0)
+        ceiling_w = min(gpus[k] * full_w[k], spare_w + max(stock_j, 0.0) * out[k] / step_s)
+        if ceiling_w <= 0.0:
+            continue
+        room_w = min(charge_max_w[k], max(battery_j[k] - charge_j[k], 0.0) / (into[k] * step_s))
+        if light_s[k] <= 0.0:
+            want_w = max(stock_j, 0.0) * out[k] / max(dark_s[k], step_s) + dark_w[k] - bus_w[k]
+        elif dark_s[k] <= 0.0 or not math.isfinite(light_s[k]):
+            want_w = spare_w - min(room_w, max(-stock_j, 0.0) / (into[k] * step_s))  # first back to the depth allowed
+        else:
+            want_w = _plan(
+                light_s[k], light_w[k] - bus_w[k], dark_s[k], bus_w[k] - dark_w[k], stock_j, depth[k] * battery_j[k],
+                charge_max_w[k], into[k], out[k], gpus[k], full_w[k], idle_w[k], clock[k], exponent[k],
+            )  # fmt: skip
+        gpu_w[k] = min(max(want_w, spare_w - room_w, 0.0), ceiling_w)
+    return gpu_w, shed_w

@@ -1,0 +1,37 @@
+# Needs only python3 (3.11 to 3.14) and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run test soak check bench clean docs
+
+run: $(STAMP)  ## simulate the default day and write its report
+	$(BIN)/aether run
+
+test: $(STAMP)  ## every test but the long ones
+	$(BIN)/python -m pytest -m "not soak"
+
+soak: $(STAMP)  ## the long ones
+	$(BIN)/python -m pytest -m soak
+
+check: $(STAMP)  ## style, types, the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## time the hot paths
+	$(BIN)/aether bench
+
+docs: $(STAMP)  ## write the generated pages anew
+	$(BIN)/python tools/pages.py
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "Aether needs Python 3.11 to 3.14, this is %d.%d; name one with make PYTHON=..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) aether-results

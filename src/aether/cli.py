@@ -1,0 +1,246 @@
+"""The command: a thin skin over the Python API. A command loads its parts when it is called."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aether import __version__
+from aether.base.errors import InputError, Problem, unknown
+
+if TYPE_CHECKING:
+    from aether.results.results import Results
+
+app = typer.Typer(
+    name="aether",
+    help="The open orbital compute fabric: design it, prove it, run it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ScenarioName = Annotated[str, typer.Argument(help="a scenario file, or the name of a packaged one")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="another value, as ships.0.radiator.area='90 m2'")]
+CatalogFolder = Annotated[Path | None, typer.Option("--catalog", metavar="DIR", help="a folder of YAML files that add or override parts")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output and nothing else")]
+DONE, FAULT, WRONG, INFEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130  # exit codes
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"aether {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")] = False) -> None:
+    """The open orbital compute fabric: design it, prove it, run it."""
+
+
+@app.command()
+def run(
+    scenario: ScenarioName = "project-aether",
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="where results go; aether-results/NAME when not given")] = None,
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="worker threads; the tables are the same for any number")] = 2,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with 3 when the design is infeasible")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="leave report.html out")] = False,
+    json_: Json = False,
+) -> None:
+    """Simulate a scenario and write summary.json, tables, report.html and manifest.json."""
+    from aether.results import results, terminal
+    from aether.study import runs
+
+    loaded = runs.load(scenario, overrides(set_), catalog, seed)
+    folder = out or Path("aether-results") / loaded.spec.name
+    results.check_folder(folder)
+    with terminal.progress(quiet=json_) as bar:
+        made = runs.simulate(loaded, progress=bar, threads=threads, report=not no_report)
+    results.save(made, folder)
+    if json_:
+        print(results.dumps(made.summary), end="")
+    else:
+        terminal.summary(made.summary, folder)
+    if strict and made.summary["shortfalls"]:
+        raise typer.Exit(INFEASIBLE)
+
+
+@app.command()
+def validate(
+    cases: Annotated[Path | None, typer.Option(metavar="FILE", help="further cases, in the form of the packaged ones")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="every registered model with its inputs, units and outputs")] = False,
+    json_: Json = False,
+) -> None:
+    """Reproduce published results with the models; exit with 1 when one is missed."""
+    from aether.results import results, terminal
+    from aether.study import validation
+
+    if list_:
+        models = validation.describe()
+        print(results.dumps({"models": models}), end="") if json_ else terminal.models(models)
+        return
+    outcome = validation.validate(cases)
+    print(results.dumps(outcome), end="") if json_ else terminal.cases(outcome)
+    if any(case["status"] == "miss" for case in outcome["cases"]):
+        raise typer.Exit(FAULT)
+
+
+@app.command()
+def explain(
+    path: Annotated[str, typer.Argument(help="a part and field, as ai1.radiator_area, or a general assumption, as access.scheduling")],
+    catalog: CatalogFolder = None,
+    json_: Json = False,
+) -> None:
+    """An assumption's value, unit, range and source."""
+    from aether.results import results, terminal
+    from aether.scenario import catalog as parts
+
+    found = parts.find_assumptions(parts.load(catalog), path)
+    print(results.dumps({"assumptions": found}), end="") if json_ else terminal.assumptions(found)
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="where to write it; standard output when not given")] = None,
+) -> None:
+    """The JSON schema of a scenario file, for editors."""
+    from aether.scenario import load
+
+    text = json.dumps(load.schema(), indent=2) + "\n"
+    if out is None:
+        print(text, end="")
+    else:
+        _write(out, text)
+
+
+@app.command()
+def init(file: Annotated[Path, typer.Argument(metavar="FILE", help="the file to write")]) -> None:
+    """Write a commented scenario to start from, and its schema beside it."""
+    from aether.scenario import load
+
+    schema_file = file.with_suffix(".schema.json")
+    for path in (file, schema_file):
+        if path.exists():
+            raise InputError(Problem("", f"{path} is already there", next="Name a new file"))
+    _write(schema_file, json.dumps(load.schema(), indent=2) + "\n")
+    _write(file, load.starter(schema_file.name))
+    print(f"Wrote {file} and {schema_file}. Next: aether run {file}")
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(Problem("", f"cannot write {path}: {error.strerror}")) from error
+
+
+catalog_app = typer.Typer(help="The parts: hardware, launchers, meshes, cities, gateways.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(catalog_app, name="catalog")
+
+
+@catalog_app.command("list")
+def catalog_list(
+    kind: Annotated[str | None, typer.Argument(help="one kind of part, as ships; all kinds when not given")] = None,
+    catalog: CatalogFolder = None,
+    json_: Json = False,
+) -> None:
+    """The names of the parts."""
+    from aether.results import results, terminal
+    from aether.scenario import catalog as parts
+
+    loaded = parts.load(catalog)
+    if kind is not None and kind not in loaded.parts:
+        raise InputError(unknown("", "kind of part", kind, loaded.parts))
+    names = {k: sorted(v) for k, v in loaded.parts.items() if kind in (None, k)}
+    print(results.dumps(names), end="") if json_ else terminal.names(loaded, names, kind)
+
+
+@catalog_app.command("show")
+def catalog_show(
+    name: Annotated[str, typer.Argument(help="a part's name, as ai1")],
+    catalog: CatalogFolder = None,
+    json_: Json = False,
+) -> None:
+    """A part's numbers with their sources; for a ship its budget of power, heat, mass, volume and flights."""
+    from aether.results import results, terminal
+    from aether.scenario import catalog as parts
+    from aether.space import sizing
+
+    loaded = parts.load(catalog)
+    part = parts.find_part(loaded, name)
+    budget = sizing.budget(part, loaded) if isinstance(part, parts.Ship) else None
+    if json_:
+        told: dict[str, Any] = {"part": parts.as_dict(part)}
+        print(results.dumps(told | ({"budget": sizing.as_dict(budget)} if budget else {})), end="")
+    else:
+        terminal.part(part, sizing.as_dict(budget) if budget else None)
+
+
+@app.command()
+def bench(json_: Json = False, quick: Annotated[bool, typer.Option("--quick", help="fewer repetitions")] = False) -> None:
+    """Time the hot paths: per item, median of several runs."""
+    from aether.results import results, terminal
+    from aether.study import bench as benchmarks
+
+    rows = benchmarks.measure(quick)
+    print(results.dumps(rows), end="") if json_ else terminal.bench(rows)
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="a folder of results")],
+    after: Annotated[Path, typer.Argument(help="another")],
+    json_: Json = False,
+) -> None:
+    """What differs between the summaries of two runs."""
+    from aether.results import results, terminal
+
+    changed = results.diff(results.load(before).summary, results.load(after).summary)
+    print(results.dumps(changed), end="") if json_ else terminal.changes(changed)
+
+
+def overrides(given: list[str] | None) -> dict[str, Any]:
+    """`--set path=value` arguments as a mapping; InputError naming every one without '='."""
+    bad = [g for g in given or () if "=" not in g or g.startswith("=")]
+    if bad:
+        raise InputError([Problem("", f"'{g}' is not path=value", next="As in --set duration='2 h'", file="--set") for g in bad])
+    return dict(g.split("=", 1) for g in given or ())
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or a polite end; not a KeyboardInterrupt, which the command's frame would turn into exit code 1."""
+
+
+def _interrupt(*_: object) -> None:
+    raise Interrupted
+
+
+def main() -> None:
+    """Run the command and turn what goes wrong into a message and an exit code."""
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, _interrupt)
+    try:
+        app()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(WRONG)
+    except Interrupted:
+        print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(DONE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""From a scenario to the arrays that a run needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aether.base.errors import InputError, Problem
+from aether.base.tables import Elements, Fleet, Floats, Ints
+from aether.network import terrestrial, topology
+from aether.scenario.catalog import Mesh, Shell, Terminal
+from aether.scenario.load import Scenario
+from aether.scenario.spec import MeshShell, Place, ShipGroup
+from aether.space import elements as element_sets
+from aether.space import formation, ground, motion, orbits, sizing
+
+GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))  # spreads points evenly along a spiral
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a probe: a ship's node, or a place on the ground."""
+
+    name: str
+    node: int  # -1 for a place
+    place: Place | None
+    index: int  # row among the places of all probes, -1 for a ship
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Places on the ground with one least elevation."""
+
+    names: tuple[str, ...]
+    latitude_rad: Floats
+    longitude_rad: Floats
+    fixed_m: Floats
+    weight: Floats  # people of a city, equal for cells
+    elevation_rad: float
+    max_slant_m: float = np.inf
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that does not change through the run."""
+
+    scenario: Scenario
+    julian: float
+    relays: Elements
+    relays_ready: Any
+    ships_ready: Any
+    fleet: Fleet
+    budgets: tuple[sizing.Budget, ...]  # one per group
+    group: Ints  # (K,) group of each ship
+    mesh_terminals: Ints  # (K,)
+    neighbours: Ints  # (P, 2) node numbers of ships joined with one another
+    relay_terminal: Terminal
+    gateways: Sites
+    cities: Sites
+    cells: Sites
+    probes: tuple[tuple[End, End], ...]
+    probe_sites: Sites
+    fibre_s: tuple[float | None, ...]  # round trip by fibre of each probe
+    skipped: tuple[Problem, ...]  # bad element records left out
+
+    @property
+    def relay_count(self) -> int:
+        """How many relays; the number of the first ship's node."""
+        return len(self.relays.epoch_s)
+
+
+def assemble(scenario: Scenario) -> Setup:
+    """The Setup of a scenario; InputError with all problems that only show here (bad element records, counts that do not fit)."""
+    spec = scenario.spec
+    julian = scenario.clock.julian()
+    problems: list[Problem] = []
+    relays, skipped = _relays(scenario, julian, problems)
+    ships, groups = [], []
+    for number, group in enumerate(spec.ships):
+        made = _orbit(group, number, julian, problems)
+        if made is not None:
+            ships.append(made)
+            groups.append(np.full(group.count, number))
+    if problems:
+        raise InputError(problems)
+    budgets = tuple(sizing.budget(scenario.ship(g), scenario.catalog) for g in spec.ships)
+    fleet = sizing.fleet(
+        [(b, g.name, g.count, g.age) for b, g in zip(budgets, spec.ships, strict=True)], scenario.catalog
+    )
+    first = len(relays.epoch_s)
+    return Setup(
+        scenario, julian, relays, motion.prepare(relays), motion.prepare(orbits.join(*ships)), fleet, budgets,
+        np.concatenate(groups), np.concatenate([np.full(g.count, scenario.ship(g).terminals) for g in spec.ships]),
+        _neighbours(scenario, ships, first, julian), scenario.catalog.terminal(spec.relays.terminal),
+        _gateways(scenario), _cities(scenario), _cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
+        *_probes(scenario, first), skipped,
+    )  # fmt: skip
+
+
+def _relays(scenario: Scenario, julian: float, problems: list[Problem]) -> tuple[Elements, tuple[Problem, ...]]:
+    parts: list[Elements] = []
+    skipped: list[Problem] = []
+    for i, part in enumerate(scenario.spec.relays.shells):
+        if part.elements is not None:
+            made, bad = _from_file(scenario, part, i, julian)
+            (skipped if part.skip_bad else problems).extend(bad)
+            if made is None:
+                if part.skip_bad and bad:
+                    problems.extend(bad)
+                continue
+            first = sum(int(p.shell.max()) + 1 for p in parts if len(p.shell))
+            parts.append(element_sets.renumber(made, first) if first else made)
+            continue
+        shells = (part.shell,) if part.shell is not None else _mesh(scenario, str(part.mesh)).shells
+        for shell in shells:
+            number = max((int(p.shell.max()) + 1 for p in parts if len(p.shell)), default=0)
+            parts.append(_walker(shell, number))
+    if not parts:
+        return _walker(Shell(planes=1, per_plane=1, altitude="550 km", inclination="53 deg"), 0), ()  # type: ignore[arg-type]
+    return orbits.join(*parts), tuple(skipped)
+
+
+def _mesh(scenario: Scenario, name: str) -> Mesh:
+    return scenario.catalog.mesh(name)
+
+
+def _walker(shell: Shell, number: int) -> Elements:
+    return orbits.walker(
+        shell.planes, shell.per_plane, shell.altitude, shell.inclination, phasing=shell.phasing,
+        raan_spread_rad=shell.raan_spread, shell=number, odd_plane_offset=shell.odd_plane_offset,
+    )  # fmt: skip
+
+
+def _from_file(scenario: Scenario, part: MeshShell, i: int, julian: float) -> tuple[Elements | None, list[Problem]]:
+    """Elements of a file with planes found, and what is wrong with its records."""
+    name = str(part.elements)
+    made, _, bad = element_sets.read(scenario.texts[name], julian)
+    told = [Problem(p.path or f"relays.shells[{i}].elements", p.what, p.nearest, p.next, name, p.line) for p in bad]
+    if not len(made.epoch_s):
+        return None, told or [Problem(f"relays.shells[{i}].elements", "holds no element set", file=name)]
+    if told and not part.skip_bad:
+        last = told[-1]
+        told[-1] = Problem(last.path, last.what, last.nearest, last.next or "Set skip_bad: true to leave bad records out", last.file, last.line)
+    return element_sets.find_planes(made), told
+
+
+def _orbit(group: ShipGroup, number: int, julian: float, problems: list[Problem]) -> Elements | None:
+    """Mean elements of a group's ships."""
+    orbit = group.orbit
+    if orbit.ring is not None:
+        return orbits.ring(group.count, orbit.ring.altitude, orbit.ring.node_local_time, julian, shell=number)
+    if orbit.cluster is not None:
+        c = orbit.cluster
+        return formation.cluster(group.count, c.radius, c.altitude, c.node_local_time, julian, shell=number)
+    shell = orbit.walker
+    if shell is None or shell.planes * shell.per_plane != group.count:
+        what = f"count is {group.count}, but the walker holds {shell.planes * shell.per_plane if shell else 0} ships"
+        problems.append(Problem(f"ships[{number}].count", what, next="Make count planes times per_plane"))
+        return None
+    return _walker(shell, number)
+
+
+def _neighbours(scenario: Scenario, ships: list[Elements], first: int, julian: float) -> Ints:
+    """Pairs of ships of one group that hold one another: fore and aft in a ring, the nearest in a formation or shell."""
+    pairs = [np.empty((0, 2), dtype=np.int64)]
+    for group, made in zip(scenario.spec.ships, ships, strict=True):
+        most = scenario.ship(group).neighbour_terminals
+        if most:
+            fixed = motion.propagate(made, np.zeros(1), julian, inertial=False).fixed_m[0]
+            ring = group.orbit.ring is not None
+            found = topology.ring_pairs(group.count) if ring else topology.closest(fixed, most)
+            pairs.append(found[: group.count if most > 1 else group.count // 2] + first)
+        first += group.count
+    return np.concatenate(pairs)
+
+
+def _sites(names: list[str], latitude: Floats, longitude: Floats, weight: Floats, elevation: float, slant: float | None = None) -> Sites:
+    fixed = np.asarray(ground.place(latitude, longitude, np.zeros_like(latitude))).reshape(-1, 3)
+    return Sites(tuple(names), latitude, longitude, fixed, weight, elevation, np.inf if slant is None else slant)
+
+
+def _gateways(scenario: Scenario) -> Sites:
+    wanted = scenario.spec.ground.gateways
+    allowed = {s for s, on in (("operational", wanted.operational), ("planned", wanted.planned)) if on}
+    rows = [g for g in scenario.catalog.kind("gateways").values() if g.status in allowed and g.type == "gateway"]  # type: ignore[attr-defined]
+    latitude = np.radians([g.latitude for g in rows] + [np.degrees(p.latitude) for p in wanted.add])  # type: ignore[attr-defined]
+    longitude = np.radians([g.longitude for g in rows] + [np.degrees(p.longitude) for p in wanted.add])  # type: ignore[attr-defined]
+    names = [g.name for g in rows] + [p.name for p in wanted.add]
+    return _sites(names, latitude, longitude, np.ones(len(names)), wanted.elevation)
+
+
+def _cities(scenario: Scenario) -> Sites:
+    wanted = scenario.spec.ground.cities
+    rows: list[Any] = sorted(scenario.catalog.kind("cities").values(), key=lambda c: -c.population)[: wanted.largest]  # type: ignore[attr-defined]
+    latitude = np.radians([c.latitude for c in rows] + [np.degrees(p.latitude) for p in wanted.add])
+    longitude = np.radians([c.longitude for c in rows] + [np.degrees(p.longitude) for p in wanted.add])
+    people = np.array([float(c.population) for c in rows] + [1.0] * len(wanted.add))
+    names = [c.name for c in rows] + [p.name for p in wanted.add]
+    return _sites(names, latitude, longitude, people, wanted.elevation, wanted.max_slant)
+
+
+def _cells(count: int, elevation: float) -> Sites:
+    """Cells of equal area: a spiral of points with the golden angle between them."""
+    i = np.arange(count)
+    latitude = np.arcsin(1.0 - (2.0 * i + 1.0) / max(count, 1))
+    longitude = np.mod(GOLDEN_ANGLE * i + np.pi, 2.0 * np.pi) - np.pi
+    return _sites([], latitude, longitude, np.ones(count), elevation)
+
+
+def _probes(scenario: Scenario, first: int) -> tuple[tuple[tuple[End, End], ...], Sites, tuple[float | None, ...]]:
+    """Probe ends, the places among them, and the round trip by fibre."""
+    spec = scenario.spec
+    starts = dict(zip((g.name for g in spec.ships), np.cumsum([0] + [g.count for g in spec.ships]), strict=False))
+    places: list[Place] = []
+
+    def end(given: str | Place) -> End:
+        if isinstance(given, str):
+            group, slash, number = given.partition("/")
+            if slash and group in starts:
+                return End(given, first + int(starts[group]) + int(number), None, -1)
+            given = scenario.place(given)
+        if given not in places:
+            places.append(given)
+        return End(given.name, -1, given, places.index(given))
+
+    ends = tuple((end(p.from_), end(p.to)) for p in spec.probes)
+    latitude, longitude = (np.array([getattr(p, k) for p in places], dtype=np.float64) for k in ("latitude", "longitude"))
+    cities = spec.ground.cities
+    sites = _sites([p.name for p in places], latitude, longitude, np.ones(len(places)), cities.elevation, cities.max_slant)
+    graph = terrestrial.graph(scenario.value("fibre.route_factor"), scenario.value("fibre.speed"))
+    cut = spec.ground.cut_cables
+    terrestrial.check_cables(graph, cut)
+    fibre = tuple(_fibre(graph, a.place, b.place, cut) if a.place and b.place else None for a, b in ends)
+    return ends, sites, fibre
+
+
+def _fibre(graph: terrestrial.Graph, a: Place, b: Place, cut: tuple[str, ...]) -> float | None:
+    route = terrestrial.fibre(graph, (a.latitude, a.longitude), (b.latitude, b.longitude), cut)
+    return None if route is None else route.round_trip_s

@@ -1,0 +1,1 @@
+"""How light and fibre carry bits: links, topology, routing, access from the ground, and the terrestrial twin."""

@@ -1,0 +1,404 @@
+"""Who holds a laser link with whom: the mesh of relays, the rings of ships, and ships onto the mesh.
+
+Node numbers: relays 0..R-1 first, then ships R..R+K-1. A pair is written once, with the lower number first.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike
+from scipy.spatial import cKDTree
+
+from aether.base.registry import Registry
+from aether.base.tables import Elements, Floats, Ints, Links
+from aether.network.links import EARTH_EQUATOR_M, GRAZING, Terminal, clear, rate
+
+STAR_GAP_RAD = np.radians(150.0)  # a wider gap between planes is the seam of a star, where neighbours fly head-on
+KEEP_SLOTS = 0.25  # a held partner is preferred until another is nearer by this share of the slot spacing; ours
+
+
+class Topology(Protocol):
+    """A policy: which relays should hold links.
+
+    elements: of the relays. positions_m: (R, 3) at one time, inertial [m]. max_range_m: [m]. terminals: per relay, one
+    number or (R,). previous: pairs held until now (E, 2), which are kept where nothing much better has come.
+    Returns pairs (E, 2), sorted.
+    """
+
+    def __call__(
+        self, elements: Elements, positions_m: Floats, max_range_m: float, terminals: ArrayLike = 4,
+        previous: Ints | None = None,
+    ) -> Ints: ...  # fmt: skip
+
+
+topologies: Registry[Topology] = Registry("topology")
+
+
+@topologies.add("plus-grid")
+def plus_grid(
+    elements: Elements, positions_m: Floats, max_range_m: float, terminals: ArrayLike = 4, previous: Ints | None = None
+) -> Ints:
+    """Fore, aft, left and right: the next in the plane, and the nearest slot of either plane beside.
+
+    Partner in the next plane = argmin |u_b - u_a|, u the argument of latitude from the positions; where both planes hold
+    equally many, one whole shift serves the plane (a tie, half a slot, keeps the slot number), so that a Walker shell's
+    pairs are static and its seam wraps with the phasing. A star's seam stays open. Relays without a plane take the nearest.
+    Parameters and returns as `Topology`; the range limit drops gaps within a plane here, and left and right each tick in
+    `links`. Valid for near-circular planes. Reference: [1] Walker 1984 (constellations); [2] the usual +Grid of the field.
+    """
+    return _grid(elements, positions_m, max_range_m, terminals, previous, by_slot=False)
+
+
+@topologies.add("plus-grid-unshifted")
+def plus_grid_unshifted(
+    elements: Elements, positions_m: Floats, max_range_m: float, terminals: ArrayLike = 4, previous: Ints | None = None
+) -> Ints:
+    """Fore, aft, left and right with the same slot number across every plane, the seam included.
+
+    Partner of slot s in the next plane = slot s. Parameters and returns as `Topology`; `previous` changes nothing, since
+    slot numbers do not move. Valid for whole Walker shells. Reference: [1] the mesh of the Hypatia simulator.
+    """
+    return _grid(elements, positions_m, max_range_m, terminals, previous, by_slot=True)
+
+
+@topologies.add("nearest")
+def nearest(
+    elements: Elements,  # noqa: ARG001 - one protocol for all policies; this one needs positions only
+    positions_m: Floats,
+    max_range_m: float,
+    terminals: ArrayLike = 4,
+    previous: Ints | None = None,
+) -> Ints:
+    """The shortest links first, as long as both ends have a terminal free; held links go before new ones.
+
+    Parameters and returns as `Topology`. Valid everywhere; it makes many short links and may fall into islands.
+    Reference: [1] greedy matching.
+    """
+    spare = np.broadcast_to(np.asarray(terminals, np.int64), (len(positions_m),)).copy()
+    held = np.empty((0, 2), np.int64)
+    if previous is not None and len(previous):
+        usable = _usable(positions_m, previous, max_range_m)
+        held = previous[usable]
+    candidates = np.concatenate([held, _near(positions_m, max_range_m, int(spare.max(initial=0)))])
+    return _sorted(_take(candidates, spare))
+
+
+def _near(positions_m: Floats, max_range_m: float, terminals: int) -> Ints:
+    """Pairs of near relays in range and sight, shortest first (ties by number)."""
+    count = len(positions_m)
+    most = min(count, 4 * terminals + 1)
+    if count < 2 or most < 2:
+        return np.empty((0, 2), np.int64)
+    distance, other = cKDTree(positions_m).query(positions_m, k=most, distance_upper_bound=max_range_m)
+    own = np.repeat(np.arange(count), most)
+    other, distance = other.ravel(), distance.ravel()
+    good = np.isfinite(distance) & (other != own)
+    pairs = np.unique(np.sort(np.stack([own[good], other[good]], axis=1), axis=1), axis=0).astype(np.int64)
+    pairs = pairs[_usable(positions_m, pairs, max_range_m)]
+    length = np.linalg.norm(positions_m[pairs[:, 0]] - positions_m[pairs[:, 1]], axis=1)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0], length))]
+
+
+def _usable(positions_m: Floats, pairs: Ints, max_range_m: float) -> np.ndarray:
+    a, b = positions_m[pairs[:, 0]], positions_m[pairs[:, 1]]
+    return (np.linalg.norm(b - a, axis=1) <= max_range_m) & clear(a, b)
+
+
+@njit(cache=True, nogil=True)
+def _take(candidates: Ints, spare: Ints) -> Ints:
+    """The candidates, in order, for which both ends have a terminal left; writes `spare`."""
+    taken = np.empty_like(candidates)
+    linked = set()
+    linked.add((np.int64(-1), np.int64(-1)))  # gives the set its type
+    count = 0
+    for e in range(candidates.shape[0]):
+        a, b = min(candidates[e, 0], candidates[e, 1]), max(candidates[e, 0], candidates[e, 1])
+        if a != b and spare[a] > 0 and spare[b] > 0 and (a, b) not in linked:
+            spare[a] -= 1
+            spare[b] -= 1
+            linked.add((a, b))
+            taken[count, 0], taken[count, 1] = a, b
+            count += 1
+    return taken[:count].copy()
+
+
+def _sorted(pairs: Ints) -> Ints:
+    ordered = np.sort(pairs, axis=1)
+    return ordered[np.lexsort((ordered[:, 1], ordered[:, 0]))]
+
+
+def _grid(
+    elements: Elements, positions_m: Floats, max_range_m: float, terminals: ArrayLike, previous: Ints | None, by_slot: bool
+) -> Ints:
+    spare = np.broadcast_to(np.asarray(terminals, np.int64), (len(positions_m),)).copy()
+    held = {(int(a), int(b)) for a, b in previous} if previous is not None else set()
+    along: list[Ints] = []
+    across: list[Ints] = []
+    for shell in np.unique(elements.shell):
+        planes = _planes(elements, positions_m, int(shell))
+        along += [_fore(row, positions_m, max_range_m) for row, _, _ in planes]
+        beside = _beside(planes)
+        across += [_left(planes[p], planes[q], elements.slot, held, by_slot, p % 2) for p, q in beside]
+    ranked = np.concatenate([np.empty((0, 3), np.int64), *across])
+    ranked = ranked[np.argsort(ranked[:, 2], kind="stable"), :2]
+    pairs = _take(np.concatenate([np.empty((0, 2), np.int64), *along, ranked]), spare)
+    loose = np.flatnonzero(elements.plane < 0)
+    if loose.size:
+        spare[loose] = np.minimum(spare[loose], 4)
+        near = _near(positions_m, max_range_m, 4)
+        pairs = np.concatenate([pairs, _take(near[np.isin(near, loose).any(axis=1)], spare)])
+    return _sorted(pairs)
+
+
+_Plane = tuple[Ints, Floats, float]  # relays in order of argument of latitude, that argument, node [rad]
+
+
+def _planes(elements: Elements, positions_m: Floats, shell: int) -> list[_Plane]:
+    """The planes of a shell by ascending node, as they stand at the positions' time."""
+    found = []
+    for plane in np.unique(elements.plane[(elements.shell == shell) & (elements.plane >= 0)]):
+        row = np.flatnonzero((elements.shell == shell) & (elements.plane == plane))
+        normal, node = _attitude(elements, positions_m, row)
+        ahead = np.array([np.cos(node), np.sin(node), 0.0])
+        rise = np.cross(normal, ahead)
+        u = np.mod(np.arctan2(positions_m[row] @ rise, positions_m[row] @ ahead), 2.0 * np.pi)
+        order = np.lexsort((elements.slot[row], u))
+        found.append((row[order], u[order], node))
+    return sorted(found, key=lambda plane: (plane[2], int(plane[0][0])))
+
+
+def _attitude(elements: Elements, positions_m: Floats, row: Ints) -> tuple[Floats, float]:
+    """A plane's normal and ascending node, fitted to positions, so that drift since the elements' epochs is in it."""
+    tilt = float(np.mean(elements.inclination_rad[row]))
+    node = float(np.angle(np.mean(np.exp(1j * elements.node_rad[row]))))
+    normal = np.array([np.sin(tilt) * np.sin(node), -np.sin(tilt) * np.cos(node), np.cos(tilt)])
+    if row.size >= 3:
+        unit = positions_m[row] / np.linalg.norm(positions_m[row], axis=1, keepdims=True)
+        size, axes = np.linalg.svd(unit, full_matrices=True)[1:]
+        if size[1] > 0.2:  # the plane's satellites span it well enough to fit
+            normal = axes[2] * (1.0 if axes[2] @ normal >= 0.0 else -1.0)
+            node = float(np.arctan2(normal[0], -normal[1]))
+    return normal, float(np.mod(node, 2.0 * np.pi))
+
+
+def _fore(row: Ints, positions_m: Floats, max_range_m: float) -> Ints:
+    """Each relay of a plane with the next, where the gap can be bridged."""
+    if row.size < 2:
+        return np.empty((0, 2), np.int64)
+    pairs = np.stack([row, np.roll(row, -1)], axis=1)[: None if row.size > 2 else 1]
+    return pairs[_usable(positions_m, pairs, max_range_m)]
+
+
+def _beside(planes: list[_Plane]) -> list[tuple[int, int]]:
+    """Neighbouring planes, the ring of them closed unless it is a star's."""
+    count = len(planes)
+    if count < 2:
+        return []
+    pairs = [(p, (p + 1) % count) for p in range(count if count > 2 else 1)]
+    gaps = [np.mod(planes[q][2] - planes[p][2], 2.0 * np.pi) for p, q in pairs]
+    return [pair for pair, gap in zip(pairs, gaps, strict=True) if count == 2 or gap < STAR_GAP_RAD]
+
+
+def _left(
+    here: _Plane, there: _Plane, slot: Ints, held: set[tuple[int, int]], by_slot: bool, parity: int
+) -> Ints:
+    """Pairs between two planes with their rank: rank 0 first, so that three terminals make an unbroken brick wall."""
+    a, b = here[0], there[0]
+    if by_slot:
+        known = {int(slot[n]): int(n) for n in b}
+        found = [(int(n), known[int(slot[n])]) for n in a if int(slot[n]) in known]
+    elif a.size == b.size:
+        shift = _shift(here, there, slot, held)
+        found = list(zip(a.tolist(), np.roll(b, -shift).tolist(), strict=True))
+    else:
+        found = _match(here, there, held)
+    rank = [(int(slot[n]) + parity) % 2 for n, _ in found]
+    return np.array([(n, m, r) for (n, m), r in zip(found, rank, strict=True)], np.int64).reshape(-1, 3)
+
+
+def _gap(u_a: Floats, u_b: Floats) -> Floats:
+    """Signed difference of two angles, -pi to pi [rad]."""
+    return np.mod(u_b - u_a + np.pi, 2.0 * np.pi) - np.pi
+
+
+def _shift(here: _Plane, there: _Plane, slot: Ints, held: set[tuple[int, int]]) -> int:
+    """By how many places the next plane's ring is turned against this one so that partners are nearest."""
+    count = here[0].size
+    spacing = 2.0 * np.pi / count
+    scores = []
+    for shift in range(count):
+        turned = np.roll(there[0], -shift)
+        apart = np.abs(np.angle(np.mean(np.exp(1j * _gap(here[1], np.roll(there[1], -shift))))))
+        same = int(np.sum(slot[here[0]] == slot[turned]))
+        kept = sum((min(n, m), max(n, m)) in held for n, m in zip(here[0].tolist(), turned.tolist(), strict=True))
+        score = apart / spacing - KEEP_SLOTS * kept / count
+        scores.append((round(float(score), 3), -same, shift))
+    return min(scores)[2]
+
+
+def _match(here: _Plane, there: _Plane, held: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Partners between planes of unequal count: nearest in argument of latitude first, each relay once."""
+    apart = np.abs(_gap(here[1][:, None], there[1][None]))
+    spacing = 2.0 * np.pi / max(here[0].size, there[0].size)
+    for i, n in enumerate(here[0].tolist()):
+        for j, m in enumerate(there[0].tolist()):
+            if (min(n, m), max(n, m)) in held:
+                apart[i, j] -= KEEP_SLOTS * spacing
+    order = np.argsort(apart, axis=None, kind="stable")
+    free_a, free_b = np.ones(here[0].size, bool), np.ones(there[0].size, bool)
+    found = []
+    for i, j in zip(*np.unravel_index(order, apart.shape), strict=True):
+        if free_a[i] and free_b[j]:
+            free_a[i] = free_b[j] = False
+            found.append((int(here[0][i]), int(there[0][j])))
+    return found
+
+
+def ring_pairs(elements: Elements, positions_m: Floats, max_range_m: float, first: int) -> Ints:
+    """Ship with next ship around each ring.
+
+    A ring is a plane of a shell of ships, in order of argument of latitude; gaps wider than the range stay open.
+    elements: of the ships. positions_m: (K, 3) inertial [m]. max_range_m: [m]. first: node number of ship 0.
+    Returns pairs (E, 2) of node numbers. Valid for near-circular rings. Reference: [1] geometry.
+    """
+    rings = [
+        _fore(row, positions_m, max_range_m)
+        for shell in np.unique(elements.shell)
+        for row, _, _ in _planes(elements, positions_m, int(shell))
+    ]
+    return _sorted(np.concatenate([np.empty((0, 2), np.int64), *rings]) + first)
+
+
+@njit(cache=True, nogil=True)
+def _range_sq(a: Floats, b: Floats, edge_sq: float) -> float:
+    """Squared distance of two points, or infinity where the atmosphere or the Earth lies between."""
+    x, y, z = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+    length = x * x + y * y + z * z
+    share = -(a[0] * x + a[1] * y + a[2] * z) / max(length, 1e-9)
+    share = min(max(share, 0.0), 1.0)
+    lx, ly, lz = a[0] + share * x, a[1] + share * y, a[2] + share * z
+    return length if lx * lx + ly * ly + lz * lz >= edge_sq else np.inf
+
+
+@njit(cache=True, nogil=True)
+def _attach(
+    ships: Floats, relays: Floats, attached: Ints, acquiring: Floats, share: Floats, spare: Ints, most_sq: float,
+    edge_sq: float, acquisition_s: float, dt_s: float, margin_m: float,
+) -> None:  # fmt: skip
+    ship_count, terminals = attached.shape
+    for k in range(ship_count):  # what is held and still good stays
+        for m in range(terminals):
+            held = attached[k, m]
+            if held >= 0:
+                if spare[held] > 0 and _range_sq(ships[k], relays[held], edge_sq) <= most_sq:
+                    spare[held] -= 1
+                else:
+                    attached[k, m] = -1
+                    acquiring[k, m] = 0.0
+    for k in range(ship_count):
+        for m in range(terminals):
+            held = attached[k, m]
+            settled = held >= 0 and acquiring[k, m] <= 0.0
+            if held >= 0 and not (settled and margin_m < np.inf):
+                continue
+            limit = most_sq
+            if settled:
+                own = np.sqrt(_range_sq(ships[k], relays[held], edge_sq)) - margin_m
+                limit = own * own if own > 0.0 else -1.0
+            best = -1
+            for r in range(relays.shape[0]):
+                if spare[r] <= 0:
+                    continue
+                x, y, z = relays[r, 0] - ships[k, 0], relays[r, 1] - ships[k, 1], relays[r, 2] - ships[k, 2]
+                length = x * x + y * y + z * z
+                if length > limit or (length == limit and best >= 0) or _range_sq(ships[k], relays[r], edge_sq) == np.inf:
+                    continue
+                other = False
+                for q in range(terminals):
+                    other = other or attached[k, q] == r
+                if not other:
+                    best = r
+                    limit = length
+            if best >= 0:
+                if held >= 0:
+                    spare[held] += 1
+                spare[best] -= 1
+                attached[k, m] = best
+                acquiring[k, m] = acquisition_s
+    for k in range(ship_count):
+        for m in range(terminals):
+            if attached[k, m] >= 0:
+                lost = min(acquiring[k, m], dt_s)
+                acquiring[k, m] -= lost
+                share[k, m] = 1.0 - lost / dt_s
+
+
+def attach(
+    ships_m: Floats, relays_m: Floats, attached: Ints, acquiring_s: Floats, relay_spare: Ints, max_range_m: float,
+    acquisition_s: float, dt_s: float, margin_m: float = np.inf, grazing_m: float = GRAZING.value,
+) -> tuple[Ints, Floats, Floats]:  # fmt: skip
+    """Ship terminals onto relays of the mesh, through one tick.
+
+    A terminal keeps its relay while in range, in sight and offered; a free one takes the nearest relay in range that the
+    ship does not hold yet and that has a terminal spare, and acquires for acquisition_s, over as many ticks as that takes.
+    With a finite margin a settled terminal also moves when a relay is nearer by more than margin_m. Ships choose in order.
+    ships_m: (K, 3) and relays_m: (R, 3), one frame [m]. attached: (K, M) relay or -1. acquiring_s: (K, M) still to do [s].
+    relay_spare: (R,) terminals a relay has for ships, 0 for a dead one. max_range_m, margin_m, grazing_m: [m].
+    acquisition_s, dt_s: [s], dt_s positive. Returns new attached (K, M), acquiring_s (K, M) and the share of the tick in
+    which each terminal carries data (K, M). Valid for ticks shorter than a contact (270 to 700 s at 2,000 km).
+    Reference: [1] own model; two terminals per ship make before they break.
+    """
+    new, todo = attached.astype(np.int64), acquiring_s.astype(np.float64)
+    share = np.zeros(new.shape)
+    edge_sq = (EARTH_EQUATOR_M + grazing_m) ** 2
+    spare = relay_spare.astype(np.int64)
+    ships, relays = np.ascontiguousarray(ships_m), np.ascontiguousarray(relays_m)
+    _attach(ships, relays, new, todo, share, spare, max_range_m**2, edge_sq, acquisition_s, dt_s, margin_m)
+    return new, todo, share
+
+
+def ship_pairs(attached: Ints, alive: Floats, relays: int) -> tuple[Ints, Floats]:
+    """Attachments as links.
+
+    attached: (K, M) relay or -1. alive: (K, M) share of the tick. relays: R. Returns pairs (E, 2) of node numbers, relay
+    first, and their alive share (E,). Reference: [1] bookkeeping.
+    """
+    ship, terminal = np.nonzero(attached >= 0)
+    pairs = np.stack([attached[ship, terminal], ship + relays], axis=1)
+    return pairs.astype(np.int64), alive[ship, terminal]
+
+
+def links(
+    nodes_m: Floats, pairs: Ints, terminal: Terminal, alive: ArrayLike = 1.0, grazing_m: float = GRAZING.value
+) -> Links:
+    """Pairs as links with range, rate and alive share.
+
+    d = |r_b - r_a|; a link behind the atmosphere, or beyond the terminal's range, has neither rate nor life.
+    nodes_m: (N, 3), relays then ships [m]. pairs: (E, 2). terminal: of both ends. alive: (E,) or one number, 0 to 1; a dead
+    node's links are given 0. grazing_m: [m]. Returns Links (E,); `join` puts kinds of link together.
+    Reference: [1] `links.rate`.
+    """
+    a, b = nodes_m[pairs[:, 0]], nodes_m[pairs[:, 1]]
+    range_m = np.sqrt(np.einsum("ij,ij->i", b - a, b - a))
+    usable = (range_m <= terminal.max_range_m) & clear(a, b, grazing_m)
+    return Links(
+        a=pairs[:, 0],
+        b=pairs[:, 1],
+        range_m=range_m,
+        rate_bit_s=np.where(usable, rate(terminal, range_m), 0.0),
+        alive=np.where(usable, alive, 0.0),
+    )
+
+
+def join(*parts: Links) -> Links:
+    """Several kinds of link as one table, in the order given."""
+    return Links(
+        a=np.concatenate([part.a for part in parts]),
+        b=np.concatenate([part.b for part in parts]),
+        range_m=np.concatenate([part.range_m for part in parts]),
+        rate_bit_s=np.concatenate([part.rate_bit_s for part in parts]),
+        alive=np.concatenate([part.alive for part in parts]),
+    )

@@ -1,0 +1,1 @@
+"""The sky and the ships in it: orbits, light, attitude, power, heat, radiation, drag and sizing."""
