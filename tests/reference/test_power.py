@@ -133,7 +133,7 @@ def test_plan_for_darkness_is_the_optimum_of_the_two_phases(array_w: float, batt
         stored = min(charge_w * 0.95 * light_s, 0.6 * fleet.battery_j[0])
         in_light = min(array_w - 8e3 - stored / (0.95 * light_s), 72 * 1900.0)
         in_dark = min(max(stored * 0.95 / dark_s - 8e3, 0.0), 72 * 1900.0)
-        if stored * 0.95 / dark_s >= 8e3 or battery_kwh < 5.0:  # where the bus can be carried it must be
+        if stored * 0.95 / dark_s >= 8e3 or stored == 0.6 * fleet.battery_j[0]:  # the bus first, as far as it goes
             both = light_s * power.compute_for_power(fleet, one(in_light)) + dark_s * power.compute_for_power(fleet, one(in_dark))
             best = max(best, both[0])
     charge, total = start.copy(), 0.0

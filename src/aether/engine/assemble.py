@@ -9,8 +9,8 @@ import numpy as np
 
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Elements, Fleet, Floats, Ints
-from aether.network import terrestrial, topology
-from aether.scenario.catalog import Mesh, Shell, Terminal
+from aether.network import links, terrestrial, topology
+from aether.scenario.catalog import Shell, Terminal
 from aether.scenario.load import Scenario
 from aether.scenario.spec import MeshShell, Place, ShipGroup
 from aether.space import elements as element_sets
@@ -55,8 +55,9 @@ class Setup:
     budgets: tuple[sizing.Budget, ...]  # one per group
     group: Ints  # (K,) group of each ship
     mesh_terminals: Ints  # (K,)
-    neighbours: Ints  # (P, 2) node numbers of ships joined with one another
-    relay_terminal: Terminal
+    neighbours: tuple[tuple[Ints, links.Terminal], ...]  # (P, 2) node numbers of ships joined, and by which laser
+    relay_laser: links.Terminal
+    gateway_open: Floats  # (G,) share of an average year in which rain leaves a gateway open
     gateways: Sites
     cities: Sites
     cells: Sites
@@ -90,11 +91,12 @@ def assemble(scenario: Scenario) -> Setup:
         [(b, g.name, g.count, g.age) for b, g in zip(budgets, spec.ships, strict=True)], scenario.catalog
     )
     first = len(relays.epoch_s)
+    gateways = _gateways(scenario)
     return Setup(
         scenario, julian, relays, motion.prepare(relays), motion.prepare(orbits.join(*ships)), fleet, budgets,
         np.concatenate(groups), np.concatenate([np.full(g.count, scenario.ship(g).terminals) for g in spec.ships]),
-        _neighbours(scenario, ships, first, julian), scenario.catalog.terminal(spec.relays.terminal),
-        _gateways(scenario), _cities(scenario), _cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
+        _neighbours(scenario, ships, first, julian), laser(scenario.catalog.terminal(spec.relays.terminal)),
+        _open(scenario, gateways), gateways, _cities(scenario), _cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
         *_probes(scenario, first), skipped,
     )  # fmt: skip
 
@@ -113,17 +115,13 @@ def _relays(scenario: Scenario, julian: float, problems: list[Problem]) -> tuple
             first = sum(int(p.shell.max()) + 1 for p in parts if len(p.shell))
             parts.append(element_sets.renumber(made, first) if first else made)
             continue
-        shells = (part.shell,) if part.shell is not None else _mesh(scenario, str(part.mesh)).shells
+        shells = (part.shell,) if part.shell is not None else scenario.catalog.mesh(str(part.mesh)).shells
         for shell in shells:
             number = max((int(p.shell.max()) + 1 for p in parts if len(p.shell)), default=0)
             parts.append(_walker(shell, number))
     if not parts:
         return _walker(Shell(planes=1, per_plane=1, altitude="550 km", inclination="53 deg"), 0), ()  # type: ignore[arg-type]
     return orbits.join(*parts), tuple(skipped)
-
-
-def _mesh(scenario: Scenario, name: str) -> Mesh:
-    return scenario.catalog.mesh(name)
 
 
 def _walker(shell: Shell, number: int) -> Elements:
@@ -162,18 +160,33 @@ def _orbit(group: ShipGroup, number: int, julian: float, problems: list[Problem]
     return _walker(shell, number)
 
 
-def _neighbours(scenario: Scenario, ships: list[Elements], first: int, julian: float) -> Ints:
-    """Pairs of ships of one group that hold one another: fore and aft in a ring, the nearest in a formation or shell."""
-    pairs = [np.empty((0, 2), dtype=np.int64)]
-    for group, made in zip(scenario.spec.ships, ships, strict=True):
-        most = scenario.ship(group).neighbour_terminals
-        if most:
-            fixed = motion.propagate(made, np.zeros(1), julian, inertial=False).fixed_m[0]
-            ring = group.orbit.ring is not None
-            found = topology.ring_pairs(group.count) if ring else topology.closest(fixed, most)
-            pairs.append(found[: group.count if most > 1 else group.count // 2] + first)
+def _neighbours(scenario: Scenario, ships: list[Elements], first: int, julian: float) -> tuple[tuple[Ints, links.Terminal], ...]:
+    """Pairs of ships of one group that hold one another, with their laser: fore and aft in a ring, the nearest in a formation."""
+    made = []
+    for group, elements in zip(scenario.spec.ships, ships, strict=True):
+        ship = scenario.ship(group)
+        if ship.neighbour_terminals:
+            beam = laser(scenario.catalog.terminal(ship.neighbour_terminal or ship.terminal))
+            place = motion.propagate(elements, np.zeros(1), julian).inertial_m[0]
+            if group.orbit.ring is not None:
+                pairs = topology.ring_pairs(elements, place, beam.max_range_m, first)
+                pairs = pairs if ship.neighbour_terminals > 1 else pairs[::2]
+            else:
+                name = "plus-grid" if group.orbit.walker is not None else "nearest"
+                pairs = topology.topologies[name](elements, place, beam.max_range_m, ship.neighbour_terminals) + first
+            made.append((pairs, beam))
         first += group.count
-    return np.concatenate(pairs)
+    return tuple(made)
+
+
+def laser(part: Terminal) -> links.Terminal:
+    """A catalog terminal as the link budget takes it."""
+    return links.Terminal(
+        power_w=part.transmit_power.value * part.channels, aperture_m=part.aperture.value, wavelength_m=part.wavelength.value,
+        loss=10.0 ** (part.losses.value / 10.0), photons_per_bit=part.photons_per_bit.value,
+        channel_bit_s=part.rate.value / part.channels, channels=part.channels, max_range_m=part.range.value,
+        acquisition_s=part.acquisition.value,
+    )  # fmt: skip
 
 
 def _sites(names: list[str], latitude: Floats, longitude: Floats, weight: Floats, elevation: float, slant: float | None = None) -> Sites:
@@ -189,6 +202,13 @@ def _gateways(scenario: Scenario) -> Sites:
     longitude = np.radians([g.longitude for g in rows] + [np.degrees(p.longitude) for p in wanted.add])  # type: ignore[attr-defined]
     names = [g.name for g in rows] + [p.name for p in wanted.add]
     return _sites(names, latitude, longitude, np.ones(len(names)), wanted.elevation)
+
+
+def _open(scenario: Scenario, gateways: Sites) -> Floats:
+    """Share of the year in which each gateway's feeder link stands the rain at its least elevation."""
+    margin, frequency = scenario.value("gateway.rain_margin"), scenario.value("gateway.frequency")
+    elevation = np.full(len(gateways.names), max(gateways.elevation_rad, np.radians(5.0)))
+    return links.gateway_availability(gateways.latitude_rad, gateways.longitude_rad, elevation, margin, frequency)
 
 
 def _cities(scenario: Scenario) -> Sites:

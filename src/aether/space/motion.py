@@ -33,6 +33,8 @@ _HALF_PI_HIGH = float(np.float32(math.pi / 2.0))  # its products with small whol
 _HALF_PI_LOW = -4.3711390001862426e-08  # the rest of pi / 2, from its first 40 digits
 _SIN3, _SIN5, _SIN7, _SIN9, _SIN11, _SIN13, _SIN15 = (-((-1) ** (n // 2 + 1)) / math.factorial(n) for n in range(3, 16, 2))
 _COS4, _COS6, _COS8, _COS10, _COS12, _COS14, _COS16 = ((-1) ** (n // 2) / math.factorial(n) for n in range(4, 17, 2))
+_MINUTE = 1.0 / 60.0
+_SPEED = THEORY_RADIUS_M / 60.0
 LONGEST_PERIOD_S = 225.0 * 60.0  # [1]: beyond it resonances and third bodies matter
 
 
@@ -268,22 +270,28 @@ def _state(k, row, t):  # type: ignore[no-untyped-def]
     a, e, perigee, node, latitude = _mean(k, row, t)
     th, sin_i = k[row, _THETA], k[row, _SIN_I]
     x3, x1, x7 = 3.0 * th * th - 1.0, 1.0 - th * th, 7.0 * th * th - 1.0
-    inverse = 1.0 / (a * (1.0 - e * e))
+    shape = 1.0 - e * e
+    inverse = 1.0 / (a * shape)
+    over_a = inverse * shape
     sine, cosine = _sine_cosine(perigee)
     ax = e * cosine
     ay = e * sine + inverse * k[row, _AY]  # long period, J3
     s, c = _kepler(latitude + inverse * k[row, _L] * ax, ax, ay)
     e_cos, e_sin, e2 = ax * c + ay * s, ax * s - ay * c, ax * ax + ay * ay
-    r, p, beta = a * (1.0 - e_cos), a * (1.0 - e2), math.sqrt(max(0.0, 1.0 - e2))
+    narrow = 1.0 - e2
+    beta, root = math.sqrt(max(0.0, narrow)), math.sqrt(a)
+    near = 1.0 / (1.0 - e_cos)  # axis over radius
     share = e_sin / (1.0 + beta)
-    su, cu = a / r * (s - ay - ax * share), a / r * (c - ax + ay * share)
+    su, cu = near * (s - ay - ax * share), near * (c - ax + ay * share)
     sin2, cos2 = 2.0 * su * cu, 1.0 - 2.0 * su * su
-    half = 0.5 * _J2 / p
-    quarter = half / p
-    n = _KE / (a * math.sqrt(a))
-    radius = r * (1.0 - 1.5 * quarter * beta * x3) + 0.5 * half * x1 * cos2  # short period, J2
-    radial = _KE * math.sqrt(a) * e_sin / r - n * half * x1 * sin2
-    along = _KE * math.sqrt(p) / r + n * half * (x1 * cos2 + 1.5 * x3)
+    over_p = over_a / narrow
+    half = 0.5 * _J2 * over_p
+    quarter = half * over_p
+    rate = _KE * over_a * root  # the circular speed at the axis
+    n = rate * over_a
+    radius = a * (1.0 - e_cos) * (1.0 - 1.5 * quarter * beta * x3) + 0.5 * half * x1 * cos2  # short period, J2
+    radial = rate * near * e_sin - n * half * x1 * sin2
+    along = rate * near * beta + n * half * (x1 * cos2 + 1.5 * x3)
     su, cu = _turn(su, cu, -0.25 * quarter * x7 * sin2)
     sine, cosine = _sine_cosine(node)
     so, co = _turn(sine, cosine, 1.5 * quarter * th * sin2)
@@ -299,14 +307,14 @@ def _fill(k, time_s, cosine, sine, inertial, place, velocity, fixed):  # type: i
     for i in range(len(time_s)):
         cg, sg = cosine[i], sine[i]
         for j in range(k.shape[0]):
-            r, radial, along, su, cu, so, co, si, ci = _state(k, j, (time_s[i] - k[j, _EPOCH]) / 60.0)
+            r, radial, along, su, cu, so, co, si, ci = _state(k, j, (time_s[i] - k[j, _EPOCH]) * _MINUTE)
             r *= THEORY_RADIUS_M
             x, y, z = co * cu - so * ci * su, so * cu + co * ci * su, si * su
             fixed[i, j, 0] = r * (cg * x + sg * y)
             fixed[i, j, 1] = r * (cg * y - sg * x)
             fixed[i, j, 2] = r * z
             if inertial:
-                radial_m_s, along_m_s = radial * THEORY_RADIUS_M / 60.0, along * THEORY_RADIUS_M / 60.0
+                radial_m_s, along_m_s = radial * _SPEED, along * _SPEED
                 place[i, j, 0], place[i, j, 1], place[i, j, 2] = r * x, r * y, r * z
                 velocity[i, j, 0] = radial_m_s * x - along_m_s * (co * su + so * ci * cu)
                 velocity[i, j, 1] = radial_m_s * y - along_m_s * (so * su - co * ci * cu)

@@ -1,0 +1,92 @@
+"""What can be known of a window of ticks before stepping through it: positions, light, attitude, radiation, contacts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from aether.base.tables import Bools, Dose, Floats, Ints, Light, Pose, Track
+from aether.engine.assemble import Setup
+from aether.network import topology
+from aether.space import attitude, motion, power, radiation, sun
+
+WINDOW = 120  # ticks in a block: bounds memory (10,000 relays take 30 MB) and keeps the arrays in cache
+AHEAD_S = 7200.0  # the batteries look an orbit ahead: the next darkness must end inside the window
+
+
+@dataclass(frozen=True)
+class Block:
+    """A window, (T, ...) each."""
+
+    first: int  # tick number of row 0
+    time_s: Floats
+    relays_m: Floats  # (T, R, 3) Earth-fixed
+    ships_m: Floats  # (T, K, 3) Earth-fixed
+    ship_track: Track
+    light: Light
+    pose: Pose
+    dose: Dose
+    array_w: Floats  # (T, K) that the arrays make
+    outlook: power.Outlook  # (T, K)
+    paused: Bools  # (T, K) inside the anomaly, chips wait
+    intact: Floats  # (T, K) share of compute that radiation leaves: 0 in a pause, else less what upsets destroy
+    mesh_pairs: Ints  # (E, 2) relays that hold one another
+
+
+def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Block:
+    """The Block of some ticks. previous: relay pairs of the block before, kept where nothing better has come."""
+    spec, fleet = setup.scenario.spec, setup.fleet
+    step_s, ticks = spec.step, len(time_s)
+    ahead = np.arange(1, round(AHEAD_S / step_s) + 1) * step_s
+    track = motion.propagate(setup.ships_ready, np.concatenate([time_s, time_s[-1] + ahead]), setup.julian)
+    light = sun.light(track, setup.julian)
+    if not spec.couplings.eclipse:
+        light = replace(light, lit=np.ones_like(light.lit))
+    pose = attitude.pose(track, light, fleet)
+    if not spec.couplings.attitude:
+        pose = attitude.ideal_pose(light, fleet, setup.scenario.value("attitude.ideal_sink"))
+    season = attitude.irradiance_w_m2(np.linalg.norm(light.sun_m, axis=1)) / power.SOLAR_CONSTANT_W_M2
+    array_w = fleet.array_w * pose.array_cosine * light.lit * season[:, None]
+    outlook = power.outlook(light.lit, array_w, step_s)
+    now = slice(0, ticks)
+    ships = Track(track.time_s[now], track.inertial_m[now], track.velocity_m_s[now], track.fixed_m[now], track.gmst_rad[now])
+    relays = motion.propagate(setup.relays_ready, time_s, setup.julian, inertial=False)
+    dose = _dose(setup, ships)
+    paused, intact = _intact(setup, dose)
+    return Block(
+        first, time_s, relays.fixed_m, ships.fixed_m, ships,
+        Light(light.time_s[now], light.sun_m[now], light.lit[now], light.beta_rad[now]),
+        Pose(pose.array_cosine[now], pose.absorbed_w_m2[now], pose.sink_k[now]), dose, array_w[now],
+        power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),
+        paused, intact, mesh_pairs(setup, relays.fixed_m[ticks // 2], previous),
+    )  # fmt: skip
+
+
+def mesh_pairs(setup: Setup, relays_m: Floats, previous: Ints | None) -> Ints:
+    """The links that relays hold with one another, by the scenario's policy."""
+    relays = setup.scenario.spec.relays
+    policy = topology.topologies.get(relays.topology, "relays.topology")
+    return policy(setup.relays, relays_m, setup.relay_laser.max_range_m, 4, previous)
+
+
+def _dose(setup: Setup, ships: Track) -> Dose:
+    environment = setup.scenario.spec.environment
+    threshold = environment.anomaly_flux
+    limit = setup.scenario.value("radiation.anomaly_flux") if threshold is None else threshold
+    return radiation.exposure(ships, setup.fleet.shielding_m, limit / 1e4, environment.solar_activity)  # 1e4: m^-2 to cm^-2
+
+
+def _intact(setup: Setup, dose: Dose) -> tuple[Bools, Floats]:
+    """Who pauses, and what share of compute radiation leaves.
+
+    An upset stops the chip's whole NVLink domain of D chips for the recovery time r, so with u upsets per chip and second
+    the share at work is 1 / (1 + u D r) (renewal of work and recovery).
+    """
+    shape = dose.anomaly.shape
+    if not setup.scenario.spec.couplings.anomaly:
+        return np.zeros(shape, dtype=np.bool_), np.ones(shape)
+    domains = [setup.scenario.catalog.accelerator(b.ship.accelerator).domain for b in setup.budgets]
+    size = np.minimum(np.array(domains, dtype=np.float64)[setup.group], setup.fleet.gpus)
+    work = 1.0 / (1.0 + dose.upset_s * size * setup.scenario.value("radiation.recovery"))
+    return dose.anomaly, np.where(dose.anomaly, 0.0, work)

@@ -1,0 +1,119 @@
+"""What a run writes down, tick by tick, and the tables it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from aether.base.tables import Event, Floats, Ints
+from aether.engine.assemble import Setup
+from aether.engine.block import Block
+from aether.engine.tick import Tick
+
+SHIP_COLUMNS = (
+    "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_share", "shed_w",
+    "sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w", "dose_rad_s", "anomaly",
+    "installed", "power", "heat", "radiation", "reach", "reach_share", "attached",
+)  # fmt: skip
+TABLES = {
+    "energy": ("lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_share", "shed_w"),
+    "heat": ("sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w"),
+    "radiation": ("dose_rad_s", "anomaly"),
+    "capacity": ("installed", "power", "heat", "radiation", "reach", "reach_share", "attached"),
+}
+LATITUDE_BANDS = 18  # of ten degrees
+HOURS = 24  # of local solar time
+
+
+@dataclass
+class Record:
+    """Arrays filled as the run goes. Ships (T, K), probes (T, P), cities (T, C)."""
+
+    ships: dict[str, np.ndarray]
+    handovers: np.ndarray  # (T,)
+    links_alive: np.ndarray  # (T,)
+    rtt_s: np.ndarray  # (T, P) propagation, NaN in an outage
+    delivered_s: np.ndarray  # (T, P)
+    hops: np.ndarray  # (T, P)
+    changed: np.ndarray  # (T, P)
+    city_rtt_s: np.ndarray  # (T, C) propagation to the nearest ship that computes, NaN without one
+    cell_covered: np.ndarray  # (N,) ticks
+    cell_rtt_s: np.ndarray  # (N,) sum over covered ticks
+    hour_seen: np.ndarray  # (bands, hours) cell-ticks
+    hour_covered: np.ndarray
+    hour_rtt_s: np.ndarray
+    paths: list[tuple[int, ...]] = field(default_factory=list)  # last path of each probe
+
+    @classmethod
+    def empty(cls, setup: Setup, network: bool) -> Record:
+        """A record with room for the whole run; without `network` for the ships alone."""
+        ticks, ships = setup.scenario.clock.ticks, len(setup.fleet.name)
+        probes, cities, cells = (len(s) if network else 0 for s in (setup.probes, setup.cities.fixed_m, setup.cells.fixed_m))
+        hours = (LATITUDE_BANDS, HOURS)
+        return cls(
+            {c: np.zeros((ticks, ships), dtype=np.float32) for c in SHIP_COLUMNS}, np.zeros(ticks, dtype=np.int32),
+            np.zeros(ticks, dtype=np.int32), np.full((ticks, probes), np.nan), np.full((ticks, probes), np.nan),
+            np.zeros((ticks, probes), dtype=np.int32), np.zeros((ticks, probes), dtype=np.bool_),
+            np.full((ticks, cities), np.nan, dtype=np.float32), np.zeros(cells), np.zeros(cells), np.zeros(hours),
+            np.zeros(hours), np.zeros(hours), [()] * probes,
+        )  # fmt: skip
+
+    def add(self, setup: Setup, block: Block, i: int, tick: Tick) -> None:
+        """Write down the ships of one tick."""
+        t, e, h, c, m = block.first + i, tick.energy, tick.heat, tick.capacity, tick.mesh
+        row = {
+            "lit": block.light.lit[i], "array_cosine": block.pose.array_cosine[i], "array_w": e.array_w, "curtailed_w": e.curtailed_w,
+            "bus_w": e.bus_w, "gpu_w": e.gpu_w, "charge_w": e.charge_w, "discharge_w": e.discharge_w,
+            "charge_share": e.charge_j / np.maximum(setup.fleet.battery_j, 1e-9), "shed_w": e.shed_w, "sink_k": block.pose.sink_k[i],
+            "chip_k": h.chip_k, "coolant_k": h.coolant_k, "radiator_k": h.radiator_k, "rejected_w": h.rejected_w,
+            "dose_rad_s": block.dose.dose_rad_s[i], "anomaly": block.paused[i], "installed": c.installed, "power": c.power,
+            "heat": c.heat, "radiation": c.radiation, "reach": c.reach, "reach_share": m.share, "attached": m.attached,
+        }  # fmt: skip
+        for name, values in row.items():
+            self.ships[name][t] = values
+        self.handovers[t] = m.handovers
+        self.links_alive[t] = int((m.links.alive > 0).sum())
+
+
+def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Table]:
+    """The record as Arrow tables; times in seconds from the scenario's start, SI units in the column names."""
+    clock = setup.scenario.clock
+    times = (np.arange(clock.ticks) + 0.5) * clock.step_s
+    names = pa.array(setup.fleet.name)
+    made: dict[str, pa.Table] = {}
+    for table, columns in TABLES.items():
+        made[table] = pa.table(_keys(times, "ship", names) | {c: record.ships[c].ravel() for c in columns})
+    if len(setup.probes):
+        label = pa.array([f"{a.name} - {b.name}" for a, b in setup.probes])
+        made["probes"] = pa.table(_keys(times, "probe", label) | {
+            "rtt_s": record.rtt_s.ravel(), "delivered_s": record.delivered_s.ravel(), "hops": record.hops.ravel(), "changed": record.changed.ravel()})  # fmt: skip
+    if len(setup.cities.names):
+        made["cities"] = pa.table(_keys(times, "city", pa.array(setup.cities.names)) | {"rtt_s": record.city_rtt_s.ravel()})
+    if len(setup.cells.fixed_m):
+        seen = np.maximum(record.cell_covered, 1)
+        made["coverage"] = pa.table({
+            "latitude_deg": np.degrees(setup.cells.latitude_rad), "longitude_deg": np.degrees(setup.cells.longitude_rad),
+            "covered_share": record.cell_covered / clock.ticks,
+            "rtt_mean_s": np.where(record.cell_covered > 0, record.cell_rtt_s / seen, np.nan)})  # fmt: skip
+        made["coverage_hours"] = _hours(record)
+    made["network"] = pa.table({"time_s": times, "handovers": record.handovers, "links_alive": record.links_alive})
+    made["events"] = pa.table({k: [getattr(e, k) for e in events] for k in ("kind", "subject", "start_s", "end_s", "value")})
+    made["gateways"] = pa.table({"name": list(setup.gateways.names), "latitude_deg": np.degrees(setup.gateways.latitude_rad),
+                                 "longitude_deg": np.degrees(setup.gateways.longitude_rad), "open_share": setup.gateway_open})  # fmt: skip
+    return made
+
+
+def _keys(times: Floats, label: str, names: pa.Array) -> dict[str, pa.Array]:
+    """Time and subject of every row, subjects as a dictionary so that they cost a byte or two."""
+    index: Ints = np.tile(np.arange(len(names), dtype=np.int32), len(times))
+    return {"time_s": pa.array(np.repeat(times, len(names))), label: pa.DictionaryArray.from_arrays(pa.array(index), names)}
+
+
+def _hours(record: Record) -> pa.Table:
+    band, hour = (a.ravel() for a in np.mgrid[0:LATITUDE_BANDS, 0:HOURS])
+    seen, covered, total = (a.ravel() for a in (record.hour_seen, record.hour_covered, record.hour_rtt_s))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        columns = {"covered_share": np.where(seen > 0, covered / seen, np.nan), "rtt_mean_s": np.where(covered > 0, total / covered, np.nan)}
+    return pa.table({"latitude_from_deg": band * 10.0 - 90.0, "local_hour": hour, **columns})

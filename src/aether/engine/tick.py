@@ -1,0 +1,96 @@
+"""One tick: the loop that closes. Eclipse drains the battery, power and heat set the clocks, links say what can be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aether.base.tables import Access, Capacity, Energy, Fields, Floats, Heat, Links, State
+from aether.engine.assemble import Setup
+from aether.engine.block import Block
+from aether.network import access, routing, topology
+from aether.space import ground, power, thermal
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """The network of one tick."""
+
+    links: Links
+    gateways: Access
+    attached: Floats  # (K,) mesh terminals that hold a relay
+    share: Floats  # (K,) share of the tick with a path to a gateway
+    handovers: int  # new attachments begun in the tick
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one tick came to."""
+
+    capacity: Capacity
+    energy: Energy
+    heat: Heat
+    mesh: Mesh
+
+
+def start(setup: Setup, first: Block) -> State:
+    """The state before the first tick: batteries full, heat at rest at what the ship can bear, no laser link yet."""
+    fleet = setup.fleet
+    sink_k = first.pose.sink_k[0]
+    gpu_w = np.minimum(fleet.gpus * fleet.gpu_w, thermal.steady(fleet, sink_k, fleet.bus_w))
+    attached = np.full((len(fleet.name), int(setup.mesh_terminals.max())), -1, dtype=np.int64)
+    heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)
+    return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape))
+
+
+def step(setup: Setup, state: State, block: Block, i: int) -> tuple[State, Tick]:
+    """Advance one tick: power offers, heat limits, radiation pauses, the mesh reaches, then power and heat settle."""
+    fleet, on, step_s = setup.fleet, setup.scenario.spec.couplings, setup.scenario.spec.step
+    sink_k, paused = block.pose.sink_k[i], block.paused[i]
+    ahead = power.Outlook(*(getattr(block.outlook, k)[i] for k in ("light_s", "light_array_w", "dark_s", "dark_array_w")))
+
+    offered = power.offer(fleet, state.charge_j, block.array_w[i], ahead, step_s, np.ones(len(fleet.name)))
+    allowed_w = offered.gpu_w
+    if on.heat:
+        allowed_w = thermal.limit(fleet, state.heat, sink_k, offered.gpu_w, fleet.bus_w, step_s)
+    idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
+    energy = power.settle(fleet, state.charge_j, offered, np.where(paused, idle_w, allowed_w), step_s)
+    heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
+    mesh, attached, acquiring_s = connect(setup, state, block, i)
+
+    by_power = power.compute_for_power(fleet, offered.gpu_w)
+    by_heat = np.minimum(by_power, power.compute_for_power(fleet, allowed_w))
+    by_radiation = by_heat * block.intact[i]
+    capacity = Capacity(fleet.gpus, by_power, by_heat, by_radiation, by_radiation * mesh.share)
+    return State(energy.charge_j, heat, attached, acquiring_s), Tick(capacity, energy, heat, mesh)
+
+
+def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, np.ndarray, Floats]:
+    """The mesh of a tick: ships take relays, links get range and rate, gateways open the way down."""
+    spec, relays = setup.scenario.spec, setup.relay_count
+    relays_m, ships_m = block.relays_m[i], block.ships_m[i]
+    nodes_m = np.concatenate([relays_m, ships_m])
+    terminal = setup.relay_laser
+    spare = np.where(np.isfinite(relays_m[:, 0]), spec.relays.ship_terminals, 0).astype(np.int64)
+    attached, acquiring_s, alive = topology.attach(
+        ships_m, relays_m, state.attached, state.acquiring_s, setup.mesh_terminals, spare, terminal.max_range_m,
+        terminal.acquisition_s if spec.couplings.acquisition else 0.0, spec.step,
+    )  # fmt: skip
+    up, up_alive = topology.ship_pairs(attached, alive, relays)
+    links = topology.join(
+        topology.links(nodes_m, block.mesh_pairs, terminal),
+        topology.links(nodes_m, up, terminal, up_alive),
+        *(topology.links(nodes_m, pairs, laser) for pairs, laser in setup.neighbours),
+    )
+    gateways = ground.visible(setup.gateways.fixed_m, relays_m, setup.gateways.elevation_rad)
+    ways_down = access.open_share(gateways, setup.gateway_open, relays, len(ships_m))
+    share = routing.reach_share(links, ways_down)[relays:]
+    begun = int(((attached != state.attached) & (attached >= 0)).sum())
+    return Mesh(links, gateways, (attached >= 0).sum(axis=1).astype(np.float64), share, begun), attached, acquiring_s
+
+
+def fields(setup: Setup, mesh: Mesh) -> Fields:
+    """Latency from every ship to every node."""
+    first, ships = setup.relay_count, len(setup.fleet.name)
+    return routing.fields(first + ships, mesh.links, first + np.arange(ships))

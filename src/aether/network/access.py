@@ -1,0 +1,310 @@
+"""From the ground to the ships and back: reach, round trips, coverage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike
+
+from aether.base.provenance import Assumption
+from aether.base.tables import Access, Bools, Fields, Floats, Floats32, Ints
+from aether.network.links import EARTH_EQUATOR_M, LIGHT_M_S, great_circle
+from aether.network.routing import Mesh, path, spread
+
+FIBRE_M_S = 204_200_000.0  # group index 1.468, ITU-T G.652 fibre at 1,550 nm
+
+SCHEDULING = Assumption(
+    "access scheduling of a user terminal, per round trip",
+    0.016,
+    "s",
+    "today's Starlink: about 16 ms over propagation, frames of some 1.3 ms and a 15 s scheduler",
+    "2026",
+    "estimated",
+    0.008,
+    0.025,
+)
+PROCESSING = Assumption(
+    "switching in a satellite, per satellite and direction",
+    0.0001,
+    "s",
+    "packet switching with laser modem coding and interleaving; not disclosed by operators",
+    "2026",
+    "estimated",
+    0.00001,
+    0.001,
+)
+QUEUE = Assumption(
+    "queues, per round trip",
+    0.002,
+    "s",
+    "median of a lightly loaded path; loaded cells measure tens of milliseconds",
+    "2026",
+    "estimated",
+    0.0,
+    0.03,
+)
+LAST_MILE = Assumption(
+    "local provider's access, per round trip", 0.004, "s", "fibre to the home, one to eight ms", "2026", "estimated",
+    0.001, 0.015,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Overheads:
+    """What a delivered round trip pays over propagation [s]; replace any with the operator's own figure."""
+
+    scheduling: Assumption = SCHEDULING
+    processing: Assumption = PROCESSING
+    queue: Assumption = QUEUE
+    last_mile: Assumption = LAST_MILE
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One round trip at one tick.
+
+    nodes: satellites along the way there. hops: laser links among them. outage: no path; times are then infinite.
+    changed: the way differs from the one before.
+    """
+
+    propagation_s: float
+    delivered_s: float
+    hops: int
+    nodes: tuple[int, ...]
+    changed: bool
+    outage: bool
+
+
+@njit(cache=True, nogil=True)
+def _reach(start: Ints, satellite: Ints, slant_s: Floats32, ground: Bools, to_ships: Floats32) -> Floats32:
+    places, ships = start.size - 1, to_ships.shape[1]
+    best = np.full((places, ships), np.inf, np.float32)
+    for g in range(places):
+        for v in range(start[g], start[g + 1]):
+            if ground[satellite[v]]:
+                for k in range(ships):
+                    via = to_ships[satellite[v], k] + slant_s[v]
+                    best[g, k] = via if via < best[g, k] else best[g, k]
+    return best
+
+
+def reach(access: Access, fields: Fields, ground: Bools | None = None) -> Floats32:
+    """Least one-way latency from every place to every ship.
+
+    t[g, k] = min over satellites v seen from g of slant / c + field[k, v]; a ship in view is reached straight if it may
+    serve the ground.
+    access: of G places. fields: from K ships. ground: (N,) which nodes have ground terminals; all of them if not given.
+    Returns (G, K) [s], infinity where there is no path. Reference: [1] own model: route from the few ships, not the places.
+    """
+    allowed = np.ones(fields.latency_s.shape[1], np.bool_) if ground is None else ground
+    to_ships = np.ascontiguousarray(fields.latency_s.T)
+    slant_s = (access.slant_m / LIGHT_M_S).astype(np.float32)
+    return _reach(access.start, access.satellite, slant_s, allowed, to_ships)
+
+
+def nearest(reach_s: Floats32) -> tuple[Ints, Floats32]:
+    """The ship that each place reaches soonest.
+
+    reach_s: (G, K) from `reach` or `through` [s]. Returns the ship (G,), -1 where none is reached, and its latency (G,) [s],
+    infinity there. The lowest ship breaks ties.
+    """
+    if reach_s.shape[1] == 0:
+        return np.full(len(reach_s), -1, np.int64), np.full(len(reach_s), np.inf, np.float32)
+    ship = np.argmin(reach_s, axis=1)
+    latency = np.take_along_axis(reach_s, ship[:, None], axis=1)[:, 0]
+    return np.where(np.isfinite(latency), ship, -1).astype(np.int64), latency
+
+
+def local_gateways(fibre_s: Floats, most: int = 4) -> tuple[Ints, Floats]:
+    """The few gateways nearest to each place by fibre; static, so done once a run.
+
+    fibre_s: (G, W) one way from place to gateway, infinity where there is no fibre [s]. most: how many to keep.
+    Returns gateway (G, M) and fibre latency (G, M) [s], nearest first, ties by number.
+    """
+    gateway = np.argsort(fibre_s, axis=1, kind="stable")[:, :most]
+    return gateway.astype(np.int64), np.take_along_axis(fibre_s, gateway, axis=1)
+
+
+def through(gateway_reach_s: Floats32, gateway: Ints, fibre_s: Floats) -> Floats32:
+    """Least one-way latency from places to ships by local fibre and a gateway.
+
+    t[g, k] = min over the place's gateways w of fibre[g, w] + reach[w, k].
+    gateway_reach_s: (W, K) from `reach` with the gateways as places [s]. gateway, fibre_s: (G, M) from `local_gateways`.
+    Returns (G, K) [s]. Reference: [1] own model.
+    """
+    return _through(gateway_reach_s, gateway, fibre_s.astype(np.float32))
+
+
+@njit(cache=True, nogil=True)
+def _through(gateway_reach: Floats32, gateway: Ints, fibre: Floats32) -> Floats32:
+    best = np.full((gateway.shape[0], gateway_reach.shape[1]), np.inf, np.float32)
+    for g in range(gateway.shape[0]):
+        for m in range(gateway.shape[1]):
+            row = gateway[g, m]
+            for k in range(gateway_reach.shape[1]):
+                via = gateway_reach[row, k] + fibre[g, m]
+                best[g, k] = via if via < best[g, k] else best[g, k]
+    return best
+
+
+def place_fields(mesh: Mesh, access: Access, places: Ints, ground: Bools | None = None) -> Floats32:
+    """Latency from places on the ground to every node.
+
+    t[p, n] = min over satellites v seen from p of slant / c + path v -> n.
+    mesh: from `routing.mesh`. access: of all places. places: (P,) which of them. ground: (N,) as in `reach`.
+    Returns (P, N) [s]. Reference: [1] `routing.spread`.
+    """
+    rows, seeds, starts = [], [], []
+    for row, place in enumerate(np.asarray(places).tolist()):
+        seen = slice(access.start[place], access.start[place + 1])
+        use = np.ones(access.satellite[seen].size, bool) if ground is None else ground[access.satellite[seen]]
+        seeds.append(access.satellite[seen][use])
+        starts.append(access.slant_m[seen][use] / LIGHT_M_S)
+        rows.append(np.full(seeds[-1].size, row))
+    none: Ints = np.empty(0, np.int64)
+    seeds_s = np.concatenate([np.empty(0), *starts])
+    return spread(mesh, len(rows), np.concatenate([none, *rows]), np.concatenate([none, *seeds]), seeds_s)
+
+
+def round_trip(
+    mesh: Mesh, field_s: Floats32, access: Access, place: int, overheads: Overheads | None = None,
+    before: tuple[int, ...] = (), ground: Bools | None = None, fibre_s: float = 0.0, terminals: int = 2,
+) -> Probe:  # fmt: skip
+    """Round trip between the source of a field and a place on the ground, propagation and delivered.
+
+    propagation = 2 (min over satellites v seen from the place of field[v] + slant / c) + 2 fibre;
+    delivered = propagation + scheduling x terminals + last mile x (2 - terminals where an end has fibre) + 2 x processing x
+    satellites + queue.
+    mesh: from `routing.mesh`, without processing. field_s: (N,) row of `place_fields` or of `routing.fields` [s]. access,
+    place: the far end. overheads: nominal ones if not given. before: the nodes of the last probe. ground: as in `reach`.
+    fibre_s: one way, of both ends' gateways together [s]. terminals: how many ends use their own satellite terminal, 0 to 2.
+    Returns Probe. Valid for a frozen tick: satellites move by less than 0.1 % of a path in its time.
+    Reference: [1] own model; the visibility rule that `access` was made with decides much and belongs beside the result.
+    """
+    seen = slice(access.start[place], access.start[place + 1])
+    satellite = access.satellite[seen]
+    total = field_s[satellite].astype(np.float64) + access.slant_m[seen] / LIGHT_M_S
+    if ground is not None:
+        total = np.where(ground[satellite], total, np.inf)
+    if total.size == 0 or not np.isfinite(total.min()):
+        return Probe(np.inf, np.inf, 0, (), bool(before), True)
+    last = int(satellite[np.argmin(total)])
+    fibre_ends = 0 if fibre_s == 0.0 else 2 - terminals
+    return _probe(mesh, field_s, last, float(total.min()) + fibre_s, overheads, before, terminals, fibre_ends)
+
+
+def ship_round_trip(
+    mesh: Mesh, field_s: Floats32, ship: int, overheads: Overheads | None = None, before: tuple[int, ...] = (),
+    fibre_s: float = 0.0, terminals: int = 1,
+) -> Probe:  # fmt: skip
+    """Round trip between the source of a field and a ship, or any node.
+
+    propagation = 2 field[ship] + 2 fibre; delivered as in `round_trip`, with one end in orbit.
+    ship: node number. terminals: 1 from a place's own terminal, 0 by gateway or from another ship. Others and the result as
+    in `round_trip`. Reference: [1] own model.
+    """
+    if not np.isfinite(field_s[ship]):
+        return Probe(np.inf, np.inf, 0, (), bool(before), True)
+    fibre_ends = 0 if fibre_s == 0.0 else 1 - terminals
+    return _probe(mesh, field_s, ship, float(field_s[ship]) + fibre_s, overheads, before, terminals, fibre_ends)
+
+
+def _probe(
+    mesh: Mesh, field_s: Floats32, last: int, one_way_s: float, overheads: Overheads | None, before: tuple[int, ...],
+    terminals: int, fibre_ends: int,
+) -> Probe:  # fmt: skip
+    paid = overheads or Overheads()
+    nodes = tuple(path(mesh, field_s, last))
+    extra = terminals * paid.scheduling.value + fibre_ends * paid.last_mile.value + paid.queue.value
+    extra += 2.0 * len(nodes) * paid.processing.value
+    trip = 2.0 * one_way_s
+    return Probe(trip, trip + extra, len(nodes) - 1, nodes, bool(before) and nodes != before, False)
+
+
+def slant_limit(altitude_m: ArrayLike, elevation_rad: ArrayLike) -> Floats:
+    """Slant range at an elevation, the two ways in which tools state their visibility rule.
+
+    d = sqrt((R + h)^2 - R^2 cos^2 e) - R sin e.
+    altitude_m: [m]. elevation_rad: [rad]. Returns [m]. Valid for a round Earth of equatorial radius.
+    Reference: [1] geometry.
+    """
+    radius = EARTH_EQUATOR_M
+    sine, cosine = np.sin(elevation_rad), np.cos(elevation_rad)
+    return np.sqrt((radius + np.asarray(altitude_m)) ** 2 - (radius * cosine) ** 2) - radius * sine
+
+
+def cells(count: int) -> tuple[Floats, Floats]:
+    """Centres of cells of equal area all over the Earth.
+
+    A Fibonacci spiral: sin(latitude) = 1 - (2 i + 1) / count, longitude = i x golden angle.
+    count: how many. Returns latitude and longitude (count,) [rad]. Valid for hundreds of cells and more.
+    Reference: [1] Gonzalez 2010, Mathematical Geosciences 42.
+    """
+    index = np.arange(count)
+    golden = np.pi * (3.0 - np.sqrt(5.0))
+    longitude = np.mod(index * golden + np.pi, 2.0 * np.pi) - np.pi
+    return np.arcsin(1.0 - (2.0 * index + 1.0) / count), longitude
+
+
+def solar_hour(longitude_rad: ArrayLike, sun_longitude_rad: ArrayLike) -> Floats:
+    """Local apparent solar time.
+
+    t = 12 h + (longitude - Sun's longitude) / 15 degrees an hour, 0 to 24.
+    longitude_rad: of places [rad]. sun_longitude_rad: of the point under the Sun [rad]. Returns [h]. Reference: definition.
+    """
+    return np.mod(12.0 + (np.asarray(longitude_rad) - np.asarray(sun_longitude_rad)) * 12.0 / np.pi, 24.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Running sums by latitude band (south to north) and local solar time: (B, H) each."""
+
+    latency_s: Floats  # sum over covered samples
+    covered: Ints
+    samples: Ints
+
+
+def coverage(bands: int = 18, hours: int = 24) -> Coverage:
+    """Empty sums for `accumulate`: bands of equal width in latitude, equal parts of the solar day."""
+    nothing = np.zeros((bands, hours))
+    return Coverage(nothing, nothing.astype(np.int64), nothing.astype(np.int64))
+
+
+def accumulate(so_far: Coverage, latitude_rad: Floats, hour: Floats, latency_s: Floats32, limit_s: float) -> Coverage:
+    """Add one tick of cells to the sums.
+
+    A cell is covered where its latency is within the limit; only covered cells count in the latency.
+    so_far: sums. latitude_rad: (G,) [rad]. hour: (G,) local solar time [h]. latency_s: (G,) [s], infinity for none.
+    limit_s: longest that counts as covered [s]. Returns the new sums; mean latency = latency_s / covered, share covered =
+    covered / samples.
+    """
+    bands, hours = so_far.samples.shape
+    band = np.clip(((latitude_rad / np.pi + 0.5) * bands).astype(np.int64), 0, bands - 1)
+    part = np.clip((hour / 24.0 * hours).astype(np.int64), 0, hours - 1)
+    place, size = band * hours + part, bands * hours
+    good = np.isfinite(latency_s) & (latency_s <= limit_s)
+    summed = np.bincount(place[good], latency_s[good].astype(np.float64), size).reshape(bands, hours)
+    return Coverage(
+        so_far.latency_s + summed,
+        so_far.covered + np.bincount(place[good], minlength=size).reshape(bands, hours),
+        so_far.samples + np.bincount(place, minlength=size).reshape(bands, hours),
+    )
+
+
+def local_fibre(
+    latitude_rad: Floats, longitude_rad: Floats, gateway_latitude_rad: Floats, gateway_longitude_rad: Floats,
+    factor: float = 1.4, most_m: float = 2_000e3,
+) -> Floats:  # fmt: skip
+    """One-way fibre latency from places to gateways as if over land all the way.
+
+    t = great circle x factor / (c / n).
+    (G,) places and (W,) gateways [rad]. factor: length of a route over its great circle. most_m: no further [m].
+    Returns (G, W) [s], infinity beyond most_m. Valid where no sea lies between; `terrestrial.matrix` knows cables.
+    Reference: [1] c / n = 204,200 km/s.
+    """
+    distance = great_circle(
+        latitude_rad[:, None], longitude_rad[:, None], gateway_latitude_rad[None], gateway_longitude_rad[None]
+    )
+    return np.where(distance <= most_m, distance * factor / FIBRE_M_S, np.inf)
