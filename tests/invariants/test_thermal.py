@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from aether.base.tables import Fleet, Heat
@@ -15,7 +15,7 @@ BEYOND_ROUNDING_K = 1e-6
 def ships(values: dict[str, float]) -> Fleet:
     """One ship."""
     numbers = {f.name: np.full(1, values.get(f.name, 1.0)) for f in fields(Fleet)}
-    return Fleet(**{**numbers, **{f: ("a",) for f in ("name", "kind", "attitude", "terminal")}})  # type: ignore[arg-type]
+    return Fleet(**{**numbers, **dict.fromkeys(("name", "kind", "attitude", "terminal"), ("a",))})  # type: ignore[arg-type]
 
 
 ship = st.fixed_dictionaries({
@@ -25,7 +25,8 @@ ship = st.fixed_dictionaries({
     "plate_coolant_w_k": st.floats(1e3, 5e4), "coolant_radiator_w_k": st.floats(1e3, 1e5),
     "chip_limit_k": st.floats(340.0, 380.0), "coolant_limit_k": st.floats(300.0, 350.0),
 })  # fmt: skip
-conditions = st.lists(st.tuples(st.floats(3.0, 300.0), st.floats(0.0, 2e5), st.floats(0.0, 2e4)), min_size=1, max_size=8)
+tick = st.tuples(st.floats(3.0, 300.0), st.floats(0.0, 2e5), st.floats(0.0, 2e4))
+conditions = st.lists(tick, min_size=1, max_size=8)
 
 
 def run(fleet: Fleet, start_k: float, ticks: list[tuple[float, float, float]], step_s: float) -> list[Heat]:
@@ -84,6 +85,8 @@ def test_more_power_is_never_cooler(
 def test_power_within_the_limit_keeps_chip_and_coolant_within_theirs(
     values: dict[str, float], warmth: float, sink: float, other_w: float, step_s: float
 ) -> None:
+    slow_s = values["chip_j_k"] / values["chip_plate_w_k"] + values["plate_j_k"] / values["plate_coolant_w_k"]
+    assume(slow_s < 30.0)  # else heat under way arrives after the minute looked ahead
     fleet = ships(values)
     given_w = [np.array([v]) for v in (sink, 2e5, other_w)]
     rest = thermal.steady(fleet, np.array([sink]), np.array([other_w])) * warmth

@@ -115,7 +115,7 @@ def test_radiator_that_faces_the_earth_absorbs_what_hand_arithmetic_says() -> No
 
 
 def test_array_in_full_sun_settles_near_what_flown_wings_show() -> None:
-    # 50 to 70 degC with the power drawn, wings of sun-synchronous satellites; Gilmore, Spacecraft Thermal Control Handbook
+    # 50 to 70 degC with the power drawn on sun-synchronous orbits; Gilmore, Spacecraft Thermal Control Handbook
     assert 310.0 < float(attitude.array_temperature(1.0, 1361.0, 0.2)) < 345.0
 
 

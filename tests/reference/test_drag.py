@@ -34,7 +34,9 @@ def test_reboost_of_ai1_at_600_km_lies_in_the_published_range(area_m2: float, lo
     assert low < mean < high
 
 
-@pytest.mark.parametrize(("altitude_m", "years"), [(400e3, 1.0), (500e3, 5.0), (600e3, 25.0), (700e3, 100.0), (800e3, 500.0)])
+@pytest.mark.parametrize(
+    ("altitude_m", "years"), [(400e3, 1.0), (500e3, 5.0), (600e3, 25.0), (700e3, 100.0), (800e3, 500.0)]
+)
 def test_natural_lifetime_within_a_factor_two_and_a_half_of_the_rule_of_thumb(altitude_m: float, years: float) -> None:
     # orbital debris rule of thumb, for about 100 kg/m2
     found = drag.lifetime(altitude_m, 1.0, 100.0) / drag.YEAR_S

@@ -19,7 +19,7 @@ AI1 = {
 def ships(count: int = 1, **values: float) -> Fleet:
     """AI1-like ships, all alike."""
     numbers = {f.name: np.full(count, {**AI1, **values}.get(f.name, 1.0)) for f in fields(Fleet)}
-    words = {f: ("a",) * count for f in ("name", "kind", "attitude", "terminal")}
+    words = dict.fromkeys(("name", "kind", "attitude", "terminal"), ("a",) * count)
     return Fleet(**{**numbers, **words})  # type: ignore[arg-type]
 
 
@@ -80,7 +80,9 @@ def test_iss_photovoltaic_radiator_is_predicted_a_quarter_too_strong_without_fit
     assert heat / 14e3 == pytest.approx(1.24, abs=0.02)
 
 
-def explicit(nodes: Floats, fleet: Fleet, sink: float, chip_w: float, other_w: float, seconds: int) -> tuple[Floats, float]:
+def explicit(
+    nodes: Floats, fleet: Fleet, sink: float, chip_w: float, other_w: float, seconds: int
+) -> tuple[Floats, float]:
     """The same four equations by Euler's method at a twentieth of a second, written out from the docstring."""
     c, p, liquid, r = nodes
     k = 2 * fleet.radiator_area_m2[0] * fleet.radiator_emissivity[0] * fleet.fin_effectiveness[0] * SIGMA
@@ -137,7 +139,7 @@ def test_clocks_under_constant_conditions_settle_without_swinging(chip_limit_k: 
         assert heat.chip_k[0] <= chip_limit_k + 1e-6
     assert np.all(np.diff(powers) <= 1e-4 * powers[0])  # down to rest, never up again
     assert powers[0] > 1.2 * powers[-1]
-    assert powers[-1] == pytest.approx(thermal.steady(fleet, one(240.0), one(8e3))[0], rel=0.01)
+    assert powers[-1] == pytest.approx(thermal.steady(fleet, one(240.0), one(8e3))[0], rel=1e-3)
 
 
 def test_limits_hold_inside_the_tick_and_not_only_at_its_end() -> None:
@@ -167,12 +169,12 @@ def test_a_ship_too_hot_to_run_is_told_to_stop() -> None:
     assert thermal.limit(fleet, hot, one(250.0), one(137e3), one(8e3), 60.0) == 0.0
 
 
-def test_steady_heat_is_where_the_coolant_reaches_its_limit() -> None:
+def test_steady_heat_is_where_the_coolant_reaches_its_limit_less_the_guard() -> None:
     fleet = ships()
     gpu_w = thermal.steady(fleet, one(235.0), one(8e3))
     rest = thermal.equilibrium(fleet, one(235.0), gpu_w, one(8e3))
-    assert rest.coolant_k == pytest.approx(345.0, abs=1e-6)
-    area = thermal.radiator_area(float(gpu_w[0]) + 8e3, 345.0, 235.0, 0.91, 0.85, float((gpu_w[0] + 8e3) / 5e4))
+    assert rest.coolant_k == pytest.approx(344.75, abs=1e-6)
+    area = thermal.radiator_area(float(gpu_w[0]) + 8e3, 344.75, 235.0, 0.91, 0.85, float((gpu_w[0] + 8e3) / 5e4))
     assert area == pytest.approx(110.0, rel=1e-6)
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Elements, Fleet, Floats, Ints
-from aether.network import links, terrestrial, topology
+from aether.network import access, links, routing, terrestrial, topology
 from aether.scenario.catalog import Shell, Terminal
 from aether.scenario.load import Scenario
 from aether.scenario.spec import MeshShell, Place, ShipGroup
 from aether.space import elements as element_sets
-from aether.space import formation, ground, motion, orbits, sizing
-
-GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))  # spreads points evenly along a spiral
+from aether.space import formation, ground, motion, orbits, radiation, sizing
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,10 @@ class Setup:
     probes: tuple[tuple[End, End], ...]
     probe_sites: Sites
     fibre_s: tuple[float | None, ...]  # round trip by fibre of each probe
+    city_gateways: tuple[Ints, Floats]  # the few gateways nearest to each city by fibre, and how far [s]
+    overheads: access.Overheads
+    sweep: Ints  # order in which routing sweeps over the nodes
+    shielding: radiation.Shielding
     skipped: tuple[Problem, ...]  # bad element records left out
 
     @property
@@ -91,13 +93,14 @@ def assemble(scenario: Scenario) -> Setup:
         [(b, g.name, g.count, g.age) for b, g in zip(budgets, spec.ships, strict=True)], scenario.catalog
     )
     first = len(relays.epoch_s)
-    gateways = _gateways(scenario)
+    gateways, cities = _gateways(scenario), _cities(scenario)
     return Setup(
         scenario, julian, relays, motion.prepare(relays), motion.prepare(orbits.join(*ships)), fleet, budgets,
         np.concatenate(groups), np.concatenate([np.full(g.count, scenario.ship(g).terminals) for g in spec.ships]),
         _neighbours(scenario, ships, first, julian), laser(scenario.catalog.terminal(spec.relays.terminal)),
-        _open(scenario, gateways), gateways, _cities(scenario), _cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
-        *_probes(scenario, first), skipped,
+        _open(scenario, gateways), gateways, cities, _cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
+        *_probes(scenario, first), _near(scenario, cities, gateways), _overheads(scenario), routing.mesh_order(relays, len(fleet.name)),
+        _shielding(scenario, fleet), skipped,
     )  # fmt: skip
 
 
@@ -112,16 +115,19 @@ def _relays(scenario: Scenario, julian: float, problems: list[Problem]) -> tuple
                 if part.skip_bad and bad:
                     problems.extend(bad)
                 continue
-            first = sum(int(p.shell.max()) + 1 for p in parts if len(p.shell))
-            parts.append(element_sets.renumber(made, first) if first else made)
+            parts.append(replace(made, shell=np.where(made.shell >= 0, made.shell + _shells(parts), -1)))
             continue
         shells = (part.shell,) if part.shell is not None else scenario.catalog.mesh(str(part.mesh)).shells
         for shell in shells:
-            number = max((int(p.shell.max()) + 1 for p in parts if len(p.shell)), default=0)
-            parts.append(_walker(shell, number))
-    if not parts:
-        return _walker(Shell(planes=1, per_plane=1, altitude="550 km", inclination="53 deg"), 0), ()  # type: ignore[arg-type]
+            parts.append(_walker(shell, _shells(parts)))
+    if problems:
+        raise InputError(problems)
     return orbits.join(*parts), tuple(skipped)
+
+
+def _shells(parts: list[Elements]) -> int:
+    """How many shells there are so far."""
+    return max((int(p.shell.max()) + 1 for p in parts), default=0)
 
 
 def _walker(shell: Shell, number: int) -> Elements:
@@ -134,8 +140,8 @@ def _walker(shell: Shell, number: int) -> Elements:
 def _from_file(scenario: Scenario, part: MeshShell, i: int, julian: float) -> tuple[Elements | None, list[Problem]]:
     """Elements of a file with planes found, and what is wrong with its records."""
     name = str(part.elements)
-    made, _, bad = element_sets.read(scenario.texts[name], julian)
-    told = [Problem(p.path or f"relays.shells[{i}].elements", p.what, p.nearest, p.next, name, p.line) for p in bad]
+    read = element_sets.read(scenario.texts[name], julian, file=name)
+    made, told = read.elements, list(read.problems)
     if not len(made.epoch_s):
         return None, told or [Problem(f"relays.shells[{i}].elements", "holds no element set", file=name)]
     if told and not part.skip_bad:
@@ -151,7 +157,8 @@ def _orbit(group: ShipGroup, number: int, julian: float, problems: list[Problem]
         return orbits.ring(group.count, orbit.ring.altitude, orbit.ring.node_local_time, julian, shell=number)
     if orbit.cluster is not None:
         c = orbit.cluster
-        return formation.cluster(group.count, c.radius, c.altitude, c.node_local_time, julian, shell=number)
+        middle = orbits.ring(1, c.altitude, c.node_local_time, julian)
+        return formation.cluster(group.count, c.radius, c.altitude, middle.inclination_rad[0], middle.node_rad[0], shell=number)
     shell = orbit.walker
     if shell is None or shell.planes * shell.per_plane != group.count:
         what = f"count is {group.count}, but the walker holds {shell.planes * shell.per_plane if shell else 0} ships"
@@ -222,10 +229,9 @@ def _cities(scenario: Scenario) -> Sites:
 
 
 def _cells(count: int, elevation: float) -> Sites:
-    """Cells of equal area: a spiral of points with the golden angle between them."""
-    i = np.arange(count)
-    latitude = np.arcsin(1.0 - (2.0 * i + 1.0) / max(count, 1))
-    longitude = np.mod(GOLDEN_ANGLE * i + np.pi, 2.0 * np.pi) - np.pi
+    """Cells of equal area for the coverage map."""
+    latitude, longitude = access.cells(max(count, 1))
+    latitude, longitude = latitude[:count], longitude[:count]
     return _sites([], latitude, longitude, np.ones(count), elevation)
 
 
@@ -249,13 +255,29 @@ def _probes(scenario: Scenario, first: int) -> tuple[tuple[tuple[End, End], ...]
     latitude, longitude = (np.array([getattr(p, k) for p in places], dtype=np.float64) for k in ("latitude", "longitude"))
     cities = spec.ground.cities
     sites = _sites([p.name for p in places], latitude, longitude, np.ones(len(places)), cities.elevation, cities.max_slant)
-    graph = terrestrial.graph(scenario.value("fibre.route_factor"), scenario.value("fibre.speed"))
-    cut = spec.ground.cut_cables
-    terrestrial.check_cables(graph, cut)
-    fibre = tuple(_fibre(graph, a.place, b.place, cut) if a.place and b.place else None for a, b in ends)
+    fibre = tuple(_fibre(scenario, a.place, b.place) if a.place and b.place else None for a, b in ends)
     return ends, sites, fibre
 
 
-def _fibre(graph: terrestrial.Graph, a: Place, b: Place, cut: tuple[str, ...]) -> float | None:
-    route = terrestrial.fibre(graph, (a.latitude, a.longitude), (b.latitude, b.longitude), cut)
-    return None if route is None else route.round_trip_s
+def _shielding(scenario: Scenario, fleet: Fleet) -> radiation.Shielding:
+    """The trapped environment behind each ship's walls."""
+    solar: Literal["min", "max"] = "min" if scenario.spec.environment.solar_activity == "minimum" else "max"
+    return radiation.prepare(radiation.environment(solar, scenario.spec.start.year), fleet.shielding_m)
+
+
+def _near(scenario: Scenario, cities: Sites, gateways: Sites) -> tuple[Ints, Floats]:
+    """The gateways that a local provider of each city reaches over land."""
+    places = (cities.latitude_rad, cities.longitude_rad, gateways.latitude_rad, gateways.longitude_rad)
+    return access.local_gateways(access.local_fibre(*places, factor=scenario.value("fibre.route_factor")))
+
+
+def _overheads(scenario: Scenario) -> access.Overheads:
+    """What a delivered round trip pays over propagation, from the scenario's assumptions."""
+    return access.Overheads(*(scenario.assume(f"access.{k}") for k in ("scheduling", "processing", "queue", "last_mile")))
+
+
+def _fibre(scenario: Scenario, a: Place, b: Place) -> float | None:
+    """The round trip by fibre between two places, None where no cable is left."""
+    cut = scenario.spec.ground.cut_cables
+    route = terrestrial.fibre(terrestrial.graph(), (a.latitude, a.longitude), (b.latitude, b.longitude), cut)
+    return route.round_trip_s * access.FIBRE_M_S / scenario.value("fibre.speed") if route.nodes else None

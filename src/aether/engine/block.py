@@ -74,7 +74,7 @@ def _dose(setup: Setup, ships: Track) -> Dose:
     environment = setup.scenario.spec.environment
     threshold = environment.anomaly_flux
     limit = setup.scenario.value("radiation.anomaly_flux") if threshold is None else threshold
-    return radiation.exposure(ships, setup.fleet.shielding_m, limit / 1e4, environment.solar_activity)  # 1e4: m^-2 to cm^-2
+    return radiation.exposure(ships.fixed_m, setup.shielding, limit)
 
 
 def _intact(setup: Setup, dose: Dose) -> tuple[Bools, Floats]:

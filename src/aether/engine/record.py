@@ -39,6 +39,7 @@ class Record:
     hops: np.ndarray  # (T, P)
     changed: np.ndarray  # (T, P)
     city_rtt_s: np.ndarray  # (T, C) propagation to the nearest ship that computes, NaN without one
+    city_gateway_rtt_s: np.ndarray  # (T, C) the same by local fibre and a gateway
     cell_covered: np.ndarray  # (N,) ticks
     cell_rtt_s: np.ndarray  # (N,) sum over covered ticks
     hour_seen: np.ndarray  # (bands, hours) cell-ticks
@@ -56,7 +57,7 @@ class Record:
             {c: np.zeros((ticks, ships), dtype=np.float32) for c in SHIP_COLUMNS}, np.zeros(ticks, dtype=np.int32),
             np.zeros(ticks, dtype=np.int32), np.full((ticks, probes), np.nan), np.full((ticks, probes), np.nan),
             np.zeros((ticks, probes), dtype=np.int32), np.zeros((ticks, probes), dtype=np.bool_),
-            np.full((ticks, cities), np.nan, dtype=np.float32), np.zeros(cells), np.zeros(cells), np.zeros(hours),
+            *(np.full((ticks, cities), np.nan, dtype=np.float32) for _ in range(2)), np.zeros(cells), np.zeros(cells), np.zeros(hours),
             np.zeros(hours), np.zeros(hours), [()] * probes,
         )  # fmt: skip
 
@@ -90,7 +91,8 @@ def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Ta
         made["probes"] = pa.table(_keys(times, "probe", label) | {
             "rtt_s": record.rtt_s.ravel(), "delivered_s": record.delivered_s.ravel(), "hops": record.hops.ravel(), "changed": record.changed.ravel()})  # fmt: skip
     if len(setup.cities.names):
-        made["cities"] = pa.table(_keys(times, "city", pa.array(setup.cities.names)) | {"rtt_s": record.city_rtt_s.ravel()})
+        made["cities"] = pa.table(_keys(times, "city", pa.array(setup.cities.names)) | {
+            "rtt_s": record.city_rtt_s.ravel(), "rtt_by_gateway_s": record.city_gateway_rtt_s.ravel()})  # fmt: skip
     if len(setup.cells.fixed_m):
         seen = np.maximum(record.cell_covered, 1)
         made["coverage"] = pa.table({

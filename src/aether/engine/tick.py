@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aether.base.tables import Access, Capacity, Energy, Fields, Floats, Heat, Links, State
+from aether.base.tables import Access, Capacity, Energy, Floats, Heat, Ints, Links, State
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
-from aether.network import access, routing, topology
+from aether.network import downlink, topology
 from aether.space import ground, power, thermal
 
 
@@ -39,7 +39,8 @@ def start(setup: Setup, first: Block) -> State:
     fleet = setup.fleet
     sink_k = first.pose.sink_k[0]
     gpu_w = np.minimum(fleet.gpus * fleet.gpu_w, thermal.steady(fleet, sink_k, fleet.bus_w))
-    attached = np.full((len(fleet.name), int(setup.mesh_terminals.max())), -1, dtype=np.int64)
+    terminals = np.arange(int(setup.mesh_terminals.max()))
+    attached = np.where(terminals < setup.mesh_terminals[:, None], topology.FREE, topology.ABSENT)
     heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)
     return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape))
 
@@ -66,7 +67,7 @@ def step(setup: Setup, state: State, block: Block, i: int) -> tuple[State, Tick]
     return State(energy.charge_j, heat, attached, acquiring_s), Tick(capacity, energy, heat, mesh)
 
 
-def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, np.ndarray, Floats]:
+def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Ints, Floats]:
     """The mesh of a tick: ships take relays, links get range and rate, gateways open the way down."""
     spec, relays = setup.scenario.spec, setup.relay_count
     relays_m, ships_m = block.relays_m[i], block.ships_m[i]
@@ -74,7 +75,7 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, np.
     terminal = setup.relay_laser
     spare = np.where(np.isfinite(relays_m[:, 0]), spec.relays.ship_terminals, 0).astype(np.int64)
     attached, acquiring_s, alive = topology.attach(
-        ships_m, relays_m, state.attached, state.acquiring_s, setup.mesh_terminals, spare, terminal.max_range_m,
+        ships_m, relays_m, state.attached, state.acquiring_s, spare, terminal.max_range_m,
         terminal.acquisition_s if spec.couplings.acquisition else 0.0, spec.step,
     )  # fmt: skip
     up, up_alive = topology.ship_pairs(attached, alive, relays)
@@ -84,13 +85,7 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, np.
         *(topology.links(nodes_m, pairs, laser) for pairs, laser in setup.neighbours),
     )
     gateways = ground.visible(setup.gateways.fixed_m, relays_m, setup.gateways.elevation_rad)
-    ways_down = access.open_share(gateways, setup.gateway_open, relays, len(ships_m))
-    share = routing.reach_share(links, ways_down)[relays:]
+    way_down = downlink.open_share(gateways, setup.gateway_open, len(nodes_m))
+    share = downlink.reach_share(links, way_down)[relays:]
     begun = int(((attached != state.attached) & (attached >= 0)).sum())
     return Mesh(links, gateways, (attached >= 0).sum(axis=1).astype(np.float64), share, begun), attached, acquiring_s
-
-
-def fields(setup: Setup, mesh: Mesh) -> Fields:
-    """Latency from every ship to every node."""
-    first, ships = setup.relay_count, len(setup.fleet.name)
-    return routing.fields(first + ships, mesh.links, first + np.arange(ships))

@@ -171,15 +171,16 @@ def place_fields(mesh: Mesh, access: Access, places: Ints, ground: Bools | None 
 def round_trip(
     mesh: Mesh, field_s: Floats32, access: Access, place: int, overheads: Overheads | None = None,
     before: tuple[int, ...] = (), ground: Bools | None = None, fibre_s: float = 0.0, terminals: int = 2,
+    providers: int = 0,
 ) -> Probe:  # fmt: skip
     """Round trip between the source of a field and a place on the ground, propagation and delivered.
 
     propagation = 2 (min over satellites v seen from the place of field[v] + slant / c) + 2 fibre;
-    delivered = propagation + scheduling x terminals + last mile x (2 - terminals where an end has fibre) + 2 x processing x
-    satellites + queue.
+    delivered = propagation + scheduling x terminals + last mile x providers + 2 x processing x satellites + queue.
     mesh: from `routing.mesh`, without processing. field_s: (N,) row of `place_fields` or of `routing.fields` [s]. access,
     place: the far end. overheads: nominal ones if not given. before: the nodes of the last probe. ground: as in `reach`.
-    fibre_s: one way, of both ends' gateways together [s]. terminals: how many ends use their own satellite terminal, 0 to 2.
+    fibre_s: one way, of both ends' gateways together [s]. terminals, providers: how many ends use their own satellite
+    terminal, and how many a local provider's fibre to a gateway (2 ends in all, fewer where an end is itself a gateway).
     Returns Probe. Valid for a frozen tick: satellites move by less than 0.1 % of a path in its time.
     Reference: [1] own model; the visibility rule that `access` was made with decides much and belongs beside the result.
     """
@@ -191,33 +192,31 @@ def round_trip(
     if total.size == 0 or not np.isfinite(total.min()):
         return Probe(np.inf, np.inf, 0, (), bool(before), True)
     last = int(satellite[np.argmin(total)])
-    fibre_ends = 0 if fibre_s == 0.0 else 2 - terminals
-    return _probe(mesh, field_s, last, float(total.min()) + fibre_s, overheads, before, terminals, fibre_ends)
+    return _probe(mesh, field_s, last, float(total.min()) + fibre_s, overheads, before, terminals, providers)
 
 
 def ship_round_trip(
     mesh: Mesh, field_s: Floats32, ship: int, overheads: Overheads | None = None, before: tuple[int, ...] = (),
-    fibre_s: float = 0.0, terminals: int = 1,
+    fibre_s: float = 0.0, terminals: int = 1, providers: int = 0,
 ) -> Probe:  # fmt: skip
     """Round trip between the source of a field and a ship, or any node.
 
     propagation = 2 field[ship] + 2 fibre; delivered as in `round_trip`, with one end in orbit.
-    ship: node number. terminals: 1 from a place's own terminal, 0 by gateway or from another ship. Others and the result as
-    in `round_trip`. Reference: [1] own model.
+    ship: node number. terminals, providers: one of them 1 from a place on the ground, neither from another ship. Others and
+    the result as in `round_trip`. Reference: [1] own model.
     """
     if not np.isfinite(field_s[ship]):
         return Probe(np.inf, np.inf, 0, (), bool(before), True)
-    fibre_ends = 0 if fibre_s == 0.0 else 1 - terminals
-    return _probe(mesh, field_s, ship, float(field_s[ship]) + fibre_s, overheads, before, terminals, fibre_ends)
+    return _probe(mesh, field_s, ship, float(field_s[ship]) + fibre_s, overheads, before, terminals, providers)
 
 
 def _probe(
     mesh: Mesh, field_s: Floats32, last: int, one_way_s: float, overheads: Overheads | None, before: tuple[int, ...],
-    terminals: int, fibre_ends: int,
+    terminals: int, providers: int,
 ) -> Probe:  # fmt: skip
     paid = overheads or Overheads()
     nodes = tuple(path(mesh, field_s, last))
-    extra = terminals * paid.scheduling.value + fibre_ends * paid.last_mile.value + paid.queue.value
+    extra = terminals * paid.scheduling.value + providers * paid.last_mile.value + paid.queue.value
     extra += 2.0 * len(nodes) * paid.processing.value
     trip = 2.0 * one_way_s
     return Probe(trip, trip + extra, len(nodes) - 1, nodes, bool(before) and nodes != before, False)

@@ -16,6 +16,7 @@ from aether.base.registry import Registry
 from aether.base.tables import Elements, Floats, Ints, Links
 from aether.network.links import EARTH_EQUATOR_M, GRAZING, Terminal, clear, rate
 
+FREE, ABSENT = -1, -2  # what a terminal holds: nothing, or it is not there (ships have different numbers)
 STAR_GAP_RAD = np.radians(150.0)  # a wider gap between planes is the seam of a star, where neighbours fly head-on
 KEEP_SLOTS = 0.25  # a held partner is preferred until another is nearer by this share of the slot spacing; ours
 
@@ -296,11 +297,13 @@ def _attach(
                 if spare[held] > 0 and _range_sq(ships[k], relays[held], edge_sq) <= most_sq:
                     spare[held] -= 1
                 else:
-                    attached[k, m] = -1
+                    attached[k, m] = FREE
                     acquiring[k, m] = 0.0
     for k in range(ship_count):
         for m in range(terminals):
             held = attached[k, m]
+            if held == ABSENT:
+                continue
             settled = held >= 0 and acquiring[k, m] <= 0.0
             if held >= 0 and not (settled and margin_m < np.inf):
                 continue
@@ -345,7 +348,8 @@ def attach(
     A terminal keeps its relay while in range, in sight and offered; a free one takes the nearest relay in range that the
     ship does not hold yet and that has a terminal spare, and acquires for acquisition_s, over as many ticks as that takes.
     With a finite margin a settled terminal also moves when a relay is nearer by more than margin_m. Ships choose in order.
-    ships_m: (K, 3) and relays_m: (R, 3), one frame [m]. attached: (K, M) relay or -1. acquiring_s: (K, M) still to do [s].
+    ships_m: (K, 3) and relays_m: (R, 3), one frame [m]. attached: (K, M) relay, FREE
+    or ABSENT. acquiring_s: (K, M) still to do [s].
     relay_spare: (R,) terminals a relay has for ships, 0 for a dead one. max_range_m, margin_m, grazing_m: [m].
     acquisition_s, dt_s: [s], dt_s positive. Returns new attached (K, M), acquiring_s (K, M) and the share of the tick in
     which each terminal carries data (K, M). Valid for ticks shorter than a contact (270 to 700 s at 2,000 km).

@@ -33,8 +33,8 @@ def learning(
 ) -> Learning:
     """Wright's law by cumulative mass: p = p_0 (M / M_0)^(log2(1 - l)).
 
-    price p_0 [USD/kg] at cumulative mass M_0 [kg]; learning_rate l [1] price lost per doubling; then either price_target
-    [USD/kg], to find the mass to add, or mass_added [kg], to find the price. Returns both.
+    price p_0 [USD/kg] at cumulative mass M_0 [kg]; learning_rate l [1] lost per doubling; then one of price_target
+    [USD/kg], to find the mass to add, and mass_added [kg], to find the price. Returns both.
     Raises InputError unless exactly one of the two is given and the numbers make a curve. Valid while no floor
     (propellant, range) is near: about 10 USD/kg.
 
@@ -43,7 +43,7 @@ def learning(
     if (price_target is None) == (mass_added is None):
         raise InputError(Problem("launch.learning", "give one of price_target and mass_added"))
     if price <= 0.0 or mass <= 0.0 or not 0.0 < learning_rate < 1.0:
-        raise InputError(Problem("launch.learning", "price and mass must be positive and learning_rate between 0 and 1"))
+        raise InputError(Problem("launch.learning", "price and mass must be positive, learning_rate between 0 and 1"))
     slope = math.log2(1.0 - learning_rate)
     if price_target is not None:
         if price_target <= 0.0:

@@ -182,6 +182,7 @@ class Ship(Part):
     launcher: str
     design_altitude: Length
     design_node: Time = Field(description="local time of the ascending node of the design orbit")
+    coolant_limit: Temperature | None = Field(None, description="warmest coolant of the ship's loop; the accelerator's own when left out")
     design_sink: Temperature = Field(description="radiator sink used for sizing")
     drag_area: Area | None = Field(None, description="across the flight direction in the ship's attitude")
 

@@ -55,7 +55,7 @@ MODES: Registry[Mode] = Registry("attitude")
 
 
 def _dawn_dusk(frame: Frame) -> tuple[Floats, Floats]:
-    # The array lies in the orbit plane, its wing along the motion; the radiators prolong the wing, turned by 90 degrees.
+    # The array lies in the orbit plane, its wing along the motion; the radiators prolong the wing, turned a quarter.
     side = np.where(np.einsum("tkx,tkx->tk", frame.normal, frame.sun) < 0.0, -1.0, 1.0)
     return frame.normal * side[..., None], frame.zenith
 
@@ -168,8 +168,8 @@ def array_temperature(
 def earth_view_factor(nadir_angle_rad: Floats, altitude_m: Floats) -> Floats:
     """View factor of a small one-sided plate to the Earth's sphere, also when the plate's plane cuts the horizon.
 
-    With H = (R + h)/R and g the angle of the plate's normal from the nadir: F = cos g / H^2 for g <= acos(1/H), zero for
-    g >= pi - acos(1/H), and between them
+    With H = (R + h)/R and g the angle of the plate's normal from the nadir: F = cos g / H^2 for g <= acos(1/H), zero
+    for g >= pi - acos(1/H), and between them
     F = 1/2 - asin(w / (H sin g)) / pi + (cos g acos(-w cot g) - w sqrt(1 - H^2 cos^2 g)) / (pi H^2), w = sqrt(H^2 - 1).
 
     nadir_angle_rad [rad], altitude_m [m]: broadcast together. Returns [1]. Diffuse sphere of mean radius.
@@ -233,7 +233,7 @@ def _loads(
     ratio: Floats, lit: Floats, irradiance: Floats, efficiency: Floats, absorptivity: Floats, emissivity: Floats,
     array_view: float, albedo: float, infrared: float,
 ) -> tuple[Floats, Floats]:  # fmt: skip
-    """(array cosine, absorbed flux on both radiator faces) from the cosines of both normals to Sun and zenith (T, K)."""
+    """(array cosine, flux absorbed by both radiator faces) from the cosines of normals to Sun and zenith (T, K)."""
     times, ships = lit.shape
     cosine = np.empty((times, ships))
     absorbed = np.empty((times, ships))
@@ -254,5 +254,3 @@ def _loads(
             cosine[t, k] = face
             absorbed[t, k] = solar + emissivity[k] * (infrared * views + 2.0 * array_view * glow)
     return cosine, absorbed
-
-

@@ -121,7 +121,7 @@ def checksum(line: str) -> int:
 def _read_tle(text: str, file: str) -> tuple[list[_Row], list[Problem]]:
     rows: list[_Row] = []
     problems: list[Problem] = []
-    name, first, where = "", "", 0
+    name, first, where, titled = "", "", 0, 0
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip("\ufeff\r\n ")
         kind = line[:2] if len(line) > 60 else ""
@@ -139,11 +139,13 @@ def _read_tle(text: str, file: str) -> tuple[list[_Row], list[Problem]]:
         elif kind == "2 ":
             problems.append(Problem(name, "line 2 without a line 1", file=file, line=number))
         elif line and not line.startswith("#"):
-            if line[:2] in ("1 ", "2 ") and len(line.split()) > 5:
-                problems.append(Problem(name, f"line of {len(line)} characters, 69 expected", file=file, line=number))
-            name = line.removeprefix("0 ").strip()
+            if name:
+                problems.append(Problem(name, "no line 1 of 69 characters after this", file=file, line=titled))
+            name, titled = line.removeprefix("0 ").strip(), number
     if first:
         problems.append(Problem(name, "line 1 is not followed by a line 2", file=file, line=where))
+    elif name:
+        problems.append(Problem(name, "no line 1 of 69 characters after this", file=file, line=titled))
     return rows, problems
 
 
@@ -282,7 +284,9 @@ def write_tle(elements: Elements, names: Iterable[str], epoch_jd: float) -> str:
     for index, name in enumerate(names):
         inclination, node, perigee, anomaly = angles[:, index]
         epoch, shape = _tle_epoch(epoch_jd, float(elements.epoch_s[index])), round(elements.eccentricity[index] * 1e7)
-        first = f"1 {index + 1:05d}U 00000A   {epoch}  .00000000  00000+0 {_tle_power(float(elements.bstar[index]))} 0  999"
+        first = (
+            f"1 {index + 1:05d}U 00000A   {epoch}  .00000000  00000+0 {_tle_power(float(elements.bstar[index]))} 0  999"
+        )
         second = f"2 {index + 1:05d} {inclination:8.4f} {node:8.4f} {shape:07d} {perigee:8.4f} {anomaly:8.4f} "
         second += f"{motion[index]:11.8f}    0"
         lines += [name[:24], f"{first}{checksum(first)}", f"{second}{checksum(second)}"]
@@ -324,7 +328,8 @@ def find_planes(elements: Elements) -> Elements:
     slots are the order of mean argument of latitude in a plane. Shells are numbered by inclination, then altitude;
     planes by node. A satellite outside every dense region (raising, decaying) keeps -1 in all three.
 
-    elements: (S,). The nodes' common epoch is the median one, so sets should be of the same days. Returns elements (S,).
+    elements: (S,). The nodes' common epoch is the median one, so sets should be of the same days.
+    Returns elements (S,).
     """
     if len(elements.epoch_s) == 0:
         return elements

@@ -16,9 +16,6 @@ from aether.base.tables import Energy, Fleet, Floats, Offer
 
 SOLAR_CONSTANT_W_M2 = 1361.0  # at 1 au, Kopp & Lean 2011, doi 10.1029/2010GL045777
 REFERENCE_CELL_K = 301.15  # 28 degC, at which space cells are rated, AIAA S-111
-FADED = 0.20  # share of capacity lost at the end of a rated cycle life, the usual definition
-CYCLES_SHALLOW, SHALLOW = 50e3, 0.20  # low-orbit cycle life at 20 % depth: NASA and EaglePicher practice, 30 to 50 k
-CYCLES_DEEP, DEEP = 30e3, 0.40  # and at 40 %
 DARK = 0.5  # a tick with less than this share of full light counts as dark
 _HALVINGS = 45  # of a bracket: one part in 3e13 of full power
 
@@ -50,8 +47,8 @@ def array_power(
     """Power of a solar array: P = A f eta (1 + c (T - 301.15)) S cos g r n, never below zero.
 
     area_m2 [m2] of the wing; packing f [1] cells over wing; efficiency eta [1] in the AM0 spectrum at 28 degC;
-    irradiance_w_m2 S [W/m2]; cosine [1]; remaining r [1] after ageing; conversion n [1] to the point of use; cell_k T [K];
-    coefficient_per_k c [1/K] relative, negative. All broadcast. Returns [W].
+    irradiance_w_m2 S [W/m2]; cosine [1]; remaining r [1] after ageing; conversion n [1] to the point of use;
+    cell_k T [K]; coefficient_per_k c [1/K] relative, negative. All broadcast. Returns [W].
     Valid to about 15 degrees from the cell's own limits of temperature; cosine law to 60 degrees.
 
     [1] AIAA S-111A; arXiv 2511.19468 (105 m2, 22 %, 0.90: 28 kW).
@@ -64,30 +61,22 @@ def array_power(
 def remaining(loss_per_s: Floats | float, age_s: Floats | float) -> Floats:
     """Share of an array's output left with age: r = (1 - d)^years, d the yearly share lost.
 
-    loss_per_s [1/s]: d over a year's seconds; age_s [s]. Returns [1]. Valid for d below 1 a year; radiation storms are not in it.
+    loss_per_s [1/s]: d over a year's seconds; age_s [s]. Returns [1]. Valid for d below 1 a year.
+    Storms of particles are not in it.
     """
     year = 365.25 * 86400.0
     return np.maximum(1.0 - np.asarray(loss_per_s) * year, 0.0) ** (np.asarray(age_s, dtype=np.float64) / year)
 
 
-def cycle_life(depth: Floats | float) -> Floats:
-    """Low-orbit charge cycles of a lithium-ion pack to 80 % capacity: N = 50,000 (0.20 / depth)^0.737.
+def battery_remaining(cycles: Floats | float, fade_per_cycle: Floats | float) -> Floats:
+    """Share of a battery's nameplate left after cycling: 1 - cycles x fade, linear.
 
-    depth [1]: share of nameplate taken each cycle. Returns [cycles]. The power law joins 50,000 cycles at 20 % and
-    30,000 at 40 %; valid from 0.1 to 0.8.
+    cycles [1], fade_per_cycle [1]: share of nameplate lost in one at the depth in use: 20 % over 30,000 to 50,000
+    cycles at 40 to 20 % depth in low orbit. Returns [1], not below 0. Valid to about 0.7; calendar fade is not in it.
 
-    [1] NASA and EaglePicher low-orbit practice.
+    [1] NASA and EaglePicher practice for lithium-ion packs in low orbit.
     """
-    slope = math.log(CYCLES_SHALLOW / CYCLES_DEEP) / math.log(DEEP / SHALLOW)
-    return CYCLES_SHALLOW * (SHALLOW / np.maximum(np.asarray(depth, dtype=np.float64), 1e-3)) ** slope
-
-
-def battery_remaining(cycles: Floats | float, depth: Floats | float) -> Floats:
-    """Share of nameplate left after cycling: 1 - 0.2 cycles / N(depth), linear fade.
-
-    cycles [1], depth [1]: broadcast. Returns [1], not below 0. Calendar fade is not in it.
-    """
-    return np.maximum(1.0 - FADED * np.asarray(cycles) / cycle_life(depth), 0.0)
+    return np.maximum(1.0 - np.asarray(cycles, dtype=np.float64) * fade_per_cycle, 0.0)
 
 
 def gpu_power(clock: Floats | float, fleet: Fleet) -> Floats:
@@ -146,9 +135,9 @@ def offer(fleet: Fleet, charge_j: Floats, array_w: Floats, ahead: Outlook, step_
     """The most GPUs may draw this tick by power alone.
 
     In light: maximise L c(p_l) + D c(p_d) over GPU powers in the light left L and the next darkness D, subject to
-    D (bus + p_d - dark array) / n_d = what the battery holds + n_c (array - bus - p_l) L, its usable size and its charge
-    rate; c is concave, so bisection on the slope finds it. In darkness: the usable charge spread evenly over what is left.
-    What neither GPUs in the plan nor the battery can take goes to GPUs.
+    D (bus + p_d - dark array) / n_d = what the battery holds + n_c (array - bus - p_l) L, its usable size and its
+    charge rate; c is concave, so bisection on the slope finds it. In darkness: the usable charge spread evenly over
+    what is left. What the battery cannot take goes to GPUs.
 
     charge_j [J], array_w [W] this tick, running [1] share of GPUs in service: (K,). ahead: (K,). step_s [s].
     Returns Offer (K,).
@@ -156,7 +145,8 @@ def offer(fleet: Fleet, charge_j: Floats, array_w: Floats, ahead: Outlook, step_
     gpu_w, shed_w = _offer(
         charge_j, array_w, ahead.light_s, ahead.light_array_w, ahead.dark_s, ahead.dark_array_w, step_s,
         fleet.gpus * running, fleet.gpu_w, fleet.gpu_idle_w, fleet.clock_min, fleet.clock_power_exponent, fleet.bus_w,
-        fleet.battery_j, fleet.depth_of_discharge, fleet.charge_efficiency, fleet.discharge_efficiency, fleet.charge_max_w,
+        fleet.battery_j, fleet.depth_of_discharge, fleet.charge_efficiency, fleet.discharge_efficiency,
+        fleet.charge_max_w,
     )  # fmt: skip
     return Offer(gpu_w, array_w, shed_w)
 
@@ -261,8 +251,11 @@ def _plan(
     light_s: float, spare_w: float, dark_s: float, lack_w: float, stock_j: float, size_j: float, charge_w: float,
     into: float, out: float, gpus: float, full_w: float, idle_w: float, clock: float, exponent: float,
 ) -> float:  # fmt: skip
-    """GPU power in light [W] at the optimum of the two phases. spare, lack: array less bus in light, bus less array in
-    darkness. stock: charge above the depth of discharge, negative when below it; size: what may be used of nameplate."""
+    """GPU power in light [W] at the optimum of the two phases.
+
+    spare, lack: array less bus in light, bus less array in darkness. stock: charge above the depth of discharge,
+    negative when below it; size: what may be used of nameplate.
+    """
     most_j = min(size_j, stock_j + into * light_s * max(min(charge_w, spare_w), 0.0))
     high = min(gpus * full_w, most_j * out / dark_s - lack_w)
     low = 0.0

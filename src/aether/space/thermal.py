@@ -46,9 +46,9 @@ def radiator_flux(
     """Net flux of a flat plate, beside what goes out and comes in.
 
     net = n epsilon sigma T^4 - m alpha S - alpha a S F - alpha_ir F sigma T_E^4, with n faces, m of them in the Sun.
-    temperature_k, earth_k [K]; emissivity, both absorptivities, earth_view_factor F of all faces together, albedo a [1];
-    irradiance_w_m2 S [W/m2]. Kirchhoff's law asks absorptivity_infrared = emissivity; the published case [1] breaks it
-    (633.08 W/m2; 584.76 with the law kept). Earth as a black sphere at earth_k.
+    temperature_k, earth_k [K]; emissivity, both absorptivities, earth_view_factor F of all faces together and albedo a
+    [1]; irradiance_w_m2 S [W/m2]. Kirchhoff's law asks absorptivity_infrared = emissivity; the published case [1]
+    breaks it (633.08 W/m2; 584.76 with the law kept). Earth as a black sphere at earth_k.
 
     [1] Starcloud, "Why we should train AI in space", 2024.
     """
@@ -84,7 +84,7 @@ def radiator_heat(
 ) -> Floats:
     """Heat that a two-sided radiator rejects: Q = 2 A epsilon sigma eta (T^4 - T_s^4).
 
-    area_m2 A [m2] planform; temperature_k T [K] at the fin roots; sink_k T_s [K]. Returns [W], negative when it takes heat.
+    area_m2 A [m2] planform; temperature_k T [K] at the fin roots; sink_k T_s [K]. Returns [W], negative below the sink.
     """
     difference = np.asarray(temperature_k, dtype=np.float64) ** 4 - np.asarray(sink_k, dtype=np.float64) ** 4
     return np.asarray(2.0 * np.asarray(area_m2) * emissivity * SIGMA_W_M2_K4 * effectiveness * difference)
@@ -94,9 +94,10 @@ def settle(fleet: Fleet, heat: Heat, sink_k: Floats, chip_w: Floats, other_w: Fl
     """One tick of the four nodes with constant inputs.
 
     C_c T_c' = P - G_1 (T_c - T_p); C_p T_p' = G_1 (T_c - T_p) - G_2 (T_p - T_l);
-    C_l T_l' = P_o + G_2 (T_p - T_l) - G_3 (T_l - T_r); C_r T_r' = G_3 (T_l - T_r) - 2 A epsilon sigma eta (T_r^4 - T_s^4).
+    C_l T_l' = P_o + G_2 (T_p - T_l) - G_3 (T_l - T_r);
+    C_r T_r' = G_3 (T_l - T_r) - 2 A epsilon sigma eta (T_r^4 - T_s^4).
 
-    heat: at the tick's start; sink_k [K], chip_w P, other_w P_o [W] (bus and conversion losses, into the coolant): (K,).
+    heat: at the tick's start; sink_k [K], chip_w P, other_w P_o [W] (bus and conversion losses, to the coolant): (K,).
     step_s [s]. Returns Heat at the tick's end; (chip_w + other_w - rejected_w) step_s is the change of stored heat.
     Lumped nodes: gradients along the loop are in the conductances.
     """
@@ -109,8 +110,9 @@ def limit(fleet: Fleet, heat: Heat, sink_k: Floats, gpu_w_max: Floats, other_w: 
     """The most GPU power that keeps chip and coolant at or below their limits through the tick.
 
     The same power is tried on the same nodes as in `settle`, over the tick and a minute more, so that heat under way
-    from chip to coolant is counted and clocks settle without swinging: chip and coolant stay below their limits in every
-    substep, the coolant ends a quarter of a kelvin under its own. A node that starts above is asked to be below at the end.
+    from chip to coolant is counted and clocks settle without swinging: chip and coolant stay below their limits in
+    every substep, the coolant ends a quarter of a kelvin under its own. A node that starts above its limit is asked to
+    be below at the end. Valid for chips and plates that settle within half a minute.
 
     heat: at the tick's start; sink_k [K], gpu_w_max, other_w [W]: (K,). step_s [s]. Returns (K,) [W], zero where even
     idle GPUs are too hot.
@@ -120,8 +122,9 @@ def limit(fleet: Fleet, heat: Heat, sink_k: Floats, gpu_w_max: Floats, other_w: 
 
 
 def steady(fleet: Fleet, sink_k: Floats, other_w: Floats) -> Floats:
-    """The GPU power that a ship rejects for ever with chip and coolant at or below their limits.
+    """The GPU power that a ship rejects for ever: chip at its limit, or coolant a quarter of a kelvin under its own.
 
+    This is where `limit` comes to rest under constant conditions.
     sink_k [K], other_w [W]: (..., K) broadcast. Returns (..., K) [W] by bisection, zero where there is none.
     """
     sink, other, limit_k = np.broadcast_arrays(sink_k, other_w, fleet.coolant_limit_k)
@@ -130,7 +133,7 @@ def steady(fleet: Fleet, sink_k: Floats, other_w: Floats) -> Floats:
     for _ in range(50):
         middle = 0.5 * (low + high)
         nodes = _equilibrium(fleet, sink, middle, other)
-        fits = (nodes.coolant_k <= limit_k) & (nodes.chip_k <= fleet.chip_limit_k)
+        fits = (nodes.coolant_k <= limit_k - GUARD_K) & (nodes.chip_k <= fleet.chip_limit_k)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return low
 

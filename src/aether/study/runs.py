@@ -1,0 +1,102 @@
+"""A run as people ask for it: the engine, its ablation, its report, its manifest."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from aether import __version__
+from aether.engine.run import Outcome, Progress
+from aether.engine.run import simulate as run_engine
+from aether.results import results
+from aether.results.results import Results
+from aether.scenario import load as loading
+from aether.scenario.load import Scenario
+from aether.study.ablation import ablate
+
+LIBRARIES = ("numpy", "numba", "pydantic", "sgp4", "pyarrow", "pymsis")
+
+
+def load(name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None, catalog: Path | None = None, seed: int | None = None) -> Scenario:
+    """The Scenario of a file, a packaged name or a mapping; InputError with every problem."""
+    return loading.load(name, overrides, catalog, seed)
+
+
+def run(
+    scenario: str | Path | Mapping[str, Any] = "project-aether",
+    set: Mapping[str, Any] | None = None,
+    *,
+    seed: int | None = None,
+    catalog: str | Path | None = None,
+    threads: int = 2,
+    report: bool = False,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Results:
+    """Simulate a scenario: `aether.run("ai1-ring", set={"ships.0.radiator.area": "90 m2"})`.
+
+    scenario: a file, a packaged name or a mapping. set: dotted path -> value. catalog: a folder of parts. threads: the
+    tables are the same for any number. report: make the HTML page. out: also save there. Returns Results with summary,
+    tables (Arrow) and manifest. Raises InputError with everything wrong with the input.
+    """
+    loaded = load(scenario, set, None if catalog is None else Path(catalog), seed)
+    if out is not None:
+        results.check_folder(Path(out))
+    made = simulate(loaded, progress, threads, report)
+    if out is not None:
+        made.save(out)
+    return made
+
+
+def simulate(scenario: Scenario, progress: Progress | None = None, threads: int = 2, report: bool = True) -> Results:
+    """Results of a scenario, with its ablation where the scenario asks for one."""
+    outcome = run_engine(scenario, progress, threads)
+    told = dict(outcome.summary)
+    told["ablation"] = ablate(outcome, progress) if scenario.spec.outputs.ablation else []
+    made = Results(told, outcome.tables, manifest(outcome))
+    return replace(made, report=_page(made)) if report and scenario.spec.outputs.report else made
+
+
+def _page(made: Results) -> str:
+    from aether.results import report  # matplotlib takes half a second that runs without a report need not pay
+
+    return report.render(made)
+
+
+def compare(before: Results, after: Results) -> dict[str, tuple[Any, Any]]:
+    """The values of two runs' summaries that differ: dotted path -> (before, after)."""
+    return results.diff(before.summary, after.summary)
+
+
+def manifest(outcome: Outcome) -> dict[str, Any]:
+    """What is needed to run again and to check: scenario, seed, versions, sources."""
+    scenario = outcome.setup.scenario
+    return {
+        "aether": __version__, "scenario_file": Path(scenario.file).name, "scenario": json.loads(json.dumps(scenario.data, default=str)),
+        "seed": scenario.spec.seed, "python": platform.python_version(), "platform": f"{sys.platform} {platform.machine()}",
+        "versions": {name: metadata.version(name) for name in LIBRARIES}, "assumptions": assumptions(outcome),
+        "arrays": {"numpy": np.__version__, "numba": numba.__version__},
+    }  # fmt: skip
+
+
+def assumptions(outcome: Outcome) -> list[dict[str, Any]]:
+    """Every sourced number that the run relied upon."""
+    scenario, catalog = outcome.setup.scenario, outcome.setup.scenario.catalog
+    parts: list[Any] = [catalog.terminal(scenario.spec.relays.terminal)]
+    parts += [catalog.mesh(s.mesh) for s in scenario.spec.relays.shells if s.mesh]
+    for group in scenario.spec.ships:
+        ship = scenario.ship(group)
+        parts += [ship, catalog.accelerator(ship.accelerator), catalog.array(ship.array), catalog.battery(ship.battery),
+                  catalog.radiator(ship.radiator), catalog.terminal(ship.terminal), catalog.launcher(ship.launcher)]  # fmt: skip
+    found = {a.name: a for part in parts for a in part.assumptions()}
+    found |= {name: scenario.assume(name) for name in catalog.kind("assumptions")}
+    return [{k: getattr(a, k) for k in ("name", "value", "unit", "low", "high", "confidence", "source", "date", "note")} for a in found.values()]
