@@ -10,16 +10,23 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from aether.base.version import VERSION
+
 if TYPE_CHECKING:
     from aether.results.results import Results as Results
     from aether.results.results import load as load
     from aether.study.runs import compare as compare
     from aether.study.runs import run as run
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["Results", "compare", "load", "run"]
 
-_HOME = {"run": "aether.study.runs", "compare": "aether.study.runs", "load": "aether.results.results", "Results": "aether.results.results"}
+_HOME = {
+    "run": "aether.study.runs",
+    "compare": "aether.study.runs",
+    "load": "aether.results.results",
+    "Results": "aether.results.results",
+}
 
 
 def __getattr__(name: str) -> Any:

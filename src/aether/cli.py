@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aether import __version__
 from aether.base.errors import InputError, Problem, unknown
+from aether.base.version import VERSION
 
 if TYPE_CHECKING:
-    from aether.results.results import Results
+    pass
 
 app = typer.Typer(
     name="aether",
@@ -25,31 +25,44 @@ app = typer.Typer(
 )
 
 ScenarioName = Annotated[str, typer.Argument(help="a scenario file, or the name of a packaged one")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="another value, as ships.0.radiator.area='90 m2'")]
-CatalogFolder = Annotated[Path | None, typer.Option("--catalog", metavar="DIR", help="a folder of YAML files that add or override parts")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="another value, as ships.0.radiator.area='90 m2'"),
+]
+CatalogFolder = Annotated[
+    Path | None, typer.Option("--catalog", metavar="DIR", help="a folder of YAML files that add or override parts")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output and nothing else")]
 DONE, FAULT, WRONG, INFEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130  # exit codes
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"aether {__version__}")
+        print(f"aether {VERSION}")
         raise typer.Exit
 
 
 @app.callback()
-def _main(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")] = False) -> None:
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
+    ] = False,
+) -> None:
     """The open orbital compute fabric: design it, prove it, run it."""
 
 
 @app.command()
 def run(
     scenario: ScenarioName = "project-aether",
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="where results go; aether-results/NAME when not given")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="where results go; aether-results/NAME when not given")
+    ] = None,
     set_: Set = None,
     seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
     catalog: CatalogFolder = None,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="worker threads; the tables are the same for any number")] = 2,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="worker threads; the tables are the same for any number")
+    ] = 2,
     strict: Annotated[bool, typer.Option("--strict", help="exit with 3 when the design is infeasible")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="leave report.html out")] = False,
     json_: Json = False,
@@ -74,12 +87,17 @@ def run(
 
 @app.command()
 def validate(
-    cases: Annotated[Path | None, typer.Option(metavar="FILE", help="further cases, in the form of the packaged ones")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="every registered model with its inputs, units and outputs")] = False,
+    cases: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="further cases, in the form of the packaged ones")
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="every registered model with its inputs, units and outputs")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Reproduce published results with the models; exit with 1 when one is missed."""
     from aether.results import results, terminal
+    from aether.study import models as _models  # noqa: F401 - registers the models
     from aether.study import validation
 
     if list_:
@@ -94,7 +112,10 @@ def validate(
 
 @app.command()
 def explain(
-    path: Annotated[str, typer.Argument(help="a part and field, as ai1.radiator_area, or a general assumption, as access.scheduling")],
+    path: Annotated[
+        str,
+        typer.Argument(help="a part and field, as ai1.radiator_area, or a general assumption, as access.scheduling"),
+    ],
     catalog: CatalogFolder = None,
     json_: Json = False,
 ) -> None:
@@ -108,7 +129,9 @@ def explain(
 
 @app.command()
 def schema(
-    out: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="where to write it; standard output when not given")] = None,
+    out: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="where to write it; standard output when not given")
+    ] = None,
 ) -> None:
     """The JSON schema of a scenario file, for editors."""
     from aether.scenario import load
@@ -144,7 +167,9 @@ def _write(path: Path, text: str) -> None:
         raise InputError(Problem("", f"cannot write {path}: {error.strerror}")) from error
 
 
-catalog_app = typer.Typer(help="The parts: hardware, launchers, meshes, cities, gateways.", no_args_is_help=True, rich_markup_mode=None)
+catalog_app = typer.Typer(
+    help="The parts: hardware, launchers, meshes, cities, gateways.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(catalog_app, name="catalog")
 
 
@@ -187,7 +212,9 @@ def catalog_show(
 
 
 @app.command()
-def bench(json_: Json = False, quick: Annotated[bool, typer.Option("--quick", help="fewer repetitions")] = False) -> None:
+def bench(
+    json_: Json = False, quick: Annotated[bool, typer.Option("--quick", help="fewer repetitions")] = False
+) -> None:
     """Time the hot paths: per item, median of several runs."""
     from aether.results import results, terminal
     from aether.study import bench as benchmarks
@@ -213,7 +240,9 @@ def overrides(given: list[str] | None) -> dict[str, Any]:
     """`--set path=value` arguments as a mapping; InputError naming every one without '='."""
     bad = [g for g in given or () if "=" not in g or g.startswith("=")]
     if bad:
-        raise InputError([Problem("", f"'{g}' is not path=value", next="As in --set duration='2 h'", file="--set") for g in bad])
+        raise InputError(
+            [Problem("", f"'{g}' is not path=value", next="As in --set duration='2 h'", file="--set") for g in bad]
+        )
     return dict(g.split("=", 1) for g in given or ())
 
 

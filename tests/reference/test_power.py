@@ -149,6 +149,23 @@ def test_plan_for_darkness_is_the_optimum_of_the_two_phases(array_w: float, batt
     assert total <= best * (1 + 1e-3)
 
 
+@pytest.mark.parametrize("charge_max_w", [3e3, 100e3])
+def test_plan_counts_the_round_trip_and_the_charge_rate(charge_max_w: float) -> None:
+    fleet = ships(
+        gpu_idle_w=0.0, clock_power_exponent=3.0, charge_efficiency=0.6, discharge_efficiency=0.7, bus_w=0.0,
+        battery_j=4e8, charge_max_w=charge_max_w,
+    )  # fmt: skip
+    light_s, dark_s, array_w = 3600.0, 1800.0, 90e3
+    stored = 0.6 * light_s * np.minimum(np.linspace(0.0, array_w, 200001), charge_max_w)
+    powers = np.stack([array_w - stored / (0.6 * light_s), np.minimum(stored * 0.7 / dark_s, 72 * 1900.0)])
+    compute = power.compute_for_power(fleet, powers[..., None])[..., 0]
+    total = light_s * compute[0] + dark_s * compute[1]
+    best = powers[0][np.argmax(total)]
+    start = 0.4 * fleet.battery_j
+    offered = power.offer(fleet, start, one(array_w), ahead(light_s, array_w, dark_s), 60.0, one(1.0))
+    assert offered.gpu_w == pytest.approx(best, rel=1e-3)
+
+
 def test_load_is_shed_in_order_clocks_then_bus() -> None:
     fleet = ships()
     floor = 0.4 * fleet.battery_j

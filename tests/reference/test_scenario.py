@@ -92,14 +92,23 @@ def test_two_ships_of_one_name_are_refused(tmp_path):
 
 
 def test_all_problems_come_at_once_with_their_lines(tmp_path):
-    path = write(tmp_path, "name: x\nstart: 2026-06-21\nduration: 24\nrelays: {shells: [{mesh: starlink-s1}]}\nships:\n- {name: a, ship: ai9}\n")
+    path = write(
+        tmp_path,
+        "name: x\nstart: 2026-06-21\nduration: 24\nrelays: {shells: [{mesh: starlink-s1}]}\nships:\n- {name: a, ship: ai9}\n",
+    )
     told = refusal(path)
     assert told.startswith("3 problems:")
-    for place in ("scenario.yaml:3: duration", "scenario.yaml:6: ships[0].orbit: is missing", "scenario.yaml:6: ships[0].ship: unknown ship"):
+    for place in (
+        "scenario.yaml:3: duration",
+        "scenario.yaml:6: ships[0].orbit: is missing",
+        "scenario.yaml:6: ships[0].ship: unknown ship",
+    ):
         assert place in told
 
 
-@pytest.mark.parametrize("text", ["a: [1, 2", "x: 1\nx: 2\n", "&a [*a]", "- 1\n", "", "\x00", "a: !!python/object:os.system x"])
+@pytest.mark.parametrize(
+    "text", ["a: [1, 2", "x: 1\nx: 2\n", "&a [*a]", "- 1\n", "", "\x00", "a: !!python/object:os.system x"]
+)
 def test_what_is_no_scenario_is_refused(tmp_path, text):
     assert "scenario.yaml" in refusal(write(tmp_path, text))
 
@@ -111,12 +120,16 @@ def test_a_scenario_of_fifty_megabytes_is_refused_before_it_is_parsed(tmp_path):
 
 
 def test_aliases_that_unfold_without_end_are_refused(tmp_path):
-    bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
+    bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)
+    )
     assert "more than" in refusal(write(tmp_path, bomb))
 
 
 def test_overrides_replace_values_and_are_named_in_errors():
-    made = load.load("ai1-ring", {"ships.0.radiator.area": "90 m2", "ships[0].count": "3", "assumptions.access.scheduling": "10 ms"})
+    made = load.load(
+        "ai1-ring", {"ships.0.radiator.area": "90 m2", "ships[0].count": "3", "assumptions.access.scheduling": "10 ms"}
+    )
     assert made.spec.ships[0].radiator.area == 90.0
     assert made.spec.ships[0].count == 3
     assert made.value("access.scheduling") == pytest.approx(0.010)
@@ -145,7 +158,9 @@ def test_an_own_catalog_adds_and_overrides_parts(tmp_path):
 
 
 def test_a_part_without_source_or_with_a_wrong_range_is_refused(tmp_path):
-    (tmp_path / "mine.yaml").write_text("launchers:\n  mine: {payload: [5 t, 4 t, 6 t], bay_diameter: 4 m, bay_volume: 9 m3, price: 1 USD, paylod: 3}\n")
+    (tmp_path / "mine.yaml").write_text(
+        "launchers:\n  mine: {payload: [5 t, 4 t, 6 t], bay_diameter: 4 m, bay_volume: 9 m3, price: 1 USD, paylod: 3}\n"
+    )
     with pytest.raises(InputError) as error:
         catalog.load(tmp_path)
     told = str(error.value)
@@ -175,3 +190,10 @@ def test_schema_names_units_and_every_key():
     assert made["additionalProperties"] is False
     assert "550 km" in json.dumps(made)
     assert set(made["properties"]) >= {"name", "start", "relays", "ships", "probes", "couplings"}
+
+
+def test_accents_tell_towns_apart_and_their_absence_means_the_larger():
+    made = load.load("ai1-ring")
+    assert made.place("Los Angeles").latitude > 0.5
+    assert made.place("Los Ángeles").latitude < 0.0
+    assert made.place("Bogota").name == "Bogotá"

@@ -20,7 +20,26 @@ def test_quantity_with_unit_becomes_si(text, unit, value):
     assert parse(text, unit) == pytest.approx(value, rel=1e-12)
 
 
-@pytest.mark.parametrize("value", [550, 550.0, "550", "5 kg", "nan m", "inf m", "1e999 km", "1 parsecz", "", None, True, "km", "5 m; import os", [5], "1" * 400 + " m"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        550,
+        550.0,
+        "550",
+        "5 kg",
+        "nan m",
+        "inf m",
+        "1e999 km",
+        "1 parsecz",
+        "",
+        None,
+        True,
+        "km",
+        "5 m; import os",
+        [5],
+        "1" * 400 + " m",
+    ],
+)
 def test_what_is_no_length_is_refused_with_an_example(value):
     with pytest.raises(UnitError) as error:
         parse(value, "m")

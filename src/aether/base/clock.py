@@ -40,7 +40,11 @@ class Clock:
         """Blocks of at most `most` ticks: (index of the first tick, mid-tick times (T,) [s from epoch])."""
         for first in range(0, self.ticks, most):
             index = np.arange(first, min(first + most, self.ticks))
-            yield first, (index + 0.5) * self.step_s
+            yield first, (index + np.float64(0.5)) * np.float64(self.step_s)
+
+    def times(self) -> NDArray[np.float64]:
+        """Mid-tick times of the whole run (T,) [s from epoch]."""
+        return (np.arange(self.ticks) + np.float64(0.5)) * np.float64(self.step_s)
 
     def date(self, time_s: float) -> datetime:
         """The UTC date of a time [s from epoch]."""

@@ -55,4 +55,6 @@ def unknown(path: str, kind: str, name: str, known: Iterable[str]) -> Problem:
     """The problem of a name that is not in a list of known ones."""
     known = sorted(known)
     shown = ", ".join(known[:12]) + (f", ... ({len(known)} in all)" if len(known) > 12 else "")
-    return Problem(path, f"unknown {kind} '{name}'", nearest(name, known), f"Known: {shown}" if known else "None is known")
+    return Problem(
+        path, f"unknown {kind} '{name}'", nearest(name, known), f"Known: {shown}" if known else "None is known"
+    )

@@ -104,7 +104,9 @@ class Pose:
     """What attitude makes of the Sun and the Earth, through a window (T, K)."""
 
     array_cosine: Floats  # share of full illumination on the array, self-shadow included, eclipse not
-    absorbed_w_m2: Floats  # on the radiator per planform area, both faces, eclipse included: Sun, albedo, Earth, own array
+    absorbed_w_m2: (
+        Floats  # on the radiator per planform area, both faces, eclipse included: Sun, albedo, Earth, own array
+    )
     sink_k: Floats  # the temperature at which the radiator emits just that
 
 

@@ -81,15 +81,29 @@ def parse(text: object, unit: str) -> float:
 
 
 _EXAMPLES = {
-    "m": "a length such as '550 km'", "m^2": "an area such as '110 m2'", "m^3": "a volume such as '800 m3'",
-    "s": "a time such as '60 s' or '24 h'", "W": "a power such as '120 kW'", "J": "an energy such as '40 kWh'",
-    "kg": "a mass such as '2.1 t'", "K": "a temperature such as '350 K' or '60 degC'", "rad": "an angle such as '53 deg'",
-    "1": "a number or a share such as '0.85' or '85 %'", "W/m^2": "a flux such as '250 W/m2'",
-    "J/kg": "a specific energy such as '150 Wh/kg'", "W/kg": "a specific power such as '100 W/kg'",
-    "kg/m^2": "an areal mass such as '8 kg/m2'", "bit/s": "a data rate such as '100 Gbit/s'",
-    "USD": "an amount such as '3.4e6 USD'", "USD/kg": "a price such as '200 USD/kg'", "1/s": "a rate such as '2.5 %/year'",
-    "dB": "a ratio in decibels such as '-3 dB'", "rad_si": "a dose such as '2 krad_si'",
-    "byte": "a size such as '80 GB'", "FLOP/s": "a speed such as '989 TFLOP/s'", "byte/s": "a speed such as '3.35 TB/s'",
+    "m": "a length such as '550 km'",
+    "m^2": "an area such as '110 m2'",
+    "m^3": "a volume such as '800 m3'",
+    "s": "a time such as '60 s' or '24 h'",
+    "W": "a power such as '120 kW'",
+    "J": "an energy such as '40 kWh'",
+    "kg": "a mass such as '2.1 t'",
+    "K": "a temperature such as '350 K' or '60 degC'",
+    "rad": "an angle such as '53 deg'",
+    "1": "a number or a share such as '0.85' or '85 %'",
+    "W/m^2": "a flux such as '250 W/m2'",
+    "J/kg": "a specific energy such as '150 Wh/kg'",
+    "W/kg": "a specific power such as '100 W/kg'",
+    "kg/m^2": "an areal mass such as '8 kg/m2'",
+    "bit/s": "a data rate such as '100 Gbit/s'",
+    "USD": "an amount such as '3.4e6 USD'",
+    "USD/kg": "a price such as '200 USD/kg'",
+    "1/s": "a rate such as '2.5 %/year'",
+    "dB": "a ratio in decibels such as '-3 dB'",
+    "rad_si": "a dose such as '2 krad_si'",
+    "byte": "a size such as '80 GB'",
+    "FLOP/s": "a speed such as '989 TFLOP/s'",
+    "byte/s": "a speed such as '3.35 TB/s'",
 }
 
 

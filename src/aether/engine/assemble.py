@@ -146,7 +146,14 @@ def _from_file(scenario: Scenario, part: MeshShell, i: int, julian: float) -> tu
         return None, told or [Problem(f"relays.shells[{i}].elements", "holds no element set", file=name)]
     if told and not part.skip_bad:
         last = told[-1]
-        told[-1] = Problem(last.path, last.what, last.nearest, last.next or "Set skip_bad: true to leave bad records out", last.file, last.line)
+        told[-1] = Problem(
+            last.path,
+            last.what,
+            last.nearest,
+            last.next or "Set skip_bad: true to leave bad records out",
+            last.file,
+            last.line,
+        )
     return element_sets.find_planes(made), told
 
 
@@ -158,7 +165,9 @@ def _orbit(group: ShipGroup, number: int, julian: float, problems: list[Problem]
     if orbit.cluster is not None:
         c = orbit.cluster
         middle = orbits.ring(1, c.altitude, c.node_local_time, julian)
-        return formation.cluster(group.count, c.radius, c.altitude, middle.inclination_rad[0], middle.node_rad[0], shell=number)
+        return formation.cluster(
+            group.count, c.radius, c.altitude, middle.inclination_rad[0], middle.node_rad[0], shell=number
+        )
     shell = orbit.walker
     if shell is None or shell.planes * shell.per_plane != group.count:
         what = f"count is {group.count}, but the walker holds {shell.planes * shell.per_plane if shell else 0} ships"
@@ -167,7 +176,9 @@ def _orbit(group: ShipGroup, number: int, julian: float, problems: list[Problem]
     return _walker(shell, number)
 
 
-def _neighbours(scenario: Scenario, ships: list[Elements], first: int, julian: float) -> tuple[tuple[Ints, links.Terminal], ...]:
+def _neighbours(
+    scenario: Scenario, ships: list[Elements], first: int, julian: float
+) -> tuple[tuple[Ints, links.Terminal], ...]:
     """Pairs of ships of one group that hold one another, with their laser: fore and aft in a ring, the nearest in a formation."""
     made = []
     for group, elements in zip(scenario.spec.ships, ships, strict=True):
@@ -196,7 +207,9 @@ def laser(part: Terminal) -> links.Terminal:
     )  # fmt: skip
 
 
-def _sites(names: list[str], latitude: Floats, longitude: Floats, weight: Floats, elevation: float, slant: float | None = None) -> Sites:
+def _sites(
+    names: list[str], latitude: Floats, longitude: Floats, weight: Floats, elevation: float, slant: float | None = None
+) -> Sites:
     fixed = np.asarray(ground.place(latitude, longitude, np.zeros_like(latitude))).reshape(-1, 3)
     return Sites(tuple(names), latitude, longitude, fixed, weight, elevation, np.inf if slant is None else slant)
 
@@ -252,9 +265,13 @@ def _probes(scenario: Scenario, first: int) -> tuple[tuple[tuple[End, End], ...]
         return End(given.name, -1, given, places.index(given))
 
     ends = tuple((end(p.from_), end(p.to)) for p in spec.probes)
-    latitude, longitude = (np.array([getattr(p, k) for p in places], dtype=np.float64) for k in ("latitude", "longitude"))
+    latitude, longitude = (
+        np.array([getattr(p, k) for p in places], dtype=np.float64) for k in ("latitude", "longitude")
+    )
     cities = spec.ground.cities
-    sites = _sites([p.name for p in places], latitude, longitude, np.ones(len(places)), cities.elevation, cities.max_slant)
+    sites = _sites(
+        [p.name for p in places], latitude, longitude, np.ones(len(places)), cities.elevation, cities.max_slant
+    )
     fibre = tuple(_fibre(scenario, a.place, b.place) if a.place and b.place else None for a, b in ends)
     return ends, sites, fibre
 
@@ -273,7 +290,9 @@ def _near(scenario: Scenario, cities: Sites, gateways: Sites) -> tuple[Ints, Flo
 
 def _overheads(scenario: Scenario) -> access.Overheads:
     """What a delivered round trip pays over propagation, from the scenario's assumptions."""
-    return access.Overheads(*(scenario.assume(f"access.{k}") for k in ("scheduling", "processing", "queue", "last_mile")))
+    return access.Overheads(
+        *(scenario.assume(f"access.{k}") for k in ("scheduling", "processing", "queue", "last_mile"))
+    )
 
 
 def _fibre(scenario: Scenario, a: Place, b: Place) -> float | None:

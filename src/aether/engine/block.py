@@ -43,14 +43,18 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
     light = sun.light(track, setup.julian)
     if not spec.couplings.eclipse:
         light = replace(light, lit=np.ones_like(light.lit))
-    pose = attitude.pose(track, light, fleet)
+    pose = attitude.pose(
+        track, light, fleet, setup.scenario.value("earth.albedo"), setup.scenario.value("earth.infrared")
+    )
     if not spec.couplings.attitude:
         pose = attitude.ideal_pose(light, fleet, setup.scenario.value("attitude.ideal_sink"))
     season = attitude.irradiance_w_m2(np.linalg.norm(light.sun_m, axis=1)) / power.SOLAR_CONSTANT_W_M2
     array_w = fleet.array_w * pose.array_cosine * light.lit * season[:, None]
     outlook = power.outlook(light.lit, array_w, step_s)
     now = slice(0, ticks)
-    ships = Track(track.time_s[now], track.inertial_m[now], track.velocity_m_s[now], track.fixed_m[now], track.gmst_rad[now])
+    ships = Track(
+        track.time_s[now], track.inertial_m[now], track.velocity_m_s[now], track.fixed_m[now], track.gmst_rad[now]
+    )
     relays = motion.propagate(setup.relays_ready, time_s, setup.julian, inertial=False)
     dose = _dose(setup, ships)
     paused, intact = _intact(setup, dose)

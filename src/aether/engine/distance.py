@@ -9,7 +9,7 @@ from aether.engine.assemble import Setup, Sites
 from aether.engine.block import Block
 from aether.engine.record import HOURS, LATITUDE_BANDS, Record
 from aether.engine.tick import Tick
-from aether.network import access, routing
+from aether.network import access, links, routing
 from aether.space import ground, sun
 
 
@@ -30,12 +30,12 @@ def measure(setup: Setup, record: Record, block: Block, i: int, tick: Tick) -> N
         _probes(setup, record, mesh, relays_m, t)
 
 
-def _to_nearest(sites: Sites, relays_m: Floats, nearest: Floats) -> Floats:
+def _to_nearest(sites: Sites, relays_m: Floats, nearest: Floats32) -> Floats:
     """Round trip from places to the nearest working ship by their own terminals, NaN where there is none [s]."""
     seen = ground.visible(sites.fixed_m, relays_m, sites.elevation_rad, sites.max_slant_m)
     one_way = np.full(len(sites.fixed_m), np.inf)
     place = np.repeat(np.arange(len(sites.fixed_m)), np.diff(seen.start))
-    np.minimum.at(one_way, place, nearest[0, seen.satellite] + seen.slant_m / access.LIGHT_M_S)
+    np.minimum.at(one_way, place, nearest[0, seen.satellite] + seen.slant_m / links.LIGHT_M_S)
     return np.where(np.isfinite(one_way), 2.0 * one_way, np.nan)
 
 
@@ -80,5 +80,8 @@ def _probes(setup: Setup, record: Record, mesh: routing.Mesh, relays_m: Floats, 
         record.changed[t, p] = found.changed and t > 0
         record.paths[p] = found.nodes
         if not found.outage:
-            record.rtt_s[t, p], record.delivered_s[t, p], record.hops[t, p] = found.propagation_s, found.delivered_s, found.hops
-
+            record.rtt_s[t, p], record.delivered_s[t, p], record.hops[t, p] = (
+                found.propagation_s,
+                found.delivered_s,
+                found.hops,
+            )

@@ -18,7 +18,18 @@ SHIP_COLUMNS = (
     "installed", "power", "heat", "radiation", "reach", "reach_share", "attached",
 )  # fmt: skip
 TABLES = {
-    "energy": ("lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_share", "shed_w"),
+    "energy": (
+        "lit",
+        "array_cosine",
+        "array_w",
+        "curtailed_w",
+        "bus_w",
+        "gpu_w",
+        "charge_w",
+        "discharge_w",
+        "charge_share",
+        "shed_w",
+    ),
     "heat": ("sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w"),
     "radiation": ("dose_rad_s", "anomaly"),
     "capacity": ("installed", "power", "heat", "radiation", "reach", "reach_share", "attached"),
@@ -51,14 +62,16 @@ class Record:
     def empty(cls, setup: Setup, network: bool) -> Record:
         """A record with room for the whole run; without `network` for the ships alone."""
         ticks, ships = setup.scenario.clock.ticks, len(setup.fleet.name)
-        probes, cities, cells = (len(s) if network else 0 for s in (setup.probes, setup.cities.fixed_m, setup.cells.fixed_m))
+        probes, cities, cells = (
+            len(s) if network else 0 for s in (setup.probes, setup.cities.fixed_m, setup.cells.fixed_m)
+        )
         hours = (LATITUDE_BANDS, HOURS)
         return cls(
             {c: np.zeros((ticks, ships), dtype=np.float32) for c in SHIP_COLUMNS}, np.zeros(ticks, dtype=np.int32),
             np.zeros(ticks, dtype=np.int32), np.full((ticks, probes), np.nan), np.full((ticks, probes), np.nan),
             np.zeros((ticks, probes), dtype=np.int32), np.zeros((ticks, probes), dtype=np.bool_),
-            *(np.full((ticks, cities), np.nan, dtype=np.float32) for _ in range(2)), np.zeros(cells), np.zeros(cells), np.zeros(hours),
-            np.zeros(hours), np.zeros(hours), [()] * probes,
+            np.full((ticks, cities), np.nan, dtype=np.float32), np.full((ticks, cities), np.nan, dtype=np.float32),
+            np.zeros(cells), np.zeros(cells), np.zeros(hours), np.zeros(hours), np.zeros(hours), [()] * probes,
         )  # fmt: skip
 
     def add(self, setup: Setup, block: Block, i: int, tick: Tick) -> None:
@@ -81,15 +94,15 @@ class Record:
 def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Table]:
     """The record as Arrow tables; times in seconds from the scenario's start, SI units in the column names."""
     clock = setup.scenario.clock
-    times = (np.arange(clock.ticks) + 0.5) * clock.step_s
+    times = clock.times()
     names = pa.array(setup.fleet.name)
     made: dict[str, pa.Table] = {}
-    for table, columns in TABLES.items():
-        made[table] = pa.table(_keys(times, "ship", names) | {c: record.ships[c].ravel() for c in columns})
+    for table, kept in TABLES.items():
+        made[table] = pa.table(_keys(times, "ship", names) | {c: record.ships[c].ravel() for c in kept})
     if len(setup.probes):
         label = pa.array([f"{a.name} - {b.name}" for a, b in setup.probes])
-        made["probes"] = pa.table(_keys(times, "probe", label) | {
-            "rtt_s": record.rtt_s.ravel(), "delivered_s": record.delivered_s.ravel(), "hops": record.hops.ravel(), "changed": record.changed.ravel()})  # fmt: skip
+        columns = ("rtt_s", "delivered_s", "hops", "changed")
+        made["probes"] = pa.table(_keys(times, "probe", label) | {c: getattr(record, c).ravel() for c in columns})
     if len(setup.cities.names):
         made["cities"] = pa.table(_keys(times, "city", pa.array(setup.cities.names)) | {
             "rtt_s": record.city_rtt_s.ravel(), "rtt_by_gateway_s": record.city_gateway_rtt_s.ravel()})  # fmt: skip
@@ -101,7 +114,9 @@ def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Ta
             "rtt_mean_s": np.where(record.cell_covered > 0, record.cell_rtt_s / seen, np.nan)})  # fmt: skip
         made["coverage_hours"] = _hours(record)
     made["network"] = pa.table({"time_s": times, "handovers": record.handovers, "links_alive": record.links_alive})
-    made["events"] = pa.table({k: [getattr(e, k) for e in events] for k in ("kind", "subject", "start_s", "end_s", "value")})
+    made["events"] = pa.table(
+        {k: [getattr(e, k) for e in events] for k in ("kind", "subject", "start_s", "end_s", "value")}
+    )
     made["gateways"] = pa.table({"name": list(setup.gateways.names), "latitude_deg": np.degrees(setup.gateways.latitude_rad),
                                  "longitude_deg": np.degrees(setup.gateways.longitude_rad), "open_share": setup.gateway_open})  # fmt: skip
     return made
@@ -110,12 +125,18 @@ def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Ta
 def _keys(times: Floats, label: str, names: pa.Array) -> dict[str, pa.Array]:
     """Time and subject of every row, subjects as a dictionary so that they cost a byte or two."""
     index: Ints = np.tile(np.arange(len(names), dtype=np.int32), len(times))
-    return {"time_s": pa.array(np.repeat(times, len(names))), label: pa.DictionaryArray.from_arrays(pa.array(index), names)}
+    return {
+        "time_s": pa.array(np.repeat(times, len(names))),
+        label: pa.DictionaryArray.from_arrays(pa.array(index), names),
+    }
 
 
 def _hours(record: Record) -> pa.Table:
     band, hour = (a.ravel() for a in np.mgrid[0:LATITUDE_BANDS, 0:HOURS])
     seen, covered, total = (a.ravel() for a in (record.hour_seen, record.hour_covered, record.hour_rtt_s))
     with np.errstate(invalid="ignore", divide="ignore"):
-        columns = {"covered_share": np.where(seen > 0, covered / seen, np.nan), "rtt_mean_s": np.where(covered > 0, total / covered, np.nan)}
+        columns = {
+            "covered_share": np.where(seen > 0, covered / seen, np.nan),
+            "rtt_mean_s": np.where(covered > 0, total / covered, np.nan),
+        }
     return pa.table({"latitude_from_deg": band * 10.0 - 90.0, "local_hour": hour, **columns})

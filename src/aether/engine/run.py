@@ -36,22 +36,31 @@ class Outcome:
     tables: dict[str, pa.Table]
 
 
-def simulate(scenario: Scenario, progress: Progress | None = None, threads: int = 1, network: bool = True, label: str = "simulating") -> Outcome:
+def simulate(scenario: Scenario, progress: Progress | None = None, threads: int = 1) -> Outcome:
     """Run a scenario.
 
     threads: with more than one, latencies are measured beside the ticks; the tables are the same, bit for bit.
-    network: False leaves cities, cells and probes out (the ships' day alone, for ablations). Returns an Outcome.
-    Raises InputError for what only shows when the fleet is assembled.
+    Returns an Outcome. Raises InputError for what only shows when the fleet is assembled.
     """
     setup = assemble(scenario)
-    record = Record.empty(setup, network)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        _loop(setup, record, pool if threads > 1 else None, network, progress or (lambda *_: None), label)
+    record = play(setup, progress, threads)
     events = find(setup, record)
     return Outcome(setup, record, events, summary(setup, record, events), tables(setup, record, events))
 
 
-def _loop(setup: Setup, record: Record, pool: ThreadPoolExecutor | None, network: bool, progress: Progress, label: str) -> None:
+def play(
+    setup: Setup, progress: Progress | None = None, threads: int = 1, network: bool = True, label: str = "simulating"
+) -> Record:
+    """Step through the whole run. network: False leaves cities, cells and probes out: the ships' day alone."""
+    record = Record.empty(setup, network)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        _loop(setup, record, pool if threads > 1 else None, network, progress or (lambda *_: None), label)
+    return record
+
+
+def _loop(
+    setup: Setup, record: Record, pool: ThreadPoolExecutor | None, network: bool, progress: Progress, label: str
+) -> None:
     clock = setup.scenario.clock
     state, pairs = None, None
     waiting: deque[Future[None]] = deque()
@@ -78,12 +87,14 @@ def _loop(setup: Setup, record: Record, pool: ThreadPoolExecutor | None, network
 def find(setup: Setup, record: Record) -> list[Event]:
     """The calendar of the run: eclipses, anomaly passes, times without a path to a gateway, times at the heat limit."""
     clock, ships = setup.scenario.clock, record.ships
-    times = (np.arange(clock.ticks) + 0.5) * clock.step_s
+    times = clock.times()
     throttled = ships["power"] - ships["heat"]
     found: list[Event] = []
     for k, name in enumerate(setup.fleet.name):
         found += find_events("eclipse", name, times, ships["lit"][:, k].astype(np.float64), 0.5, above=False)
         found += find_events("anomaly", name, times, ships["anomaly"][:, k].astype(np.float64), 0.5)
         found += find_events("outage", name, times, ships["reach_share"][:, k].astype(np.float64), 0.5, above=False)
-        found += find_events("limit", name, times, throttled[:, k].astype(np.float64), 1e-6 * float(setup.fleet.gpus[k]))
+        found += find_events(
+            "limit", name, times, throttled[:, k].astype(np.float64), 1e-6 * float(setup.fleet.gpus[k])
+        )
     return sorted(found, key=lambda e: (e.start_s, e.kind, e.subject))

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from aether import __version__
 from aether.base.tables import Event, Floats
 from aether.base.units import fmt
+from aether.base.version import VERSION
 from aether.engine.assemble import Setup
 from aether.engine.record import Record
 from aether.network import links
@@ -27,14 +27,18 @@ LIGHT_M_S = 299792458.0  # definition
 def summary(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]:
     """Everything `summary.json` holds but the ablation."""
     spec, clock = setup.scenario.spec, setup.scenario.clock
-    told = {
+    told: dict[str, Any] = {
         "scenario": spec.name, "title": spec.title, "start": spec.start.isoformat(), "duration_s": clock.duration_s, "step_s": clock.step_s,
-        "seed": spec.seed, "version": __version__, "modelled": True, "fleet": _fleet(setup), "waterfall": _waterfall(setup, record),
+        "seed": spec.seed, "version": VERSION, "modelled": True, "fleet": _fleet(setup), "waterfall": waterfall(setup, record),
     }  # fmt: skip
     told["binding"] = _binding(setup, record, told["waterfall"])
     told["shortfalls"] = shortfalls(setup, record)
     told["groups"] = [_group(setup, record, g) for g in range(len(spec.ships))]
-    told["power"], told["heat"], told["radiation"] = _power(setup, record, events), _heat(record), _radiation(setup, record)
+    told["power"], told["heat"], told["radiation"] = (
+        _power(setup, record, events),
+        _heat(record),
+        _radiation(setup, record),
+    )
     told["network"] = _network(setup, record)
     told["probes"] = [_probe(setup, record, p) for p in range(len(setup.probes))]
     told["cities"] = _cities(setup, record)
@@ -52,7 +56,8 @@ def _fleet(setup: Setup) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _waterfall(setup: Setup, record: Record) -> dict[str, Any]:
+def waterfall(setup: Setup, record: Record) -> dict[str, Any]:
+    """Compute left after each stage: GPU-hours at full clocks, share of installed, PFLOP-hours (dense BF16)."""
     hours = setup.scenario.clock.step_s / HOUR_S
     installed = float(record.ships["installed"].sum(dtype=np.float64)) * hours
     made: dict[str, Any] = {}
@@ -75,7 +80,12 @@ def _binding(setup: Setup, record: Record, waterfall: dict[str, Any]) -> dict[st
     lost = waterfall[stage]["lost_gpu_hours"]
     share = lost / waterfall["installed"]["gpu_hours"]
     if lost <= 1e-9 * waterfall["installed"]["gpu_hours"]:
-        return {"constraint": "none", "lost_gpu_hours": 0.0, "share": 0.0, "words": "nothing: all that is installed is deliverable"}
+        return {
+            "constraint": "none",
+            "lost_gpu_hours": 0.0,
+            "share": 0.0,
+            "words": "nothing: all that is installed is deliverable",
+        }
     before = STAGES[STAGES.index(stage) - 1]
     gap = (record.ships[before] - record.ships[stage]).sum(axis=1, dtype=np.float64)
     worst = setup.scenario.clock.date((int(gap.argmax()) + 0.5) * setup.scenario.clock.step_s)
@@ -98,7 +108,16 @@ def shortfalls(setup: Setup, record: Record) -> list[dict[str, Any]]:
         unreached = float(1.0 - record.ships["reach_share"][:, members].mean(dtype=np.float64))
         if unreached > 0.5:
             what = f"{group.name}: no path to a gateway {100 * unreached:.1f} % of the time"
-            found.append({"group": group.name, "part": "path to a gateway", "short": unreached, "unit": "1", "when": "", "words": what})
+            found.append(
+                {
+                    "group": group.name,
+                    "part": "path to a gateway",
+                    "short": unreached,
+                    "unit": "1",
+                    "when": "",
+                    "words": what,
+                }
+            )
     return found
 
 
@@ -108,7 +127,9 @@ def _radiator(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[s
     worst = int(sinks.argmax())
     heat = f.gpus[k] * f.gpu_w[k] + f.bus_w[k]
     drop = heat / f.coolant_radiator_w_k[k]
-    needed = thermal.radiator_area(heat, f.coolant_limit_k[k], float(sinks[worst]), f.radiator_emissivity[k], f.fin_effectiveness[k], drop)
+    needed = thermal.radiator_area(
+        heat, f.coolant_limit_k[k], float(sinks[worst]), f.radiator_emissivity[k], f.fin_effectiveness[k], drop
+    )
     short = needed - f.radiator_area_m2[k]
     date = setup.scenario.clock.date((worst + 0.5) * setup.scenario.clock.step_s)
     when = f"in {date:%B} (sink {sinks[worst]:.0f} K)"
@@ -125,10 +146,13 @@ def _power_short(setup: Setup, record: Record, members: np.ndarray) -> list[tupl
     spare = np.maximum(array - load, 0.0).mean() * round_trip
     if lack.mean() > spare * (1 + 1e-9) + 1e-6 * load:
         made.append(("array", float(lack.mean() - spare), "W", "on average, eclipses included"))
-    longest = _longest_run(lack) * step_s / f.discharge_efficiency[k] / max(f.depth_of_discharge[k], 1e-9)
-    short = longest - f.battery_j[k]
-    if short > 1e-6 * f.battery_j[k] and record.ships["lit"][:, members].min() < 0.5:
-        made.append(("battery", short / KWH_J, "kWh", "in the longest eclipse"))
+    dark = record.ships["lit"][:, members] < 0.5
+    longest = _longest_run(np.where(dark, lack, 0.0)) * step_s
+    need = longest / f.discharge_efficiency[k] / max(f.depth_of_discharge[k], 1e-9)
+    if need > f.battery_j[k] * (1 + 1e-6):
+        made.append(
+            ("battery", float(need - f.battery_j[k]) / KWH_J, "kWh", "for full load through the longest eclipse")
+        )
     return made
 
 
@@ -157,7 +181,10 @@ def _group(setup: Setup, record: Record, number: int) -> dict[str, Any]:
 
 def _power(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]:
     to_kwh = setup.scenario.clock.step_s / KWH_J
-    energy = {f"{c}_kwh": float(record.ships[f"{c}_w"].sum(dtype=np.float64)) * to_kwh for c in ("array", "gpu", "bus", "charge", "discharge", "curtailed", "shed")}
+    energy = {
+        f"{c}_kwh": float(record.ships[f"{c}_w"].sum(dtype=np.float64)) * to_kwh
+        for c in ("array", "gpu", "bus", "charge", "discharge", "curtailed", "shed")
+    }
     lit = record.ships["lit"]
     eclipses = [e.end_s - e.start_s for e in events if e.kind == "eclipse"]
     return energy | {"sunlit_share": float(lit.mean(dtype=np.float64)), "longest_eclipse_s": max(eclipses, default=0.0), "eclipses": len(eclipses),
@@ -167,8 +194,9 @@ def _power(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]:
 def _heat(record: Record) -> dict[str, Any]:
     s = record.ships
     throttled = (s["heat"] < s["power"] * (1 - 1e-6)).mean(dtype=np.float64)
-    return {"throttled_share": float(throttled), "coolant_max_k": float(s["coolant_k"].max()), "chip_max_k": float(s["chip_k"].max()),
-            "sink_min_k": float(s["sink_k"].min()), "sink_mean_k": float(s["sink_k"].mean(dtype=np.float64)), "sink_max_k": float(s["sink_k"].max())}  # fmt: skip
+    extremes = {"coolant_max_k": "coolant_k", "chip_max_k": "chip_k", "sink_max_k": "sink_k"}
+    told = {"throttled_share": float(throttled)} | {k: float(s[c].max()) for k, c in extremes.items()}
+    return told | {"sink_min_k": float(s["sink_k"].min()), "sink_mean_k": float(s["sink_k"].mean(dtype=np.float64))}
 
 
 def _radiation(setup: Setup, record: Record) -> dict[str, Any]:
@@ -211,10 +239,12 @@ def _cities(setup: Setup, record: Record) -> dict[str, Any]:
     people = setup.cities.weight / setup.cities.weight.sum()
     covered = np.isfinite(record.city_rtt_s)
     share = covered.mean(axis=0)
-    mean = np.where(share > 0, np.nansum(record.city_rtt_s, axis=0, dtype=np.float64) / np.maximum(covered.sum(axis=0), 1), np.nan)
+    mean = np.where(
+        share > 0, np.nansum(record.city_rtt_s, axis=0, dtype=np.float64) / np.maximum(covered.sum(axis=0), 1), np.nan
+    )
     seen = np.isfinite(mean)
     weighted = float((mean[seen] * people[seen]).sum() / people[seen].sum()) if seen.any() else None
-    rank = np.flatnonzero(seen)[np.argsort(mean[seen])] if seen.any() else []
+    rank: Any = np.flatnonzero(seen)[np.argsort(mean[seen])] if seen.any() else []
     name = [{"city": setup.cities.names[i], "rtt_mean_s": float(mean[i])} for i in rank]
     return {"covered_share": float((share * people).sum()), "rtt_mean_s": weighted, "best": name[:5], "worst": name[-5:][::-1],
             "never_covered": [setup.cities.names[i] for i in np.flatnonzero(share == 0)]}  # fmt: skip

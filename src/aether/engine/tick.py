@@ -49,7 +49,9 @@ def step(setup: Setup, state: State, block: Block, i: int) -> tuple[State, Tick]
     """Advance one tick: power offers, heat limits, radiation pauses, the mesh reaches, then power and heat settle."""
     fleet, on, step_s = setup.fleet, setup.scenario.spec.couplings, setup.scenario.spec.step
     sink_k, paused = block.pose.sink_k[i], block.paused[i]
-    ahead = power.Outlook(*(getattr(block.outlook, k)[i] for k in ("light_s", "light_array_w", "dark_s", "dark_array_w")))
+    ahead = power.Outlook(
+        *(getattr(block.outlook, k)[i] for k in ("light_s", "light_array_w", "dark_s", "dark_array_w"))
+    )
 
     offered = power.offer(fleet, state.charge_j, block.array_w[i], ahead, step_s, np.ones(len(fleet.name)))
     allowed_w = offered.gpu_w

@@ -96,7 +96,8 @@ def reach(access: Access, fields: Fields, ground: Bools | None = None) -> Floats
     t[g, k] = min over satellites v seen from g of slant / c + field[k, v]; a ship in view is reached straight if it may
     serve the ground.
     access: of G places. fields: from K ships. ground: (N,) which nodes have ground terminals; all of them if not given.
-    Returns (G, K) [s], infinity where there is no path. Reference: [1] own model: route from the few ships, not the places.
+    Returns (G, K) [s], infinity where there is no path. Reference: [1] own model: route from the few ships, not the
+    places.
     """
     allowed = np.ones(fields.latency_s.shape[1], np.bool_) if ground is None else ground
     to_ships = np.ascontiguousarray(fields.latency_s.T)
@@ -107,8 +108,8 @@ def reach(access: Access, fields: Fields, ground: Bools | None = None) -> Floats
 def nearest(reach_s: Floats32) -> tuple[Ints, Floats32]:
     """The ship that each place reaches soonest.
 
-    reach_s: (G, K) from `reach` or `through` [s]. Returns the ship (G,), -1 where none is reached, and its latency (G,) [s],
-    infinity there. The lowest ship breaks ties.
+    reach_s: (G, K) from `reach` or `through` [s]. Returns the ship (G,), -1 where none is reached, and its latency (G,)
+    [s], infinity there. The lowest ship breaks ties.
     """
     if reach_s.shape[1] == 0:
         return np.full(len(reach_s), -1, np.int64), np.full(len(reach_s), np.inf, np.float32)
@@ -131,8 +132,8 @@ def through(gateway_reach_s: Floats32, gateway: Ints, fibre_s: Floats) -> Floats
     """Least one-way latency from places to ships by local fibre and a gateway.
 
     t[g, k] = min over the place's gateways w of fibre[g, w] + reach[w, k].
-    gateway_reach_s: (W, K) from `reach` with the gateways as places [s]. gateway, fibre_s: (G, M) from `local_gateways`.
-    Returns (G, K) [s]. Reference: [1] own model.
+    gateway_reach_s: (W, K) from `reach` with the gateways as places [s]. gateway, fibre_s: (G, M) from
+    `local_gateways`. Returns (G, K) [s]. Reference: [1] own model.
     """
     return _through(gateway_reach_s, gateway, fibre_s.astype(np.float32))
 
@@ -177,12 +178,13 @@ def round_trip(
 
     propagation = 2 (min over satellites v seen from the place of field[v] + slant / c) + 2 fibre;
     delivered = propagation + scheduling x terminals + last mile x providers + 2 x processing x satellites + queue.
-    mesh: from `routing.mesh`, without processing. field_s: (N,) row of `place_fields` or of `routing.fields` [s]. access,
-    place: the far end. overheads: nominal ones if not given. before: the nodes of the last probe. ground: as in `reach`.
-    fibre_s: one way, of both ends' gateways together [s]. terminals, providers: how many ends use their own satellite
-    terminal, and how many a local provider's fibre to a gateway (2 ends in all, fewer where an end is itself a gateway).
-    Returns Probe. Valid for a frozen tick: satellites move by less than 0.1 % of a path in its time.
-    Reference: [1] own model; the visibility rule that `access` was made with decides much and belongs beside the result.
+    mesh: from `routing.mesh`, without processing. field_s: (N,) row of `place_fields` or of `routing.fields` [s].
+    access, place: the far end. overheads: nominal ones if not given. before: the nodes of the last probe. ground: as in
+    `reach`. fibre_s: one way, of both ends' gateways together [s]. terminals, providers: how many ends use their own
+    satellite terminal, and how many a local provider's fibre to a gateway (2 ends in all, fewer where an end is itself
+    a gateway). Returns Probe. Valid for a frozen tick: satellites move by less than 0.1 % of a path in its time.
+    Reference: [1] own model; the visibility rule that `access` was made with decides much and belongs beside the
+    result.
     """
     seen = slice(access.start[place], access.start[place + 1])
     satellite = access.satellite[seen]
@@ -202,8 +204,8 @@ def ship_round_trip(
     """Round trip between the source of a field and a ship, or any node.
 
     propagation = 2 field[ship] + 2 fibre; delivered as in `round_trip`, with one end in orbit.
-    ship: node number. terminals, providers: one of them 1 from a place on the ground, neither from another ship. Others and
-    the result as in `round_trip`. Reference: [1] own model.
+    ship: node number. terminals, providers: one of them 1 from a place on the ground, neither from another ship. Others
+    and the result as in `round_trip`. Reference: [1] own model.
     """
     if not np.isfinite(field_s[ship]):
         return Probe(np.inf, np.inf, 0, (), bool(before), True)
@@ -251,7 +253,8 @@ def solar_hour(longitude_rad: ArrayLike, sun_longitude_rad: ArrayLike) -> Floats
     """Local apparent solar time.
 
     t = 12 h + (longitude - Sun's longitude) / 15 degrees an hour, 0 to 24.
-    longitude_rad: of places [rad]. sun_longitude_rad: of the point under the Sun [rad]. Returns [h]. Reference: definition.
+    longitude_rad: of places [rad]. sun_longitude_rad: of the point under the Sun [rad]. Returns [h]. Reference:
+    definition.
     """
     return np.mod(12.0 + (np.asarray(longitude_rad) - np.asarray(sun_longitude_rad)) * 12.0 / np.pi, 24.0)
 
@@ -276,8 +279,8 @@ def accumulate(so_far: Coverage, latitude_rad: Floats, hour: Floats, latency_s: 
 
     A cell is covered where its latency is within the limit; only covered cells count in the latency.
     so_far: sums. latitude_rad: (G,) [rad]. hour: (G,) local solar time [h]. latency_s: (G,) [s], infinity for none.
-    limit_s: longest that counts as covered [s]. Returns the new sums; mean latency = latency_s / covered, share covered =
-    covered / samples.
+    limit_s: longest that counts as covered [s]. Returns the new sums; mean latency = latency_s / covered, share covered
+    = covered / samples.
     """
     bands, hours = so_far.samples.shape
     band = np.clip(((latitude_rad / np.pi + 0.5) * bands).astype(np.int64), 0, bands - 1)

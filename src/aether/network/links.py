@@ -43,8 +43,8 @@ ACQUISITION = Assumption(
 class Terminal:
     """A laser terminal: what goes in, what comes out, where it ends.
 
-    aperture_m is the diameter. efficiency takes an evenly lit aperture's gain to the real one's. loss is the share of the
-    light that survives optics and pointing. max_range_m is the operator's limit, over and above the budget.
+    aperture_m is the diameter. efficiency takes an evenly lit aperture's gain to the real one's. loss is the share of
+    the light that survives optics and pointing. max_range_m is the operator's limit, over and above the budget.
     """
 
     power_w: float
@@ -110,7 +110,8 @@ def captured(terminal: Terminal, range_m: ArrayLike) -> Floats:
     s = 1 - exp(-g), g = (G lambda / (4 pi d))^2: the light of a Gaussian beam within a round aperture, which is Friis'
     figure where that is small and never more than all of it where it is not.
     terminal: of both ends. range_m: any shape [m]. Returns the share, shape of range_m, without `loss`.
-    Valid within some 10 % in the transition, where the real beam is a truncated one. Reference: [1] Siegman, Lasers, 17.
+    Valid within some 10 % in the transition, where the real beam is a truncated one. Reference: [1] Siegman, Lasers,
+    17.
     """
     own = gain(terminal.aperture_m, terminal.wavelength_m, terminal.efficiency)
     far = friis(1.0, own, own, terminal.wavelength_m, np.maximum(np.asarray(range_m, float), 1.0))
@@ -120,8 +121,8 @@ def captured(terminal: Terminal, range_m: ArrayLike) -> Floats:
 def rate(terminal: Terminal, range_m: ArrayLike) -> Floats:
     """Data rate of a laser link.
 
-    B = min(N B_channel, P_r / (h nu photons_per_bit)), 0 beyond the range limit: channels of a wavelength comb are lit as
-    the budget allows, and each takes its modem's rate at most.
+    B = min(N B_channel, P_r / (h nu photons_per_bit)), 0 beyond the range limit: channels of a wavelength comb are lit
+    as the budget allows, and each takes its modem's rate at most.
     terminal: of both ends. range_m: any shape [m]. Returns [bit/s], shape of range_m.
     Valid for photon-limited receivers with forward error correction. Reference: [1] arXiv 2511.19468, 4.2.
     """
@@ -142,17 +143,19 @@ def sight_range(altitude_a_m: ArrayLike, altitude_b_m: ArrayLike, grazing_m: flo
     Valid for a round Earth and both ends above grazing_m. Reference: [1] geometry.
     """
     edge = (EARTH_EQUATOR_M + grazing_m) ** 2
-    legs = [np.sqrt(np.maximum((EARTH_EQUATOR_M + np.asarray(h)) ** 2 - edge, 0.0)) for h in (altitude_a_m, altitude_b_m)]
+    legs = [
+        np.sqrt(np.maximum((EARTH_EQUATOR_M + np.asarray(h)) ** 2 - edge, 0.0)) for h in (altitude_a_m, altitude_b_m)
+    ]
     return legs[0] + legs[1]
 
 
 def clear(a_m: Floats, b_m: Floats, grazing_m: float = GRAZING.value) -> Bools:
     """Whether the straight line between two points stays above the atmosphere.
 
-    The nearest point to the Earth's centre on the segment, |a + t (b - a)| with t = -a.(b - a) / |b - a|^2 held to 0..1,
-    lies above R + grazing_m.
-    a_m, b_m: (..., 3) [m], one frame. Returns (...). Valid for a round Earth of equatorial radius (so never too generous).
-    Reference: [1] geometry.
+    The nearest point to the Earth's centre on the segment, |a + t (b - a)| with t = -a.(b - a) / |b - a|^2 held to
+    0..1, lies above R + grazing_m.
+    a_m, b_m: (..., 3) [m], one frame. Returns (...). Valid for a round Earth of equatorial radius (so never too
+    generous). Reference: [1] geometry.
     """
     along = b_m - a_m
     length = np.maximum(np.einsum("...i,...i->...", along, along), 1e-9)
@@ -178,12 +181,14 @@ def _bumps(table: tuple[tuple[float, ...], ...], decade: float) -> float:
     return peaks + slope * decade + offset
 
 
-def rain_coefficients(frequency_hz: float, elevation_rad: float = 0.0, tilt_rad: float = np.pi / 4) -> tuple[float, float]:
+def rain_coefficients(
+    frequency_hz: float, elevation_rad: float = 0.0, tilt_rad: float = np.pi / 4
+) -> tuple[float, float]:
     """Coefficients of rain's specific attenuation.
 
     gamma = k R^alpha [dB/km] with R [mm/h]; k and alpha mix horizontal and vertical by cos^2(elevation) cos(2 tilt).
-    frequency_hz: 1e9 to 1e12 [Hz]. elevation_rad, tilt_rad: of the path and of the polarisation (pi/4 is circular) [rad].
-    Returns (k, alpha). Reference: [1] ITU-R P.838-3 (2005).
+    frequency_hz: 1e9 to 1e12 [Hz]. elevation_rad, tilt_rad: of the path and of the polarisation (pi/4 is circular)
+    [rad]. Returns (k, alpha). Reference: [1] ITU-R P.838-3 (2005).
     """
     decade = float(np.log10(frequency_hz / 1e9))
     k_h, k_v = 10.0 ** _bumps(_K_H, decade), 10.0 ** _bumps(_K_V, decade)
@@ -233,8 +238,8 @@ def rain_attenuation(
 
     A_0.01 = k R^alpha L_E, with the effective path L_E from the rain height, a horizontal reduction and a vertical
     adjustment; A_p = A_0.01 (p/0.01)^-(0.655 + 0.033 ln p - 0.045 ln A_0.01 - beta (1 - p) sin elevation).
-    percent: p, 0.001 to 5 [%]. rate_mm_h: exceeded 0.01 % [mm/h]. rain_height_m, altitude_m: above sea [m]. latitude_rad,
-    elevation_rad: [rad], elevation at least 5 degrees. frequency_hz: [Hz]. All broadcast. Returns [dB].
+    percent: p, 0.001 to 5 [%]. rate_mm_h: exceeded 0.01 % [mm/h]. rain_height_m, altitude_m: above sea [m].
+    latitude_rad, elevation_rad: [rad], elevation at least 5 degrees. frequency_hz: [Hz]. All broadcast. Returns [dB].
     Valid to 55 GHz; at E-band it is the usual extrapolation. Reference: [1] ITU-R P.618-13 (2017), 2.2.1.1.
     """
     percent, rain = np.asarray(percent, float), np.asarray(rate_mm_h, float)
@@ -264,11 +269,11 @@ def gateway_availability(
 ) -> Floats:  # fmt: skip
     """Share of an average year in which rain takes no more than the margin.
 
-    1 - p with A_p = margin, found by bisection in log p between 0.001 and 5 %, the model's own limits: a gateway is never
-    called better than 99.999 % or, with any margin, worse than 95 %.
+    1 - p with A_p = margin, found by bisection in log p between 0.001 and 5 %, the model's own limits: a gateway is
+    never called better than 99.999 % or, with any margin, worse than 95 %.
     latitude_rad, longitude_rad, elevation_rad: [rad]. margin_db: left for rain after gases and clouds [dB].
-    frequency_hz: [Hz], e.g. 29e9 (Ka) or 83e9 (E-band). altitude_m: of the site [m]. All broadcast. Returns 0.95 to 0.99999.
-    Reference: [1] ITU-R P.618-13, with [2] P.837-7, [3] P.838-3, [4] P.839-4.
+    frequency_hz: [Hz], e.g. 29e9 (Ka) or 83e9 (E-band). altitude_m: of the site [m]. All broadcast. Returns 0.95 to
+    0.99999. Reference: [1] ITU-R P.618-13, with [2] P.837-7, [3] P.838-3, [4] P.839-4.
     """
     rain, height = rain_climate(latitude_rad, longitude_rad)
     shape = np.broadcast_shapes(rain.shape, np.shape(elevation_rad), np.shape(margin_db), np.shape(altitude_m))
@@ -286,11 +291,12 @@ def site_diversity(
 ) -> float:
     """Share of time in which at least one of several optical ground sites has a clear sky.
 
-    1 - P(all covered). Cloud at two sites correlates as rho = exp(-d / D): P(i and j) = q_i q_j + rho s_i s_j, with
-    q = 1 - a and s = sqrt(a q); P(all) is the product along the tree of nearest neighbours. Far apart: 1 - prod(1 - a_i).
-    clear_share: a (S,). latitude_rad, longitude_rad: (S,) [rad]. decorrelation_m: D [m], 500 to 1,000 km.
-    Returns 0 to 1. Valid as a first-order (pairwise) model; weather fronts may join sites further apart.
-    References: [1] Chow and Liu 1968 (tree of pairwise laws). [2] independence beyond about 500 to 1,000 km is the usual rule.
+    1 - P(all covered). Cloud at two sites correlates as rho = exp(-d / D): P(i and j) = q_i q_j + rho s_i s_j, at most
+    the lesser q, with q = 1 - a and s = sqrt(a q); P(all) is the product along the tree of nearest neighbours. Far
+    apart: 1 - prod(1 - a_i). clear_share: a (S,). latitude_rad, longitude_rad: (S,) [rad]. decorrelation_m: D [m], 500
+    to 1,000 km. Returns 0 to 1. Valid as a first-order (pairwise) model; weather fronts may join sites further apart.
+    References: [1] Chow and Liu 1968 (tree of pairwise laws). [2] independence beyond about 500 to 1,000 km is the
+    usual rule.
     """
     cloudy = 1.0 - np.asarray(clear_share, float)
     spread = np.sqrt(cloudy * (1.0 - cloudy))
@@ -302,7 +308,7 @@ def site_diversity(
         site = int(np.argmin(np.where(left, near, np.inf)))
         other = parent[site]
         joint = cloudy[site] * cloudy[other] + np.exp(-near[site] / decorrelation_m) * spread[site] * spread[other]
-        together *= min(float(joint / cloudy[other]), 1.0)
+        together *= float(min(joint, cloudy[site], cloudy[other]) / cloudy[other])
         left[site] = False
         nearer = distance[site] < near
         parent = np.where(left & nearer, site, parent)

@@ -38,8 +38,8 @@ def mesh(nodes: int, links: Links, processing_s: float = 0.0, order: Ints | None
     """Links as the rows that routing sweeps over; a link with alive = 0 is left out.
 
     weight = d / c + processing.
-    nodes: N. links: (E,). processing_s: at every node that a path enters [s]. order: (N,) from `mesh_order`, or as numbered.
-    Returns Mesh. Reference: [1] compressed sparse rows.
+    nodes: N. links: (E,). processing_s: at every node that a path enters [s]. order: (N,) from `mesh_order`, or as
+    numbered. Returns Mesh. Reference: [1] compressed sparse rows.
     """
     use = links.alive > 0.0
     a, b = links.a[use], links.b[use]
@@ -118,7 +118,15 @@ def _sweep(
 
 @njit(cache=True, nogil=True)
 def _spread(
-    start: Ints, node: Ints, weight: Floats32, order: Ints, row: Ints, seed: Ints, seed_s: Floats32, rows: int, lanes: int
+    start: Ints,
+    node: Ints,
+    weight: Floats32,
+    order: Ints,
+    row: Ints,
+    seed: Ints,
+    seed_s: Floats32,
+    rows: int,
+    lanes: int,
 ) -> Floats32:
     count = start.size - 1
     result = np.empty((rows, count), np.float32)
@@ -143,8 +151,8 @@ def spread(mesh: Mesh, rows: int, row: Ints, seed: Ints, seed_s: Floats) -> Floa
 
     t[k, n] = min over seeds s of row k and paths s -> n of seed_s + sum of weights: Bellman's equation, swept in mesh
     order in many lanes at once until nothing changes, hence exact in float32 (within some 1e-7 of the latency a hop).
-    rows: K. row, seed: (S,) which row a seed belongs to and its node. seed_s: (S,) [s], not negative. Returns (K, N) [s],
-    infinity where there is no path. Reference: [1] Bellman 1958.
+    rows: K. row, seed: (S,) which row a seed belongs to and its node. seed_s: (S,) [s], not negative. Returns (K, N)
+    [s], infinity where there is no path. Reference: [1] Bellman 1958.
     """
     lanes = min(LANES, -(-rows // 16) * 16)
     return _spread(
@@ -203,9 +211,9 @@ def path(mesh: Mesh, latency_s: Floats32, target: int) -> list[int]:
     """The nodes along the path that gave a node its latency, from the source (or seed) to the node.
 
     Walks from u = argmin over neighbours of t[u] + weight, wherever that sum is t[n]; the lowest number breaks ties.
-    mesh: the one that the field was made on. latency_s: (N,) one row of a field of quickest paths [s]. target: node number.
-    Returns node numbers, empty when there is no path. Valid for `fields` and `spread`; `fewest_path` serves the rival.
-    Reference: [1] Bellman 1958.
+    mesh: the one that the field was made on. latency_s: (N,) one row of a field of quickest paths [s]. target: node
+    number. Returns node numbers, empty when there is no path. Valid for `fields` and `spread`; `fewest_path` serves the
+    rival. Reference: [1] Bellman 1958.
     """
     if not np.isfinite(latency_s[target]):
         return []
@@ -224,8 +232,8 @@ def path(mesh: Mesh, latency_s: Floats32, target: int) -> list[int]:
 def fewest_path(mesh: Mesh, source: int, target: int) -> list[int]:
     """The nodes along the quickest of the paths of fewest hops, from source to target.
 
-    mesh: from `mesh`. source, target: node numbers. Returns node numbers, empty when there is no path; the lowest number
-    breaks ties. Reference: [1] Moore 1959.
+    mesh: from `mesh`. source, target: node numbers. Returns node numbers, empty when there is no path; the lowest
+    number breaks ties. Reference: [1] Moore 1959.
     """
     ones = Mesh(mesh.start, mesh.node, np.ones_like(mesh.weight_s), mesh.order)
     layer = fields(ones, np.array([source])).latency_s[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,7 @@ from aether.network.links import great_circle
 
 FIBRE_M_S = 204_200_000.0  # c / 1.468, group index of ITU-T G.652 fibre at 1,550 nm
 LAND = "land"  # the system of every land route
-NEAREST_NODES = 8  # nodes of its region that a place is joined to: twelve would shorten a mean route by 0.2 %, as measured
+NEAREST_NODES = 8  # nodes of its region that a place is joined to; twelve shorten a mean route by 0.2 %, as measured
 DIRECT_M = 300e3  # two places of one region closer than this are also joined straight
 
 
@@ -78,8 +79,8 @@ def _data() -> dict[str, Any]:
 def cables() -> dict[str, Cable]:
     """The submarine systems by name, with a length for every segment.
 
-    A segment without a length of its own has its share, by great circle, of the published length less the known segments;
-    or great circle x factor where the routes listed are not the whole system.
+    A segment without a length of its own has its share, by great circle, of the published length less the known
+    segments; or great circle x factor where the routes listed are not the whole system.
     Returns name -> Cable. Valid within some 10 % for a segment of a system of many landings, better for two.
     Reference: [1] operators' published system lengths and landing places.
     """
@@ -87,9 +88,7 @@ def cables() -> dict[str, Cable]:
     places: dict[str, list[Any]] = data["places"]
     found = {}
     for system in data["systems"]:
-        legs = list(
-            dict.fromkeys(leg for route in system["routes"] for leg in zip(route, route[1:], strict=False))
-        )
+        legs = list(dict.fromkeys(leg for route in system["routes"] for leg in itertools.pairwise(route)))
         arcs = {leg: _arc(places[leg[0]], places[leg[1]]) for leg in legs}
         total = system["length_km"] * 1e3
         known = {(a, b): km * 1e3 for a, b, km in system.get("known", ())}
@@ -209,13 +208,11 @@ def _solve(
     return np.asarray(far), np.asarray(before)
 
 
-def fibre(
-    world: Graph, place_a: tuple[float, float], place_b: tuple[float, float], cut: Collection[str] = ()
-) -> Route:
+def fibre(world: Graph, place_a: tuple[float, float], place_b: tuple[float, float], cut: Collection[str] = ()) -> Route:
     """The quickest fibre between two places.
 
-    t = 2 min over paths of length / (c / n). A place is joined to the nearest nodes of its region by land routes, so that
-    no water is crossed without a cable.
+    t = 2 min over paths of length / (c / n). A place is joined to the nearest nodes of its region by land routes, so
+    that no water is crossed without a cable.
     world: from `graph`. place_a, place_b: (latitude, longitude) [rad]. cut: names of systems out of service.
     Returns Route. Valid for propagation: a carrier's route adds equipment and detours of some 5 to 20 %.
     Errors: InputError for a system that is not known. References: [1] ITU-T G.652. [2] Dijkstra 1959.
@@ -232,7 +229,7 @@ def fibre(
         steps.append(int(before[0, steps[-1]]))
     steps.reverse()
     inner = steps[1:-1]
-    hops = [_carrier(world, a, b, cut) for a, b in zip(inner, inner[1:], strict=False)]
+    hops = [_carrier(world, a, b, cut) for a, b in itertools.pairwise(inner)]
     carriers = [LAND, *hops, LAND] if inner else [LAND]
     systems = tuple(name for i, name in enumerate(carriers) if i == 0 or name != carriers[i - 1])
     return Route(tuple(world.names[node] for node in inner), systems, total, 2.0 * total / FIBRE_M_S, floor_s)
@@ -251,8 +248,8 @@ def matrix(
     """One-way fibre latency between many places.
 
     t[i, j] = min over paths of length / (c / n), as in `fibre`.
-    world: from `graph`. latitude_rad, longitude_rad: (P,) [rad]. cut: systems out of service. sources: how many of the first
-    places to start from, all if not given. Returns (sources, P) [s], infinity where there is no fibre.
+    world: from `graph`. latitude_rad, longitude_rad: (P,) [rad]. cut: systems out of service. sources: how many of the
+    first places to start from, all if not given. Returns (sources, P) [s], infinity where there is no fibre.
     Errors and validity as `fibre`. Reference: [1] Dijkstra 1959.
     """
     count = latitude_rad.size if sources is None else sources

@@ -24,7 +24,8 @@ KEEP_SLOTS = 0.25  # a held partner is preferred until another is nearer by this
 class Topology(Protocol):
     """A policy: which relays should hold links.
 
-    elements: of the relays. positions_m: (R, 3) at one time, inertial [m]. max_range_m: [m]. terminals: per relay, one
+    elements: of the relays. positions_m: (R, 3) at one time [m], inertial or Earth-fixed, not finite
+    for a relay that is not there. max_range_m: [m]. terminals: per relay, one
     number or (R,). previous: pairs held until now (E, 2), which are kept where nothing much better has come.
     Returns pairs (E, 2), sorted.
     """
@@ -44,11 +45,12 @@ def plus_grid(
 ) -> Ints:
     """Fore, aft, left and right: the next in the plane, and the nearest slot of either plane beside.
 
-    Partner in the next plane = argmin |u_b - u_a|, u the argument of latitude from the positions; where both planes hold
-    equally many, one whole shift serves the plane (a tie, half a slot, keeps the slot number), so that a Walker shell's
-    pairs are static and its seam wraps with the phasing. A star's seam stays open. Relays without a plane take the nearest.
-    Parameters and returns as `Topology`; the range limit drops gaps within a plane here, and left and right each tick in
-    `links`. Valid for near-circular planes. Reference: [1] Walker 1984 (constellations); [2] the usual +Grid of the field.
+    Partner in the next plane = argmin |u_b - u_a|, u the argument of latitude from the positions; where both planes
+    hold equally many, one whole shift serves the plane (a tie, half a slot, keeps the slot number), so that a Walker
+    shell's pairs are static and its seam wraps with the phasing. A star's seam stays open. Relays without a plane take
+    the nearest. Parameters and returns as `Topology`; the range limit drops gaps within a plane here, and left and
+    right each tick in `links`. Valid for near-circular planes. Reference: [1] Walker 1984 (constellations); [2] the
+    usual +Grid of the field.
     """
     return _grid(elements, positions_m, max_range_m, terminals, previous, by_slot=False)
 
@@ -59,8 +61,8 @@ def plus_grid_unshifted(
 ) -> Ints:
     """Fore, aft, left and right with the same slot number across every plane, the seam included.
 
-    Partner of slot s in the next plane = slot s. Parameters and returns as `Topology`; `previous` changes nothing, since
-    slot numbers do not move. Valid for whole Walker shells. Reference: [1] the mesh of the Hypatia simulator.
+    Partner of slot s in the next plane = slot s. Parameters and returns as `Topology`; `previous` changes nothing,
+    since slot numbers do not move. Valid for whole Walker shells. Reference: [1] the mesh of the Hypatia simulator.
     """
     return _grid(elements, positions_m, max_range_m, terminals, previous, by_slot=True)
 
@@ -89,15 +91,15 @@ def nearest(
 
 def _near(positions_m: Floats, max_range_m: float, terminals: int) -> Ints:
     """Pairs of near relays in range and sight, shortest first (ties by number)."""
-    count = len(positions_m)
-    most = min(count, 4 * terminals + 1)
-    if count < 2 or most < 2:
+    there = np.flatnonzero(np.isfinite(positions_m).all(axis=1))
+    most = min(there.size, 4 * terminals + 1)
+    if most < 2:
         return np.empty((0, 2), np.int64)
-    distance, other = cKDTree(positions_m).query(positions_m, k=most, distance_upper_bound=max_range_m)
-    own = np.repeat(np.arange(count), most)
+    distance, other = cKDTree(positions_m[there]).query(positions_m[there], k=most, distance_upper_bound=max_range_m)
+    own = np.repeat(np.arange(there.size), most)
     other, distance = other.ravel(), distance.ravel()
     good = np.isfinite(distance) & (other != own)
-    pairs = np.unique(np.sort(np.stack([own[good], other[good]], axis=1), axis=1), axis=0).astype(np.int64)
+    pairs = np.unique(np.sort(there[np.stack([own[good], other[good]], axis=1)], axis=1), axis=0)
     pairs = pairs[_usable(positions_m, pairs, max_range_m)]
     length = np.linalg.norm(positions_m[pairs[:, 0]] - positions_m[pairs[:, 1]], axis=1)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0], length))]
@@ -132,7 +134,12 @@ def _sorted(pairs: Ints) -> Ints:
 
 
 def _grid(
-    elements: Elements, positions_m: Floats, max_range_m: float, terminals: ArrayLike, previous: Ints | None, by_slot: bool
+    elements: Elements,
+    positions_m: Floats,
+    max_range_m: float,
+    terminals: ArrayLike,
+    previous: Ints | None,
+    by_slot: bool,
 ) -> Ints:
     spare = np.broadcast_to(np.asarray(terminals, np.int64), (len(positions_m),)).copy()
     held = {(int(a), int(b)) for a, b in previous} if previous is not None else set()
@@ -158,11 +165,22 @@ _Plane = tuple[Ints, Floats, float]  # relays in order of argument of latitude, 
 
 
 def _planes(elements: Elements, positions_m: Floats, shell: int) -> list[_Plane]:
-    """The planes of a shell by ascending node, as they stand at the positions' time."""
+    """The planes of a shell by ascending node, as they stand in the positions' frame at their time.
+
+    Planes are fitted to positions, so that drift since the elements' epochs and any turn of the frame about the Earth's
+    axis are in them; a plane of one satellite is turned as the others were.
+    """
+    usable = (elements.shell == shell) & (elements.plane >= 0) & np.isfinite(positions_m).all(axis=1)
+    rows = [np.flatnonzero(usable & (elements.plane == plane)) for plane in np.unique(elements.plane[usable])]
+    given = [float(np.angle(np.mean(np.exp(1j * elements.node_rad[row])))) for row in rows]
+    tilts = [float(np.mean(elements.inclination_rad[row])) for row in rows]
+    fitted = [_normal(positions_m[row], tilt, node) for row, tilt, node in zip(rows, tilts, given, strict=True)]
+    turns = [np.arctan2(n[0], -n[1]) - node for n, node in zip(fitted, given, strict=True) if n is not None]
+    turn = float(np.angle(np.mean(np.exp(1j * np.array(turns))))) if turns else 0.0
     found = []
-    for plane in np.unique(elements.plane[(elements.shell == shell) & (elements.plane >= 0)]):
-        row = np.flatnonzero((elements.shell == shell) & (elements.plane == plane))
-        normal, node = _attitude(elements, positions_m, row)
+    for row, tilt, start, fit in zip(rows, tilts, given, fitted, strict=True):
+        normal = _pole(tilt, start + turn) if fit is None else fit
+        node = float(np.mod(np.arctan2(normal[0], -normal[1]), 2.0 * np.pi))
         ahead = np.array([np.cos(node), np.sin(node), 0.0])
         rise = np.cross(normal, ahead)
         u = np.mod(np.arctan2(positions_m[row] @ rise, positions_m[row] @ ahead), 2.0 * np.pi)
@@ -171,18 +189,20 @@ def _planes(elements: Elements, positions_m: Floats, shell: int) -> list[_Plane]
     return sorted(found, key=lambda plane: (plane[2], int(plane[0][0])))
 
 
-def _attitude(elements: Elements, positions_m: Floats, row: Ints) -> tuple[Floats, float]:
-    """A plane's normal and ascending node, fitted to positions, so that drift since the elements' epochs is in it."""
-    tilt = float(np.mean(elements.inclination_rad[row]))
-    node = float(np.angle(np.mean(np.exp(1j * elements.node_rad[row]))))
-    normal = np.array([np.sin(tilt) * np.sin(node), -np.sin(tilt) * np.cos(node), np.cos(tilt)])
-    if row.size >= 3:
-        unit = positions_m[row] / np.linalg.norm(positions_m[row], axis=1, keepdims=True)
-        size, axes = np.linalg.svd(unit, full_matrices=True)[1:]
-        if size[1] > 0.2:  # the plane's satellites span it well enough to fit
-            normal = axes[2] * (1.0 if axes[2] @ normal >= 0.0 else -1.0)
-            node = float(np.arctan2(normal[0], -normal[1]))
-    return normal, float(np.mod(node, 2.0 * np.pi))
+def _pole(tilt: float, node: float) -> Floats:
+    """The normal of a plane."""
+    return np.array([np.sin(tilt) * np.sin(node), -np.sin(tilt) * np.cos(node), np.cos(tilt)])
+
+
+def _normal(spots_m: Floats, tilt: float, node: float) -> Floats | None:
+    """The normal of the plane through positions, None where they do not span one."""
+    unit = spots_m / np.linalg.norm(spots_m, axis=1, keepdims=True)
+    size, axes = np.linalg.svd(unit, full_matrices=True)[1:]
+    if size.size < 2 or size[1] < 0.2:  # 0.2: a spread of some ten degrees
+        return None
+    normal: Floats = axes[-1]
+    up = normal[2] * np.cos(tilt) if abs(np.cos(tilt)) > 0.01 else float(normal @ _pole(tilt, node))
+    return normal if up >= 0.0 else -normal
 
 
 def _fore(row: Ints, positions_m: Floats, max_range_m: float) -> Ints:
@@ -203,9 +223,7 @@ def _beside(planes: list[_Plane]) -> list[tuple[int, int]]:
     return [pair for pair, gap in zip(pairs, gaps, strict=True) if count == 2 or gap < STAR_GAP_RAD]
 
 
-def _left(
-    here: _Plane, there: _Plane, slot: Ints, held: set[tuple[int, int]], by_slot: bool, parity: int
-) -> Ints:
+def _left(here: _Plane, there: _Plane, slot: Ints, held: set[tuple[int, int]], by_slot: bool, parity: int) -> Ints:
     """Pairs between two planes with their rank: rank 0 first, so that three terminals make an unbroken brick wall."""
     a, b = here[0], there[0]
     if by_slot:
@@ -262,7 +280,7 @@ def ring_pairs(elements: Elements, positions_m: Floats, max_range_m: float, firs
     """Ship with next ship around each ring.
 
     A ring is a plane of a shell of ships, in order of argument of latitude; gaps wider than the range stay open.
-    elements: of the ships. positions_m: (K, 3) inertial [m]. max_range_m: [m]. first: node number of ship 0.
+    elements: of the ships. positions_m: (K, 3) [m]. max_range_m: [m]. first: node number of ship 0.
     Returns pairs (E, 2) of node numbers. Valid for near-circular rings. Reference: [1] geometry.
     """
     rings = [
@@ -285,9 +303,48 @@ def _range_sq(a: Floats, b: Floats, edge_sq: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+def _lasts(gap: Floats, drift: Floats, most_sq: float) -> float:
+    """How long two points at a gap [m] stay in range if they go on straight at a drift [m/s]; [s]."""
+    speed_sq = drift[0] * drift[0] + drift[1] * drift[1] + drift[2] * drift[2]
+    if speed_sq < 1e-6:
+        return np.inf
+    along = gap[0] * drift[0] + gap[1] * drift[1] + gap[2] * drift[2]
+    left = most_sq - (gap[0] * gap[0] + gap[1] * gap[1] + gap[2] * gap[2])
+    return (np.sqrt(along * along + speed_sq * max(left, 0.0)) - along) / speed_sq
+
+
+@njit(cache=True, nogil=True)
+def _best(
+    ship: Floats, drift: Floats, relays: Floats, drifts: Floats, held: Ints, spare: Ints, limit_sq: float, most_sq: float,
+    edge_sq: float, foresight: bool,
+) -> int:  # fmt: skip
+    """The spare relay within the limit that lasts longest, or without foresight the nearest; -1 for none."""
+    best, best_score = -1, -np.inf
+    for r in range(relays.shape[0]):
+        if spare[r] <= 0:
+            continue
+        gap = (relays[r, 0] - ship[0], relays[r, 1] - ship[1], relays[r, 2] - ship[2])
+        length = gap[0] * gap[0] + gap[1] * gap[1] + gap[2] * gap[2]
+        if length > limit_sq:
+            continue
+        score = -length
+        if foresight:
+            away = (drifts[r, 0] - drift[0], drifts[r, 1] - drift[1], drifts[r, 2] - drift[2])
+            score = _lasts(gap, away, most_sq)
+        if score <= best_score or _range_sq(ship, relays[r], edge_sq) == np.inf:
+            continue
+        other = False
+        for q in range(held.size):
+            other = other or held[q] == r
+        if not other:
+            best, best_score = r, score
+    return best
+
+
+@njit(cache=True, nogil=True)
 def _attach(
-    ships: Floats, relays: Floats, attached: Ints, acquiring: Floats, share: Floats, spare: Ints, most_sq: float,
-    edge_sq: float, acquisition_s: float, dt_s: float, margin_m: float,
+    ships: Floats, relays: Floats, ship_drift: Floats, relay_drift: Floats, attached: Ints, acquiring: Floats,
+    spare: Ints, most_sq: float, edge_sq: float, acquisition_s: float, margin_m: float, foresight: bool,
 ) -> None:  # fmt: skip
     ship_count, terminals = attached.shape
     for k in range(ship_count):  # what is held and still good stays
@@ -302,73 +359,59 @@ def _attach(
     for k in range(ship_count):
         for m in range(terminals):
             held = attached[k, m]
-            if held == ABSENT:
+            moving = held >= 0 and acquiring[k, m] <= 0.0 and margin_m < np.inf
+            if held != FREE and not moving:
                 continue
-            settled = held >= 0 and acquiring[k, m] <= 0.0
-            if held >= 0 and not (settled and margin_m < np.inf):
+            limit = np.sqrt(_range_sq(ships[k], relays[held], edge_sq)) - margin_m if moving else np.sqrt(most_sq)
+            if limit <= 0.0:
                 continue
-            limit = most_sq
-            if settled:
-                own = np.sqrt(_range_sq(ships[k], relays[held], edge_sq)) - margin_m
-                limit = own * own if own > 0.0 else -1.0
-            best = -1
-            for r in range(relays.shape[0]):
-                if spare[r] <= 0:
-                    continue
-                x, y, z = relays[r, 0] - ships[k, 0], relays[r, 1] - ships[k, 1], relays[r, 2] - ships[k, 2]
-                length = x * x + y * y + z * z
-                if length > limit or (length == limit and best >= 0) or _range_sq(ships[k], relays[r], edge_sq) == np.inf:
-                    continue
-                other = False
-                for q in range(terminals):
-                    other = other or attached[k, q] == r
-                if not other:
-                    best = r
-                    limit = length
+            limit_sq = limit * limit if moving else most_sq
+            best = _best(
+                ships[k], ship_drift[k], relays, relay_drift, attached[k], spare, limit_sq, most_sq, edge_sq, foresight
+            )
             if best >= 0:
                 if held >= 0:
                     spare[held] += 1
                 spare[best] -= 1
                 attached[k, m] = best
                 acquiring[k, m] = acquisition_s
-    for k in range(ship_count):
-        for m in range(terminals):
-            if attached[k, m] >= 0:
-                lost = min(acquiring[k, m], dt_s)
-                acquiring[k, m] -= lost
-                share[k, m] = 1.0 - lost / dt_s
 
 
 def attach(
     ships_m: Floats, relays_m: Floats, attached: Ints, acquiring_s: Floats, relay_spare: Ints, max_range_m: float,
     acquisition_s: float, dt_s: float, margin_m: float = np.inf, grazing_m: float = GRAZING.value,
+    drift_m_s: tuple[Floats, Floats] | None = None,
 ) -> tuple[Ints, Floats, Floats]:  # fmt: skip
     """Ship terminals onto relays of the mesh, through one tick.
 
-    A terminal keeps its relay while in range, in sight and offered; a free one takes the nearest relay in range that the
-    ship does not hold yet and that has a terminal spare, and acquires for acquisition_s, over as many ticks as that takes.
-    With a finite margin a settled terminal also moves when a relay is nearer by more than margin_m. Ships choose in order.
-    ships_m: (K, 3) and relays_m: (R, 3), one frame [m]. attached: (K, M) relay, FREE
-    or ABSENT. acquiring_s: (K, M) still to do [s].
-    relay_spare: (R,) terminals a relay has for ships, 0 for a dead one. max_range_m, margin_m, grazing_m: [m].
-    acquisition_s, dt_s: [s], dt_s positive. Returns new attached (K, M), acquiring_s (K, M) and the share of the tick in
-    which each terminal carries data (K, M). Valid for ticks shorter than a contact (270 to 700 s at 2,000 km).
+    A terminal keeps its relay while in range, in sight and offered. A free one takes, of the relays in range that the
+    ship does not hold yet and that have a terminal spare, the one that stays in range longest if both fly on straight,
+    or without drifts the nearest; it acquires for acquisition_s, over as many ticks as that takes. With a finite margin
+    a settled terminal also moves to a relay nearer by more than margin_m. Ships choose in order.
+    ships_m: (K, 3) and relays_m: (R, 3), one frame [m]. attached: (K, M) relay, FREE or ABSENT. acquiring_s: (K, M)
+    still to do [s]. relay_spare: (R,) terminals a relay has for ships, 0 for a dead one. max_range_m, margin_m,
+    grazing_m: [m]. acquisition_s, dt_s: [s], dt_s positive. drift_m_s: velocities of ships (K, 3) and relays (R, 3) in
+    that frame [m/s]. Returns new attached (K, M), acquiring_s (K, M) and the share of the tick in which each terminal
+    carries data (K, M). Valid for ticks shorter than a contact (a pass within 2,000 km lasts 270 to 700 s).
     Reference: [1] own model; two terminals per ship make before they break.
     """
     new, todo = attached.astype(np.int64), acquiring_s.astype(np.float64)
-    share = np.zeros(new.shape)
-    edge_sq = (EARTH_EQUATOR_M + grazing_m) ** 2
-    spare = relay_spare.astype(np.int64)
     ships, relays = np.ascontiguousarray(ships_m), np.ascontiguousarray(relays_m)
-    _attach(ships, relays, new, todo, share, spare, max_range_m**2, edge_sq, acquisition_s, dt_s, margin_m)
-    return new, todo, share
+    drifts = (np.zeros_like(ships), np.zeros_like(relays)) if drift_m_s is None else drift_m_s
+    _attach(
+        ships, relays, np.ascontiguousarray(drifts[0]), np.ascontiguousarray(drifts[1]), new, todo,
+        relay_spare.astype(np.int64), max_range_m**2, (EARTH_EQUATOR_M + grazing_m) ** 2, acquisition_s, margin_m,
+        drift_m_s is not None,
+    )  # fmt: skip
+    lost = np.where(new >= 0, np.minimum(todo, dt_s), 0.0)
+    return new, todo - lost, np.where(new >= 0, 1.0 - lost / dt_s, 0.0)
 
 
 def ship_pairs(attached: Ints, alive: Floats, relays: int) -> tuple[Ints, Floats]:
     """Attachments as links.
 
-    attached: (K, M) relay or -1. alive: (K, M) share of the tick. relays: R. Returns pairs (E, 2) of node numbers, relay
-    first, and their alive share (E,). Reference: [1] bookkeeping.
+    attached: (K, M) relay or -1. alive: (K, M) share of the tick. relays: R. Returns pairs (E, 2) of node numbers,
+    relay first, and their alive share (E,). Reference: [1] bookkeeping.
     """
     ship, terminal = np.nonzero(attached >= 0)
     pairs = np.stack([attached[ship, terminal], ship + relays], axis=1)
@@ -381,8 +424,8 @@ def links(
     """Pairs as links with range, rate and alive share.
 
     d = |r_b - r_a|; a link behind the atmosphere, or beyond the terminal's range, has neither rate nor life.
-    nodes_m: (N, 3), relays then ships [m]. pairs: (E, 2). terminal: of both ends. alive: (E,) or one number, 0 to 1; a dead
-    node's links are given 0. grazing_m: [m]. Returns Links (E,); `join` puts kinds of link together.
+    nodes_m: (N, 3), relays then ships [m]. pairs: (E, 2). terminal: of both ends. alive: (E,) or one number, 0 to 1; a
+    dead node's links are given 0. grazing_m: [m]. Returns Links (E,); `join` puts kinds of link together.
     Reference: [1] `links.rate`.
     """
     a, b = nodes_m[pairs[:, 0]], nodes_m[pairs[:, 1]]

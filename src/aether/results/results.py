@@ -80,7 +80,13 @@ def _umask() -> int:
 
 
 def _disk(error: OSError, folder: Path) -> InputError:
-    return InputError(Problem("", f"cannot write {folder}: {error.strerror or error}", next="Nothing was written; name another folder with --out"))
+    return InputError(
+        Problem(
+            "",
+            f"cannot write {folder}: {error.strerror or error}",
+            next="Nothing was written; name another folder with --out",
+        )
+    )
 
 
 def _write(results: Results, part: Path) -> None:
@@ -142,7 +148,9 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") ->
         a, b, here = before.get(key), after.get(key), f"{path}.{key}" if path else str(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             changed |= diff(a, b, here)
-        elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and any(isinstance(v, Mapping) for v in a):
+        elif (
+            isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and any(isinstance(v, Mapping) for v in a)
+        ):
             for i, (x, y) in enumerate(zip(a, b, strict=True)):
                 changed |= diff(x, y, f"{here}[{i}]")
         elif a != b:

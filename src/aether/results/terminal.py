@@ -16,15 +16,21 @@ from aether.base.units import fmt
 from aether.scenario.catalog import Catalog, Part
 
 STAGES = {
-    "installed": "GPUs aboard", "power": "after eclipse, array and battery", "heat": "after the radiator",
-    "radiation": "after anomaly pauses and upsets", "reach": "with a path to a gateway: deliverable",
+    "installed": "installed", "power": "eclipse, array, battery", "heat": "radiator", "radiation": "anomaly, upsets",
+    "reach": "network: deliverable",
 }  # fmt: skip
 
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str, float, float, str], None]]:
     """A bar on standard error; calls are (label, done, of, what the clock of the simulation shows)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[clock]}"), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[clock]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
         tasks: dict[str, Any] = {}
 
@@ -80,10 +86,10 @@ def summary(told: Mapping[str, Any], folder: Path) -> None:
 
 
 def _waterfall(told: Mapping[str, Any]) -> None:
-    table = _table("Delivered compute (modelled)", "stage", "GPU-hours", "of installed", "", right=(1, 2))
+    table = _table("Deliverable compute (modelled)", "left after", "GPU-hours", "of installed", "", right=(1, 2))
     for stage, words in STAGES.items():
         row = told["waterfall"][stage]
-        bar = "█" * round(30 * row["share"])
+        bar = "█" * round(24 * row["share"])
         table.add_row(words, f"{row['gpu_hours']:,.0f}", _percent(row["share"]), bar)
     _print(table, "", f"Binding: {told['binding']['words']}", "")
 
@@ -91,18 +97,26 @@ def _waterfall(told: Mapping[str, Any]) -> None:
 def _probes(told: Mapping[str, Any]) -> None:
     if not told["probes"]:
         return
-    table = _table("Round trips (propagation; delivered adds access scheduling, processing, queue)", "from", "to", "min", "mean", "max",
-                   "delivered", "fibre", "hops", "changes", "outage", right=range(2, 10))  # fmt: skip
+    table = _table(
+        "Round trips (modelled): propagation; delivered adds access, switching and queues",
+        "between", "least", "mean", "most", "delivered", "fibre", "hops", "outage", right=range(1, 8),
+    )  # fmt: skip
     for row in told["probes"]:
-        table.add_row(
-            row["from"], row["to"], *(_ms(row[k]) for k in ("rtt_min_s", "rtt_mean_s", "rtt_max_s", "delivered_mean_s", "fibre_s")),
-            "" if row["hops_mean"] is None else f"{row['hops_mean']:.1f}", str(row["path_changes"]), _percent(row["outage_share"]),
-        )  # fmt: skip
-    _print(table, "")
+        times = (row[k] for k in ("rtt_min_s", "rtt_mean_s", "rtt_max_s", "delivered_mean_s", "fibre_s"))
+        hops = "" if row["hops_mean"] is None else f"{row['hops_mean']:.1f}"
+        shown = ["" if t is None else f"{1e3 * t:.1f}" for t in times]
+        table.add_row(f"{row['from']} - {row['to']}", *shown, hops, _percent(row["outage_share"]))
+    _print(table, "Times in ms.", "")
 
 
 def _ablation(rows: Sequence[Mapping[str, Any]]) -> None:
-    table = _table("Ablation: deliverable compute with one coupling switched off", "coupling off", "GPU-hours", "change", right=(1, 2))
+    table = _table(
+        "Ablation: deliverable compute with one coupling switched off",
+        "coupling off",
+        "GPU-hours",
+        "change",
+        right=(1, 2),
+    )
     for row in rows:
         table.add_row(row["off"], f"{row['deliverable_gpu_hours']:,.0f}", f"{100 * row['change']:+.2f} %")
     _print(table, "")
@@ -110,11 +124,24 @@ def _ablation(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def cases(outcome: Mapping[str, Any]) -> None:
     """Published results beside ours."""
-    table = _table("Published results", "case", "output", "published", "computed", "error", "tolerance", "status", right=(2, 3, 4, 5))
+    table = _table(
+        "Published results",
+        "case",
+        "output",
+        "published",
+        "computed",
+        "error",
+        "tolerance",
+        "status",
+        right=(2, 3, 4, 5),
+    )
     colours = {"pass": "green", "miss": "red", "expected-mismatch": "yellow", "report": "cyan"}
     for row in outcome["cases"]:
         colour = colours.get(row["status"], "white")
-        numbers = [f"{row[k]:.5g}" if isinstance(row[k], int | float) else str(row[k] or "") for k in ("published", "computed", "error", "tolerance")]
+        numbers = [
+            f"{row[k]:.5g}" if isinstance(row[k], int | float) else str(row[k] or "")
+            for k in ("published", "computed", "error", "tolerance")
+        ]
         table.add_row(row["id"], row["output"], *numbers, f"[{colour}]{row['status']}[/{colour}]")
     told = outcome["headline"]
     _print(table, "", f"{told['pass']} of {told['counted']} reproduced, {told['miss']} missed, {told['expected_mismatch']} contradictions in the "
@@ -165,7 +192,11 @@ def part(shown: Part, budget: Mapping[str, Any] | None) -> None:
     """A part's numbers, and a ship's budget."""
     _print(f"[bold]{shown.title or shown.name}[/bold]", shown.note)
     assumptions(list(shown.assumptions()))
-    plain = {k: v for k, v in shown if not isinstance(v, Assumption | None) and k not in ("title", "note", "source", "date", "confidence", "name")}
+    plain = {
+        k: v
+        for k, v in shown
+        if not isinstance(v, Assumption | None) and k not in ("title", "note", "source", "date", "confidence", "name")
+    }
     _print("", ", ".join(f"{k}: {v}" for k, v in plain.items()))
     if budget:
         table = _table("\nBudget", "", "", "", right=(1,))
@@ -176,7 +207,9 @@ def part(shown: Part, budget: Mapping[str, Any] | None) -> None:
 
 def bench(outcome: Mapping[str, Any]) -> None:
     """Timings."""
-    table = _table(f"Median of {outcome['runs']} runs on {outcome['machine']}", "work", "size", "value", "unit", right=(2,))
+    table = _table(
+        f"Median of {outcome['runs']} runs on {outcome['machine']}", "work", "size", "value", "unit", right=(2,)
+    )
     for row in outcome["rows"]:
         table.add_row(row["name"], row["size"], f"{row['value']:.3g}", row["unit"])
     _print(table)

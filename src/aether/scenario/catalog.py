@@ -91,12 +91,17 @@ class SolarArray(Part):
     """A photovoltaic wing. `density` is net at the bus for a new array facing the Sun at 1 au, or gross cells are given."""
 
     density: Annotated[Assumption, Sourced(Unit("W/m^2", above=0.0))] | None = Field(
-        None, description="net output of the disclosed design, packing, temperature and conversion included")
+        None, description="net output of the disclosed design, packing, temperature and conversion included"
+    )
     efficiency: Share | None = Field(None, description="cell efficiency in the AM0 spectrum at 28 degC")
     packing: Share | None = Field(None, description="cell area over wing area")
-    temperature_coefficient: Annotated[Assumption, Sourced(Unit("1/K", most=0.0))] | None = Field(None, description="relative change of output per kelvin")
+    temperature_coefficient: Annotated[Assumption, Sourced(Unit("1/K", most=0.0))] | None = Field(
+        None, description="relative change of output per kelvin"
+    )
     conversion: Share | None = Field(None, description="array terminals to the ship's bus")
-    areal_mass: Annotated[Assumption, Sourced(Unit("kg/m^2", above=0.0))] = Field(description="deployed wing, structure included")
+    areal_mass: Annotated[Assumption, Sourced(Unit("kg/m^2", above=0.0))] = Field(
+        description="deployed wing, structure included"
+    )
     stowed_thickness: Thickness = Field(description="wing area times this is the stowed volume")
     degradation: Rate = Field(description="share of output lost per time")
 
@@ -120,10 +125,16 @@ class Radiator(Part):
     absorptivity: Share = Field(description="solar, new")
     absorptivity_aged: Share = Field(description="solar, after `ageing`")
     ageing: Time = Field(description="time in which the coating ages")
-    effectiveness: Share = Field(description="fin and flow: mean radiating flux over that of an ideal panel at coolant temperature")
-    areal_mass: Annotated[Assumption, Sourced(Unit("kg/m^2", above=0.0))] = Field(description="panel planform, fluid included")
+    effectiveness: Share = Field(
+        description="fin and flow: mean radiating flux over that of an ideal panel at coolant temperature"
+    )
+    areal_mass: Annotated[Assumption, Sourced(Unit("kg/m^2", above=0.0))] = Field(
+        description="panel planform, fluid included"
+    )
     stowed_thickness: Thickness
-    heat_capacity: Annotated[Assumption, Sourced(Unit("J/K/m^2", above=0.0))] = Field(description="panel planform, fluid included")
+    heat_capacity: Annotated[Assumption, Sourced(Unit("J/K/m^2", above=0.0))] = Field(
+        description="panel planform, fluid included"
+    )
 
 
 class Terminal(Part):
@@ -137,7 +148,9 @@ class Terminal(Part):
     channels: int = Field(1, ge=1, description="wavelengths")
     wavelength: Length
     aperture: Length = Field(description="diameter")
-    losses: Annotated[Assumption, Sourced(Unit("dB", most=0.0))] = Field(description="optics, pointing and implementation")
+    losses: Annotated[Assumption, Sourced(Unit("dB", most=0.0))] = Field(
+        description="optics, pointing and implementation"
+    )
     photons_per_bit: Number
     acquisition: Time = Field(description="from the command to the first bit, slewing and settling included")
 
@@ -154,7 +167,9 @@ class Launcher(Part):
 class Ship(Part):
     """A compute ship: what is aboard. An area or energy left out is sized from the load at the design orbit."""
 
-    variant: Literal["satellite", "hull", "assembled"] = Field("satellite", description="hull: the upper stage stays in orbit as the ship")
+    variant: Literal["satellite", "hull", "assembled"] = Field(
+        "satellite", description="hull: the upper stage stays in orbit as the ship"
+    )
     accelerator: str
     gpus: int = Field(ge=1)
     array: str
@@ -165,8 +180,12 @@ class Ship(Part):
     radiator_area: Area | None = Field(None, description="planform; both faces radiate")
     terminal: str
     terminals: int = Field(ge=1, le=64, description="laser terminals for the mesh of relays")
-    neighbour_terminal: str | None = Field(None, description="laser terminal between ships of a group; the same when left out")
-    neighbour_terminals: int = Field(0, ge=0, le=16, description="terminals for the neighbours in the ship's ring or formation")
+    neighbour_terminal: str | None = Field(
+        None, description="laser terminal between ships of a group; the same when left out"
+    )
+    neighbour_terminals: int = Field(
+        0, ge=0, le=16, description="terminals for the neighbours in the ship's ring or formation"
+    )
     attitude: str
     bus_power: Power = Field(description="avionics, attitude and communication besides the laser terminals")
     pump_share: Share = Field(description="pumps and power conditioning over compute power")
@@ -182,7 +201,9 @@ class Ship(Part):
     launcher: str
     design_altitude: Length
     design_node: Time = Field(description="local time of the ascending node of the design orbit")
-    coolant_limit: Temperature | None = Field(None, description="warmest coolant of the ship's loop; the accelerator's own when left out")
+    coolant_limit: Temperature | None = Field(
+        None, description="warmest coolant of the ship's loop; the accelerator's own when left out"
+    )
     design_sink: Temperature = Field(description="radiator sink used for sizing")
     drag_area: Area | None = Field(None, description="across the flight direction in the ship's attitude")
 
@@ -196,9 +217,13 @@ class Shell(BaseModel):
     per_plane: int = Field(ge=1, le=20_000)
     altitude: Annotated[float, Unit("m", least=150e3, most=2_000e3)]
     inclination: Annotated[float, Unit("rad", least=0.0, most=3.14159265359)]
-    phasing: float = Field(0.0, ge=0, description="Walker F: offset of the next plane in units of 360 deg over all satellites")
+    phasing: float = Field(
+        0.0, ge=0, description="Walker F: offset of the next plane in units of 360 deg over all satellites"
+    )
     odd_plane_offset: float = Field(0.0, ge=0, lt=1, description="offset of odd planes in slots, instead of F")
-    raan_spread: Annotated[float, Unit("rad", above=0.0, most=6.2831853072)] = Field(6.283185307179586, description="360 deg for a delta, 180 deg for a star")
+    raan_spread: Annotated[float, Unit("rad", above=0.0, most=6.2831853072)] = Field(
+        6.283185307179586, description="360 deg for a delta, 180 deg for a star"
+    )
 
 
 class Mesh(Part):
@@ -303,7 +328,9 @@ def general(part: General) -> Assumption:
     """The Assumption of a general entry."""
     unit = Unit(part.unit)
     low, high = (None if v is None else unit.read(v) for v in (part.low, part.high))
-    return Assumption(part.name, unit.read(part.value), part.unit, part.source, part.date, part.confidence, low, high, part.note)
+    return Assumption(
+        part.name, unit.read(part.value), part.unit, part.source, part.date, part.confidence, low, high, part.note
+    )
 
 
 @cache
@@ -318,18 +345,20 @@ def packaged() -> Catalog:
     if problems:
         raise InputError(problems)
     catalog["cities"] |= _rows(folder / "cities.csv", City, "GeoNames, CC BY 4.0", "2026", "published")
-    catalog["gateways"] |= _rows(folder / "gateways.csv", Gateway, "juliensimon/starlink-viz, MIT", "2026-03-20", "published")
+    catalog["gateways"] |= _rows(
+        folder / "gateways.csv", Gateway, "juliensimon/starlink-viz, MIT", "2026-03-20", "published"
+    )
     return Catalog(catalog)
 
 
 def _rows(item: Any, kind: type[Part], source: str, date: str, confidence: Confidence) -> dict[str, Part]:
     parts: dict[str, Part] = {}
     for row in csv.DictReader(io.StringIO(item.read_text(encoding="utf-8"))):
-        numbers = {k: float(row[k]) for k in ("latitude", "longitude")}
+        values: dict[str, Any] = {**row, "title": row["name"], "source": source, "date": date, "confidence": confidence}
+        values |= {k: float(row[k]) for k in ("latitude", "longitude")}
         if "population" in row:
-            numbers["population"] = int(row["population"])
-        parts[row["name"]] = kind.model_construct(
-            title=row["name"], source=source, date=date, confidence=confidence, note="", **{**row, **numbers})
+            values["population"] = int(row["population"])
+        parts[row["name"]] = kind.model_construct(None, **values)  # our own file: not checked again at every start
     return parts
 
 
@@ -381,13 +410,17 @@ def _add(parts: dict[str, dict[str, Part]], text: document.Document) -> list[Pro
     return problems
 
 
-def explain(error: ValidationError, model: type[BaseModel], text: document.Document, base: document.Path_ = ()) -> list[Problem]:
+def explain(
+    error: ValidationError, model: type[BaseModel], text: document.Document, base: document.Path_ = ()
+) -> list[Problem]:
     """The problems of a pydantic error, with path, line and nearest name."""
     problems = []
     items = error.errors(include_url=False)
     inner = [i["loc"] for i in items]
     for item in items:
-        if item["type"] == "too_short" and any(loc[: len(item["loc"])] == item["loc"] and loc != item["loc"] for loc in inner):
+        if item["type"] == "too_short" and any(
+            loc[: len(item["loc"])] == item["loc"] and loc != item["loc"] for loc in inner
+        ):
             continue  # an item that is itself wrong was not counted
         steps = [s for s in item["loc"] if not (isinstance(s, str) and s.startswith("function-"))]
         path = (*base, *steps)
@@ -399,7 +432,11 @@ def explain(error: ValidationError, model: type[BaseModel], text: document.Docum
             what = "is missing"
         elif kind == "model_type":
             what = f"must be a mapping of keys, got {type(item['input']).__name__}"
-        problems.append(text.problem(path, what[:1].lower() + what[1:] if what[:1].isupper() and what[1:2].islower() else what, near, follow))
+        problems.append(
+            text.problem(
+                path, what[:1].lower() + what[1:] if what[:1].isupper() and what[1:2].islower() else what, near, follow
+            )
+        )
     return problems
 
 
@@ -449,7 +486,10 @@ def find_assumptions(catalog: Catalog, path: str) -> list[Assumption]:
     try:
         part = find_part(catalog, name)
     except InputError:
-        known = [*generals, *(n for k in KINDS if k not in ("cities", "gateways", "assumptions") for n in catalog.kind(k))]
+        known = [
+            *generals,
+            *(n for k in KINDS if k not in ("cities", "gateways", "assumptions") for n in catalog.kind(k)),
+        ]
         raise InputError(unknown("", "assumption or part", path, known)) from None
     found = [a for a in part.assumptions() if not wanted or a.name == f"{name}.{wanted.replace('.', '_')}"]
     if not found:

@@ -64,10 +64,14 @@ def read(path: Path) -> Document:
         size = path.stat().st_size
         if size > LARGEST_BYTES:
             what = f"the file has {size / 1e6:.0f} MB; at most {LARGEST_BYTES / 1e6:.0f} MB are read"
-            raise InputError(Problem("", what, next="Large inputs such as element sets go into files of their own", file=str(path)))
+            raise InputError(
+                Problem("", what, next="Large inputs such as element sets go into files of their own", file=str(path))
+            )
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(Problem("", f"not a text file in UTF-8 ({error.reason} at byte {error.start})", file=str(path))) from error
+        raise InputError(
+            Problem("", f"not a text file in UTF-8 ({error.reason} at byte {error.start})", file=str(path))
+        ) from error
     except OSError as error:
         raise InputError(Problem("", f"cannot be read: {error.strerror}", file=str(path))) from error
     return parse(text, str(path))

@@ -44,12 +44,8 @@ class Scenario:
         return Clock(self.spec.start, self.spec.step, max(1, round(self.spec.duration / self.spec.step)))
 
     def assume(self, name: str) -> Assumption:
-        """A general assumption, the scenario's own value before the catalog's."""
-        general = self.catalog.assume(name)
-        if name not in self.spec.assumptions:
-            return general
-        value = Unit(general.unit).read(self.spec.assumptions[name])
-        return Assumption(name, value, general.unit, f"the scenario {self.spec.name}", confidence="estimated", low=value, high=value)
+        """A general assumption, the scenario's own value before the packaged one."""
+        return self.catalog.assume(name)
 
     def value(self, name: str) -> float:
         """Its nominal value, SI."""
@@ -61,7 +57,11 @@ class Scenario:
         source = f"the scenario {self.spec.name}"
 
         def own(name: str, value: float | None, unit: str) -> dict[str, Assumption]:
-            return {} if value is None else {name: Assumption(f"{group.name}.{name}", value, unit, source, low=value, high=value)}
+            return (
+                {}
+                if value is None
+                else {name: Assumption(f"{group.name}.{name}", value, unit, source, low=value, high=value)}
+            )
 
         named = {"array": group.array.part, "battery": group.battery.part, "radiator": group.radiator.part,
                  "gpus": group.gpus, "terminals": group.terminals,
@@ -82,7 +82,9 @@ class Scenario:
 def examples() -> dict[str, Path]:
     """The packaged scenarios by name."""
     folder = resources.files("aether") / "examples"
-    return {f.name[:-5]: Path(str(f)) for f in sorted(folder.iterdir(), key=lambda f: f.name) if f.name.endswith(".yaml")}
+    return {
+        f.name[:-5]: Path(str(f)) for f in sorted(folder.iterdir(), key=lambda f: f.name) if f.name.endswith(".yaml")
+    }
 
 
 def find(name: str | Path) -> Path:
@@ -116,7 +118,9 @@ def load(
         text, base = document.read(path), path.resolve().parent
     catalog = parts.load(folder)
     if not isinstance(text.data, dict):
-        raise InputError(text.problem((), "a scenario is a mapping of keys", next="`aether init FILE` writes one to start from"))
+        raise InputError(
+            text.problem((), "a scenario is a mapping of keys", next="`aether init FILE` writes one to start from")
+        )
     problems = [p for key, value in (overrides or {}).items() for p in override(text, key, value)]
     if seed is not None:
         text.data["seed"] = seed
@@ -128,7 +132,23 @@ def load(
     problems += _named(text, catalog) + _elements(spec, text, base, texts)
     if problems:
         raise InputError(problems)
-    return Scenario(spec, catalog, text.data, text.file, texts)
+    return Scenario(spec, _own(spec, catalog), text.data, text.file, texts)
+
+
+def _own(spec: Spec, catalog: Catalog) -> Catalog:
+    """The catalog with the scenario's own values for general assumptions."""
+    generals = dict(catalog.kind("assumptions"))
+    for name, value in spec.assumptions.items():
+        own = {
+            "value": value,
+            "low": value,
+            "high": value,
+            "source": f"the scenario {spec.name}",
+            "date": "",
+            "confidence": "estimated",
+        }
+        generals[name] = generals[name].model_copy(update=own)
+    return Catalog({**catalog.parts, "assumptions": generals})
 
 
 def override(text: document.Document, key: str, value: Any) -> list[Problem]:
@@ -187,15 +207,24 @@ def _named(text: document.Document, catalog: Catalog) -> list[Problem]:
                 known(("ships", i, key, "part"), kind, group[key].get("part"), key)
         name = str(group.get("name"))
         if name in seen:
-            problems.append(text.problem(("ships", i, "name"), f"'{name}' is already the name of ships[{seen[name]}]", next="Each group needs a name of its own"))
+            problems.append(
+                text.problem(
+                    ("ships", i, "name"),
+                    f"'{name}' is already the name of ships[{seen[name]}]",
+                    next="Each group needs a name of its own",
+                )
+            )
         seen.setdefault(name, i)
     groups = {str(g.get("name")): g.get("count", 1) for g in _list(data.get("ships"))}
     for i, probe in enumerate(_list(data.get("probes"))):
         for key in ("from", "to"):
             if isinstance(probe.get(key), str):
-                problems += [text.problem(("probes", i, key), p.what, p.nearest, p.next) for p in _end(probe[key], groups, catalog)]
+                problems += [
+                    text.problem(("probes", i, key), p.what, p.nearest, p.next)
+                    for p in _end(probe[key], groups, catalog)
+                ]
     assumptions = data.get("assumptions")
-    for name, value in (assumptions.items() if isinstance(assumptions, dict) else ()):
+    for name, value in assumptions.items() if isinstance(assumptions, dict) else ():
         known(("assumptions", name), "assumptions", name, "assumption")
         if name in catalog.kind("assumptions"):
             try:
@@ -211,7 +240,11 @@ def _end(name: str, groups: dict[str, Any], catalog: Catalog) -> list[Problem]:
         count = groups[group]
         if number.isdigit() and isinstance(count, int) and int(number) < count:
             return []
-        return [Problem("", f"'{name}' is no ship: {group} has the numbers 0 to {count - 1 if isinstance(count, int) else '?'}")]
+        return [
+            Problem(
+                "", f"'{name}' is no ship: {group} has the numbers 0 to {count - 1 if isinstance(count, int) else '?'}"
+            )
+        ]
     found = find_place(catalog, name)
     return [found] if isinstance(found, Problem) else []
 
@@ -220,14 +253,16 @@ def find_place(catalog: Catalog, name: str) -> Place | Problem:
     """The place of a city or gateway name; a bare city name that several share means the one five times larger than the next."""
     wanted = _plain(name)
     index = _index(catalog)
-    if wanted in index:
-        row = index[wanted]
-        return _spot(row)
+    exact = index.get(name.strip().casefold()) or index.get(wanted)
+    if exact is not None:
+        return _spot(exact)
     shared = sorted((index[k] for k in index if k.split(",")[0] == wanted), key=lambda r: -getattr(r, "population", 0))
     if shared and (len(shared) == 1 or getattr(shared[0], "population", 0) >= 5 * getattr(shared[1], "population", 0)):
         return _spot(shared[0])
     if shared:
-        return Problem("", f"several places are called '{name}'", next="Say which: " + "; ".join(r.name for r in shared[:6]))
+        return Problem(
+            "", f"several places are called '{name}'", next="Say which: " + "; ".join(r.name for r in shared[:6])
+        )
     near = nearest(wanted, index)
     return Problem("", f"unknown place '{name}'", index[near].name if near else "",
                    "Give a city of over 100,000 people, a gateway, a ship as group/number, or name, latitude and longitude")  # fmt: skip
@@ -239,7 +274,12 @@ _INDEX: dict[int, tuple[Catalog, dict[str, Any]]] = {}
 def _index(catalog: Catalog) -> dict[str, Any]:
     kept = _INDEX.get(id(catalog))
     if kept is None or kept[0] is not catalog:
-        rows = {_plain(r.name): r for kind in ("gateways", "cities") for r in catalog.kind(kind).values()}
+        rows: dict[str, Any] = {}
+        cities = sorted(catalog.kind("cities").values(), key=lambda c: -getattr(c, "population", 0))
+        places = [*cities, *catalog.kind("gateways").values()]
+        for key in (str.casefold, _plain):  # a name as written goes before one that is alike without its accents
+            for row in places:
+                rows.setdefault(key(row.name), row)
         _INDEX.clear()
         kept = _INDEX[id(catalog)] = (catalog, rows)
     return kept[1]
@@ -270,14 +310,15 @@ def _elements(spec: Spec, text: document.Document, base: Path, texts: dict[str, 
         if not path.is_file() and Path(shell.elements).is_file():
             path = Path(shell.elements)
         try:
-            opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-            with opened as file:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                 content = file.read(LARGEST_ELEMENTS + 1)
             if len(content) > LARGEST_ELEMENTS:
                 problems.append(text.problem(at, f"{path} holds more than {LARGEST_ELEMENTS // 1_000_000} MB"))
             texts[shell.elements] = content.decode("utf-8")
         except (UnicodeDecodeError, gzip.BadGzipFile, EOFError):
-            problems.append(text.problem(at, f"{path} is not a text file", next="Give TLE or OMM (JSON, CSV), plain or as .gz"))
+            problems.append(
+                text.problem(at, f"{path} is not a text file", next="Give TLE or OMM (JSON, CSV), plain or as .gz")
+            )
         except OSError as error:
             problems.append(text.problem(at, f"{path} cannot be read: {error.strerror}"))
     return problems

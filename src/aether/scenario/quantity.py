@@ -71,7 +71,9 @@ class Sourced:
         source = given.get("source") or part.get("source") or ""
         if not source:
             raise PydanticCustomError("source", "has no source; say where the number comes from in 'source'")
-        low, nominal, high = (None if given.get(k) is None else self.unit.read(given[k]) for k in ("low", "value", "high"))
+        low, nominal, high = (
+            None if given.get(k) is None else self.unit.read(given[k]) for k in ("low", "value", "high")
+        )
         if nominal is None:
             raise PydanticCustomError("quantity", "has no value")
         if not (low is None or low <= nominal) or not (high is None or nominal <= high):
@@ -101,7 +103,9 @@ def _given(value: object) -> dict[str, Any]:
     if isinstance(value, dict):
         strange = sorted(set(map(str, value)) - set(_KEYS))
         if strange:
-            raise PydanticCustomError("extra", "unknown key '{key}'. Known: {known}", {"key": strange[0], "known": ", ".join(_KEYS)})
+            raise PydanticCustomError(
+                "extra", "unknown key '{key}'. Known: {known}", {"key": strange[0], "known": ", ".join(_KEYS)}
+            )
         confidence = value.get("confidence")
         if confidence not in (None, "measured", "published", "disclosed", "estimated"):
             raise PydanticCustomError("confidence", "confidence is one of measured, published, disclosed, estimated")

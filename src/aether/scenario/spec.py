@@ -51,7 +51,9 @@ class Ring(Strict):
     """A sun-synchronous ring: ships evenly along one orbit."""
 
     altitude: Altitude
-    node_local_time: Annotated[float, Unit("s", least=0.0, most=86400.0)] = Field(description="local time of the ascending node, 18 h for dawn-dusk")
+    node_local_time: Annotated[float, Unit("s", least=0.0, most=86400.0)] = Field(
+        description="local time of the ascending node, 18 h for dawn-dusk"
+    )
 
 
 class Cluster(Strict):
@@ -103,13 +105,17 @@ class ShipGroup(Strict):
     ship: str = Field(description="a ship of the catalog")
     count: int = Field(1, ge=1, le=100_000)
     orbit: Orbit
-    age: Annotated[float, Unit("s", least=0.0)] = Field(0.0, description="time in orbit before the run: arrays and coatings age")
+    age: Annotated[float, Unit("s", least=0.0)] = Field(
+        0.0, description="time in orbit before the run: arrays and coatings age"
+    )
     gpus: int | None = Field(None, ge=1, description="GPUs per ship")
     array: ArrayChange = ArrayChange()
     battery: BatteryChange = BatteryChange()
     radiator: RadiatorChange = RadiatorChange()
     terminals: int | None = Field(None, ge=1, le=64, description="laser terminals for the mesh")
-    neighbour_terminals: int | None = Field(None, ge=0, le=16, description="laser terminals for neighbours of the group")
+    neighbour_terminals: int | None = Field(
+        None, ge=0, le=16, description="laser terminals for neighbours of the group"
+    )
     attitude: str | None = None
     shielding: Annotated[float, Unit("m", least=0.0)] | None = Field(None, description="aluminium equivalent")
 
@@ -137,7 +143,9 @@ class Cities(Strict):
     largest: int = Field(320, ge=0, le=6_144, description="how many of the catalog's cities, by population")
     add: tuple[Place, ...] = ()
     elevation: Angle = Field(0.4363323129985824, ge=0, le=1.5, description="least elevation of user terminals, 25 deg")
-    max_slant: Annotated[float, Unit("m", above=0.0)] | None = Field(None, description="longest user link, instead of or with the elevation")
+    max_slant: Annotated[float, Unit("m", above=0.0)] | None = Field(
+        None, description="longest user link, instead of or with the elevation"
+    )
 
 
 class Ground(Strict):
@@ -163,16 +171,22 @@ class Couplings(Strict):
 
     eclipse: bool = Field(True, description="off: the Sun always shines on the arrays")
     heat: bool = Field(True, description="off: no temperature limits the clocks")
-    attitude: bool = Field(True, description="off: arrays always face the Sun and the radiator's sink is the design sink")
+    attitude: bool = Field(
+        True, description="off: arrays always face the Sun and the radiator's sink is the design sink"
+    )
     acquisition: bool = Field(True, description="off: laser links carry data at once")
-    anomaly: bool = Field(True, description="off: chips run on through the South Atlantic Anomaly and radiation costs nothing")
+    anomaly: bool = Field(
+        True, description="off: chips run on through the South Atlantic Anomaly and radiation costs nothing"
+    )
 
 
 class Environment(Strict):
     """Space weather."""
 
     solar_activity: Literal["minimum", "maximum"] = Field("maximum", description="which trapped-radiation map")
-    anomaly_flux: Annotated[float, Unit("1/cm^2/s", above=0.0)] | None = Field(None, description="proton flux above which chips pause")
+    anomaly_flux: Annotated[float, Unit("1/cm^2/s", above=0.0)] | None = Field(
+        None, description="proton flux above which chips pause"
+    )
 
 
 class Outputs(Strict):
@@ -198,7 +212,9 @@ class Spec(Strict):
     couplings: Couplings = Couplings()
     environment: Environment = Environment()
     outputs: Outputs = Outputs()
-    assumptions: dict[str, Any] = Field(default_factory=dict, description="other values for the catalog's general assumptions")
+    assumptions: dict[str, Any] = Field(
+        default_factory=dict, description="other values for the catalog's general assumptions"
+    )
 
     @field_validator("start", mode="before")
     @classmethod

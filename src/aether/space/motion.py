@@ -242,7 +242,7 @@ def _mean(k, row, t):  # type: ignore[no-untyped-def]
             shrink -= t * t * (k[row, _D2] + t * (k[row, _D3] + t * k[row, _D4]))
             round_ += k[row, _C5] * (math.sin(anomaly) - k[row, _SIN_M0])
             ahead += t * t * t * (k[row, _T3] + t * (k[row, _T4] + t * k[row, _T5]))
-        a *= shrink * shrink
+        a = a * shrink * shrink if shrink > 0.0 else math.nan  # beyond its zero the series would climb again
         e = max(e - round_, 1.0e-6)  # [2] always keeps e so far off zero; without drag it would misplace by 14 m
         anomaly += k[row, _N] * ahead
     return a, e, perigee, node, anomaly + perigee

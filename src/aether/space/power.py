@@ -248,15 +248,16 @@ def _light_power(
 
 @njit(cache=True, nogil=True)
 def _plan(
-    light_s: float, spare_w: float, dark_s: float, lack_w: float, stock_j: float, size_j: float, charge_w: float,
-    into: float, out: float, gpus: float, full_w: float, idle_w: float, clock: float, exponent: float,
+    light_s: float, spare_w: float, dark_s: float, lack_w: float, stock_j: float, size_j: float, into: float,
+    out: float, gpus: float, full_w: float, idle_w: float, clock: float, exponent: float,
 ) -> float:  # fmt: skip
     """GPU power in light [W] at the optimum of the two phases.
 
     spare, lack: array less bus in light, bus less array in darkness. stock: charge above the depth of discharge,
-    negative when below it; size: what may be used of nameplate.
+    negative when below it; size: what may be used of nameplate. The charge rate needs no word here: where it binds, the
+    tick gives GPUs what the battery cannot take, and that is the optimum too, since compute is concave.
     """
-    most_j = min(size_j, stock_j + into * light_s * max(min(charge_w, spare_w), 0.0))
+    most_j = min(size_j, stock_j + into * light_s * max(spare_w, 0.0))
     high = min(gpus * full_w, most_j * out / dark_s - lack_w)
     low = 0.0
     if high <= 0.0:  # not even the bus can be carried: keep all that can be kept
@@ -299,7 +300,7 @@ def _offer(
         else:
             want_w = _plan(
                 light_s[k], light_w[k] - bus_w[k], dark_s[k], bus_w[k] - dark_w[k], stock_j, depth[k] * battery_j[k],
-                charge_max_w[k], into[k], out[k], gpus[k], full_w[k], idle_w[k], clock[k], exponent[k],
+                into[k], out[k], gpus[k], full_w[k], idle_w[k], clock[k], exponent[k],
             )  # fmt: skip
         gpu_w[k] = min(max(want_w, spare_w - room_w, 0.0), ceiling_w)
     return gpu_w, shed_w

@@ -20,16 +20,7 @@ from aether.space import attitude, orbits, power, sun, thermal
 
 DESIGN_YEAR = 2026  # any year: eclipse seasons repeat within a day
 DAY_S = 86400.0  # definition
-HOST_IDLE_SHARE = 0.5  # of a host's power while its GPUs wait; estimated, 0.3 to 0.7
-CLOCK_MIN = 0.4  # lowest useful clock over full; GPUs allow 0.15 to 0.5, estimated
-CLOCK_POWER_EXPONENT = 2.4  # of dynamic power: 1 at fixed voltage, 3 where voltage follows the clock; estimated
-CHIP_J_K_W = 0.14  # package heat capacity per watt of GPU: 0.4 kg of silicon, copper and board at 1.4 kW; estimated
-PLATE_J_K_W = 0.6  # cold plate and boards per watt: 2 kg of copper and aluminium at 1.4 kW; estimated
-COOLANT_J_K_W = 5.5  # loop inventory per watt: 1.5 L/kW of water-glycol, 3.7 kJ/L/K; estimated
-PLATE_DROP_K = 6.0  # cold plate to mean coolant at full power, at about 1.5 L/min per kW; estimated, 4 to 12
-RADIATOR_DROP_K = 1.0  # mean coolant to fin roots at full heat; effectiveness, defined from the coolant, holds the rest
 TOKEN_M2 = 1.0  # of a radiator that no area could make large enough, so that a run can still show how it fails
-BUS_DENSITY_KG_M3 = 300.0  # avionics and propulsion as stowed; estimated, 150 to 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +104,7 @@ def budget(ship: Ship, catalog: Catalog, eclipse_load: float = 0.0) -> Budget:
     pumps_w = ship.pump_share.value * (chips_w + hosts_w)
     terminals_w, terminals_kg = _terminals(ship, catalog)
     bus_w = pumps_w + terminals_w + ship.bus_power.value
-    load_w, idle_w = chips_w + hosts_w + bus_w, ship.gpus * _idle_w(gpu)
+    load_w, idle_w = chips_w + hosts_w + bus_w, ship.gpus * _idle_w(gpu, catalog)
     _, days, eclipse_s = sun.dawn_dusk_year(ship.design_altitude.value, ship.design_node.value, DESIGN_YEAR)
     dark_w = bus_w + idle_w + eclipse_load * (chips_w + hosts_w - idle_w)
 
@@ -220,12 +211,17 @@ def _value(given: Any, otherwise: float) -> float:
     return otherwise if given is None else float(given.value)
 
 
+def _coolant_limit(ship: Ship, gpu: Accelerator) -> float:
+    """The warmest coolant [K]: the ship's own limit before that of the hardware on the ground."""
+    return (gpu.coolant_limit if ship.coolant_limit is None else ship.coolant_limit).value
+
+
 def _units(ship: Ship, gpu: Accelerator) -> int:
     return math.ceil(ship.gpus / gpu.gpus)
 
 
-def _idle_w(gpu: Accelerator) -> float:
-    return gpu.idle_power.value + HOST_IDLE_SHARE * gpu.host_power.value
+def _idle_w(gpu: Accelerator, catalog: Catalog) -> float:
+    return gpu.idle_power.value + catalog.value("gpu.host_idle_share") * gpu.host_power.value
 
 
 def _terminals(ship: Ship, catalog: Catalog) -> tuple[float, float]:
@@ -240,10 +236,10 @@ def _needs(ship: Ship, catalog: Catalog, load_w: float, array_m2: float, dark_j:
     """Array area [m2], battery nameplate [J] and radiator planform [m2] that the load asks for."""
     gpu, panel = catalog.accelerator(ship.accelerator), catalog.radiator(ship.radiator)
     pack = catalog.battery(ship.battery)
-    by_chip_k = gpu.chip_limit.value - gpu.power.value * gpu.chip_resistance.value - PLATE_DROP_K
+    by_chip_k = gpu.chip_limit.value - gpu.power.value * gpu.chip_resistance.value - catalog.value("heat.plate_drop")
     radiator_m2 = thermal.radiator_area(
-        load_w, min(gpu.coolant_limit.value, by_chip_k), ship.design_sink.value, panel.emissivity.value,
-        panel.effectiveness.value, RADIATOR_DROP_K,
+        load_w, min(_coolant_limit(ship, gpu), by_chip_k), ship.design_sink.value, panel.emissivity.value,
+        panel.effectiveness.value, catalog.value("heat.radiator_drop"),
     )  # fmt: skip
     battery_j = dark_j / (pack.discharge_efficiency.value * pack.depth_of_discharge.value)
     return {"array": array_m2, "battery": battery_j, "radiator": radiator_m2}
@@ -273,7 +269,7 @@ def _volumes(ship: Ship, catalog: Catalog, have: dict[str, float]) -> dict[str, 
         "array": have["array"] * catalog.array(ship.array).stowed_thickness.value,
         "battery": have["battery"] / catalog.battery(ship.battery).energy_density.value,
         "radiator": have["radiator"] * catalog.radiator(ship.radiator).stowed_thickness.value,
-        "bus": ship.bus_mass.value / BUS_DENSITY_KG_M3,
+        "bus": ship.bus_mass.value / catalog.value("ship.bus_density"),
     }
 
 
@@ -307,7 +303,6 @@ def _row(made: Budget, catalog: Catalog, age_s: float) -> dict[str, float]:
     gpu, cells = catalog.accelerator(ship.accelerator), catalog.array(ship.array)
     pack, panel = catalog.battery(ship.battery), catalog.radiator(ship.radiator)
     gpu_w = gpu.power.value + gpu.host_power.value
-    compute_w = ship.gpus * gpu_w
     cycles = made.cycles_per_year * age_s / (365.25 * DAY_S)
     battery_j = made.battery_j * float(power.battery_remaining(cycles, pack.cycle_fade.value))
     path = f"{ship.name}.attitude"
@@ -316,9 +311,9 @@ def _row(made: Budget, catalog: Catalog, age_s: float) -> dict[str, float]:
         "gpus": float(ship.gpus),
         "flops_per_gpu": gpu.bf16.value,
         "gpu_w": gpu_w,
-        "gpu_idle_w": _idle_w(gpu),
-        "clock_min": CLOCK_MIN,
-        "clock_power_exponent": CLOCK_POWER_EXPONENT,
+        "gpu_idle_w": _idle_w(gpu, catalog),
+        "clock_min": catalog.value("gpu.clock_min"),
+        "clock_power_exponent": catalog.value("gpu.clock_exponent"),
         "bus_w": made.load_w - made.chips_w - made.hosts_w,
         "array_w": made.array_w * float(power.remaining(cells.degradation.value, age_s)),
         "array_area_m2": made.array_area_m2,
@@ -331,17 +326,25 @@ def _row(made: Budget, catalog: Catalog, age_s: float) -> dict[str, float]:
         "radiator_emissivity": panel.emissivity.value,
         "radiator_absorptivity": _aged(panel, age_s),
         "fin_effectiveness": panel.effectiveness.value,
-        "chip_j_k": CHIP_J_K_W * made.chips_w,
-        "plate_j_k": PLATE_J_K_W * compute_w,
-        "coolant_j_k": COOLANT_J_K_W * made.load_w,
-        "radiator_j_k": panel.heat_capacity.value * made.radiator_area_m2,
-        # hosts' heat goes the chips' way in the model: scaled so that chips are as far above the plate as they are
-        "chip_plate_w_k": compute_w / (gpu.power.value * gpu.chip_resistance.value),
-        "plate_coolant_w_k": compute_w / PLATE_DROP_K,
-        "coolant_radiator_w_k": made.load_w / RADIATOR_DROP_K,
-        "chip_limit_k": gpu.chip_limit.value,
-        "coolant_limit_k": gpu.coolant_limit.value,
+        **_nodes(made, gpu, panel, catalog),
         "shielding_m": ship.shielding.value,
         "mass_kg": made.mass_kg,
         "drag_area_m2": _value(ship.drag_area, across_m2),
+    }
+
+
+def _nodes(made: Budget, gpu: Accelerator, panel: Radiator, catalog: Catalog) -> dict[str, float]:
+    """Thermal masses, conductances and limits of Fleet: by watt aboard, so that all sizes of ship warm alike."""
+    compute_w = made.chips_w + made.hosts_w
+    return {
+        "chip_j_k": catalog.value("heat.chip_capacity") * made.chips_w,
+        "plate_j_k": catalog.value("heat.plate_capacity") * compute_w,
+        "coolant_j_k": catalog.value("heat.coolant_capacity") * made.load_w,
+        "radiator_j_k": panel.heat_capacity.value * made.radiator_area_m2,
+        # hosts' heat goes the chips' way in the model: scaled so that chips are as far above the plate as they are
+        "chip_plate_w_k": compute_w / (gpu.power.value * gpu.chip_resistance.value),
+        "plate_coolant_w_k": compute_w / catalog.value("heat.plate_drop"),
+        "coolant_radiator_w_k": made.load_w / catalog.value("heat.radiator_drop"),
+        "chip_limit_k": gpu.chip_limit.value,
+        "coolant_limit_k": _coolant_limit(made.ship, gpu),
     }

@@ -103,6 +103,8 @@ def _share(x, y, z, sx, sy, sz):  # type: ignore[no-untyped-def]
     """The share of the Sun's disc that the Earth's disc leaves, from the centre's frame [m]."""
     dx, dy, dz = sx - x, sy - y, sz - z
     square = x * x + y * y + z * z
+    if math.isnan(square):
+        return math.nan
     if x * sx + y * sy + z * sz > 0.0 and square > EARTH_RADIUS_M * EARTH_RADIUS_M:
         return 1.0  # on the day side of the terminator plane
     away = math.sqrt(dx * dx + dy * dy + dz * dz)
@@ -118,18 +120,6 @@ def _share(x, y, z, sx, sy, sz):  # type: ignore[no-untyped-def]
     q = math.sqrt(max(0.0, a * a - p * p))
     hidden = a * a * math.acos(min(1.0, max(-1.0, p / a))) + b * b * math.acos(min(1.0, (c - p) / b)) - c * q
     return 1.0 - hidden / (math.pi * a * a)
-
-
-def _pull_deg(t: Floats) -> Floats:
-    """The largest perturbations of the Sun's longitude [deg]: Venus twice, Jupiter, the Moon, and a slow one. [5]"""
-    old = t + 1.0  # their arguments count from 1900
-    return np.asarray(
-        0.00134 * np.cos(np.radians(153.23 + 22518.7541 * old))
-        + 0.00154 * np.cos(np.radians(216.57 + 45037.5082 * old))
-        + 0.00200 * np.cos(np.radians(312.69 + 32964.3577 * old))
-        + 0.00179 * np.sin(np.radians(350.74 + old * (445267.1142 - 0.00144 * old)))
-        + 0.00178 * np.sin(np.radians(231.19 + 20.20 * old))
-    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -11,10 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numba
-import numpy as np
-
-from aether import __version__
+from aether.base.version import VERSION
 from aether.engine.run import Outcome, Progress
 from aether.engine.run import simulate as run_engine
 from aether.results import results
@@ -26,7 +23,12 @@ from aether.study.ablation import ablate
 LIBRARIES = ("numpy", "numba", "pydantic", "sgp4", "pyarrow", "pymsis")
 
 
-def load(name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None, catalog: Path | None = None, seed: int | None = None) -> Scenario:
+def load(
+    name: str | Path | Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    catalog: Path | None = None,
+    seed: int | None = None,
+) -> Scenario:
     """The Scenario of a file, a packaged name or a mapping; InputError with every problem."""
     return loading.load(name, overrides, catalog, seed)
 
@@ -81,10 +83,9 @@ def manifest(outcome: Outcome) -> dict[str, Any]:
     """What is needed to run again and to check: scenario, seed, versions, sources."""
     scenario = outcome.setup.scenario
     return {
-        "aether": __version__, "scenario_file": Path(scenario.file).name, "scenario": json.loads(json.dumps(scenario.data, default=str)),
+        "aether": VERSION, "scenario_file": Path(scenario.file).name, "scenario": json.loads(json.dumps(scenario.data, default=str)),
         "seed": scenario.spec.seed, "python": platform.python_version(), "platform": f"{sys.platform} {platform.machine()}",
         "versions": {name: metadata.version(name) for name in LIBRARIES}, "assumptions": assumptions(outcome),
-        "arrays": {"numpy": np.__version__, "numba": numba.__version__},
     }  # fmt: skip
 
 
@@ -99,4 +100,7 @@ def assumptions(outcome: Outcome) -> list[dict[str, Any]]:
                   catalog.radiator(ship.radiator), catalog.terminal(ship.terminal), catalog.launcher(ship.launcher)]  # fmt: skip
     found = {a.name: a for part in parts for a in part.assumptions()}
     found |= {name: scenario.assume(name) for name in catalog.kind("assumptions")}
-    return [{k: getattr(a, k) for k in ("name", "value", "unit", "low", "high", "confidence", "source", "date", "note")} for a in found.values()]
+    return [
+        {k: getattr(a, k) for k in ("name", "value", "unit", "low", "high", "confidence", "source", "date", "note")}
+        for a in found.values()
+    ]

@@ -14,7 +14,20 @@ from aether.base.registry import Registry
 from aether.base.units import UnitError, parse
 from aether.scenario import document
 
-KEYS = {"id", "model", "inputs", "output", "published", "tolerance", "kind", "source", "expect", "unit", "note", "topic"}
+KEYS = {
+    "id",
+    "model",
+    "inputs",
+    "output",
+    "published",
+    "tolerance",
+    "kind",
+    "source",
+    "expect",
+    "unit",
+    "note",
+    "topic",
+}
 NEEDED = ("id", "model", "inputs", "output", "published")
 
 
@@ -32,7 +45,9 @@ class Model:
 MODELS: Registry[Model] = Registry("model")
 
 
-def model(name: str, inputs: Mapping[str, str], outputs: Mapping[str, str], optional: tuple[str, ...] = ()) -> Callable[[Callable[..., Mapping[str, float]]], Callable[..., Mapping[str, float]]]:
+def model(
+    name: str, inputs: Mapping[str, str], outputs: Mapping[str, str], optional: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Mapping[str, float]]], Callable[..., Mapping[str, float]]]:
     """Register a function under a model's name with its units."""
 
     def register(function: Callable[..., Mapping[str, float]]) -> Callable[..., Mapping[str, float]]:
@@ -93,7 +108,9 @@ def _check(text: document.Document, at: document.Path_, case: Any) -> list[Probl
     if problems:
         return problems
     if "tolerance" not in case and not _only_reported(case):
-        problems.append(text.problem(at, "has no 'tolerance'", next="Relative as 0.01 or '1 %', absolute with a unit as '0.5 ms'"))
+        problems.append(
+            text.problem(at, "has no 'tolerance'", next="Relative as 0.01 or '1 %', absolute with a unit as '0.5 ms'")
+        )
     if case.get("expect") not in (None, "mismatch", "report"):
         problems.append(text.problem((*at, "expect"), "expect is mismatch or report"))
     if case["model"] not in MODELS:
@@ -105,7 +122,11 @@ def _check(text: document.Document, at: document.Path_, case: Any) -> list[Probl
         if key not in made.inputs:
             told = unknown("", "input", str(key), made.inputs)
             problems.append(text.problem((*at, "inputs", key), told.what, told.nearest, told.next))
-    problems += [text.problem((*at, "inputs"), f"model {made.name} needs '{key}'") for key in made.inputs if key not in given and key not in made.optional]
+    problems += [
+        text.problem((*at, "inputs"), f"model {made.name} needs '{key}'")
+        for key in made.inputs
+        if key not in given and key not in made.optional
+    ]
     if case["output"] not in made.outputs:
         told = unknown("", "output", str(case["output"]), made.outputs)
         problems.append(text.problem((*at, "output"), told.what, told.nearest, told.next))
@@ -146,10 +167,10 @@ def _run(text: document.Document, at: document.Path_, case: dict[str, Any], prob
     except (UnitError, ValueError, ArithmeticError) as error:
         problems.append(text.problem(at, str(error)))
         return row
-    error = _error(computed, published, way)
-    inside = tolerance is None or error <= tolerance * (1 + 1e-9)
+    apart = _error(computed, published, way)
+    inside = tolerance is None or apart <= tolerance * (1 + 1e-9)
     scale_error = scale if way == "absolute" else 1.0
-    row |= {"published": published / scale, "computed": computed / scale, "error": error / scale_error,
+    row |= {"published": published / scale, "computed": computed / scale, "error": apart / scale_error,
             "tolerance": tolerance if tolerance is None else tolerance / scale_error}  # fmt: skip
     row["status"] = _status(case, inside)
     return row

@@ -1,0 +1,241 @@
+"""The mesh against counts and contact times known from elsewhere."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from aether.base.errors import InputError
+from aether.base.tables import Elements
+from aether.network import links, topology
+
+MU = 398_600.4418e9  # Earth, m3/s2
+J2 = 1.08262668e-3
+EARTH = 6_378_137.0  # m
+SPIN = 7.2921159e-5  # rad/s
+LASER = links.Terminal(5.0, 0.1, 1.55e-6, 0.5, 195.6, 400e9, 24, np.inf, 15.0)
+ACQUISITION_S = 15.0
+
+
+def shell(planes: int, slots: int, inclination_deg: float) -> Elements:
+    """A Walker delta as Hypatia lays it out: odd planes half a slot ahead."""
+    plane, slot = np.divmod(np.arange(planes * slots), slots)
+    zero = np.zeros(planes * slots)
+    return Elements(
+        epoch_s=zero, mean_motion_rad_s=zero, eccentricity=zero, perigee_rad=zero, bstar=zero,
+        inclination_rad=zero + np.radians(inclination_deg), node_rad=2 * np.pi * plane / planes,
+        mean_anomaly_rad=2 * np.pi * (slot + 0.5 * (plane % 2)) / slots, plane=plane, slot=slot, shell=plane * 0,
+    )  # fmt: skip
+
+
+def circles(elements: Elements, altitude_m: float, time_s: float) -> np.ndarray:
+    """Positions on circles whose nodes drift by J2, seen from the turning Earth."""
+    radius = EARTH + altitude_m
+    motion = np.sqrt(MU / radius**3)
+    tilt = elements.inclination_rad
+    drift = -1.5 * J2 * (EARTH / radius) ** 2 * motion * np.cos(tilt)
+    u = elements.mean_anomaly_rad + motion * time_s
+    node = elements.node_rad + (drift - SPIN) * time_s
+    x, y, z = np.cos(u), np.sin(u) * np.cos(tilt), np.sin(u) * np.sin(tilt)
+    return radius * np.stack([x * np.cos(node) - y * np.sin(node), x * np.sin(node) + y * np.cos(node), z], axis=1)
+
+
+def degree(pairs: np.ndarray, count: int) -> np.ndarray:
+    return np.bincount(pairs.ravel(), minlength=count)
+
+
+@pytest.mark.parametrize("name", ["plus-grid", "plus-grid-unshifted"])
+def test_w1_has_3168_links_and_four_terminals_each(name: str) -> None:
+    elements = shell(72, 22, 53.0)
+    pairs = topology.topologies[name](elements, circles(elements, 550e3, 777.0), np.inf, 4)
+    assert len(pairs) == 3_168  # the field's common work: 72 x 22, +Grid
+    assert (degree(pairs, 1584) == 4).all()
+
+
+def test_pairs_of_a_walker_shell_do_not_change_with_time() -> None:
+    elements = shell(72, 22, 53.0)
+    made = [topology.plus_grid(elements, circles(elements, 550e3, t), np.inf) for t in (0.0, 911.0, 40_000.0)]
+    assert all((pairs == made[0]).all() for pairs in made)
+
+
+def test_seam_wraps_with_the_phasing_shift() -> None:
+    elements = shell(12, 10, 53.0)
+    lead = 2 * np.pi * 3 * elements.plane / 120  # Walker delta 120/12/3: 9 degrees a plane, three slots around
+    turned = dataclasses.replace(elements, mean_anomaly_rad=2 * np.pi * elements.slot / 10 + lead)
+    spots = circles(turned, 550e3, 0.0)
+    shifted = topology.plus_grid(turned, spots, np.inf)
+    seam = [(a, b) for a, b in shifted.tolist() if a < 10 and b >= 110]
+    assert {(a - (b - 110)) % 10 for a, b in seam} == {3}
+    lengths = [np.linalg.norm(spots[p[:, 0]] - spots[p[:, 1]], axis=1).max() for p in (
+        shifted, topology.plus_grid_unshifted(turned, spots, np.inf))]  # fmt: skip
+    assert lengths[0] < lengths[1]
+
+
+def test_seam_of_a_star_stays_open() -> None:
+    elements = shell(12, 20, 87.9)
+    star = dataclasses.replace(elements, node_rad=np.pi * elements.plane / 12)
+    pairs = topology.plus_grid(star, circles(star, 1_200e3, 0.0), np.inf)
+    assert len(pairs) == 12 * 20 + 11 * 20
+
+
+def test_three_terminals_make_a_connected_brick_wall() -> None:
+    elements = shell(12, 10, 53.0)
+    pairs = topology.plus_grid(elements, circles(elements, 550e3, 0.0), np.inf, 3)
+    assert (degree(pairs, 120) == 3).all()
+    group = np.arange(120)
+    for _ in range(120):
+        np.minimum.at(group, pairs[:, 0], group[pairs[:, 1]])
+        np.minimum.at(group, pairs[:, 1], group[pairs[:, 0]])
+    assert (group == 0).all()
+
+
+def test_planes_of_unequal_count_stay_within_their_terminals_and_connected() -> None:
+    whole = shell(20, 18, 53.0)
+    kept = np.random.default_rng(3).random(360) > 0.2
+    ragged = dataclasses.replace(whole, **{f.name: getattr(whole, f.name)[kept] for f in dataclasses.fields(whole)})
+    pairs = topology.plus_grid(ragged, circles(ragged, 550e3, 0.0), 5_000e3)
+    assert degree(pairs, int(kept.sum())).max() <= 4
+    assert degree(pairs, int(kept.sum())).mean() > 3.5
+
+
+def test_held_partners_are_kept_until_something_clearly_nearer_comes() -> None:
+    whole = shell(2, 12, 53.0)
+    start = dataclasses.replace(whole, mean_anomaly_rad=2 * np.pi * (whole.slot + 0.45 * whole.plane) / 12)
+    moved = dataclasses.replace(whole, mean_anomaly_rad=2 * np.pi * (whole.slot + 0.55 * whole.plane) / 12)
+    first = topology.plus_grid(start, circles(start, 550e3, 0.0), np.inf)
+    spots = circles(moved, 550e3, 0.0)
+    assert (topology.plus_grid(moved, spots, np.inf, previous=first) == first).all()
+    assert not np.array_equal(topology.plus_grid(moved, spots, np.inf), first)
+
+
+def test_an_unknown_topology_names_its_nearest() -> None:
+    with pytest.raises(InputError, match="plus-grid"):
+        topology.topologies["plus-gird"]
+
+
+def follow(foresight: bool) -> tuple[list[float], float]:
+    """Contacts of a dawn-dusk ring at 600 km with the 550 km shell, links up to 2,000 km: lengths [s], share alive."""
+    relays, ships = shell(72, 22, 53.0), shell(1, 12, 97.8)
+    attached, acquiring = np.full((12, 1), topology.FREE), np.zeros((12, 1))
+    spare, since, contacts, alive = np.ones(1584, int), np.zeros(12), [], []
+    for time_s in np.arange(0.0, 14_400.0, 10.0):
+        here = (circles(ships, 600e3, time_s), circles(relays, 550e3, time_s))
+        soon = (circles(ships, 600e3, time_s + 1.0), circles(relays, 550e3, time_s + 1.0))
+        drift = (soon[0] - here[0], soon[1] - here[1]) if foresight else None
+        new, acquiring, share = topology.attach(
+            *here, attached, acquiring, spare, 2_000e3, ACQUISITION_S, 10.0, drift_m_s=drift
+        )
+        alive.append(share.mean())
+        for k in np.flatnonzero(new[:, 0] != attached[:, 0]):
+            if attached[k, 0] >= 0 and since[k] > 0.0:
+                contacts.append(float(time_s - since[k]))
+            since[k] = time_s
+        attached = new
+    return contacts, float(np.mean(alive))
+
+
+def test_passes_over_the_heart_of_the_range_last_270_to_700_s_at_2000_km() -> None:
+    relays, ships = shell(72, 22, 53.0), shell(1, 12, 97.8)
+    apart = np.array(
+        [
+            np.linalg.norm(circles(ships, 600e3, t)[:, None] - circles(relays, 550e3, t)[None], axis=2).ravel()
+            for t in np.arange(0.0, 6_000.0, 10.0)
+        ]
+    )
+    lengths = []
+    for course in apart.T[np.min(apart, axis=0) < 700e3]:
+        edges = np.flatnonzero(np.diff((course < 2_000e3).astype(int)))
+        for enter, leave in itertools.pairwise(edges):
+            if course[enter + 1] < 2_000e3 and course[enter : leave + 1].min() < 700e3:
+                lengths.append(10.0 * (leave - enter))
+    low, high = np.percentile(lengths, [5, 95])
+    assert low > 250.0
+    assert high < 700.0
+
+
+def test_choosing_the_relay_that_lasts_beats_choosing_the_nearest() -> None:
+    nearest, alive_nearest = follow(False)
+    lasting, alive_lasting = follow(True)
+    assert np.median(lasting) > 1.5 * np.median(nearest)
+    assert alive_lasting > alive_nearest
+
+
+def test_acquisition_longer_than_a_tick_is_charged_over_several() -> None:
+    ship, relay = np.array([[7.0e6, 0.0, 0.0]]), np.array([[7.0e6, 1.0e6, 0.0]])
+    attached, acquiring = np.full((1, 1), -1), np.zeros((1, 1))
+    shares = []
+    for _ in range(4):
+        attached, acquiring, alive = topology.attach(ship, relay, attached, acquiring, np.ones(1, int), 2e6, 25.0, 10.0)
+        shares.append(float(alive[0, 0]))
+    assert shares == pytest.approx([0.0, 0.0, 0.5, 1.0])
+
+
+def test_a_margin_lets_a_ship_change_to_a_much_nearer_relay() -> None:
+    ship = np.array([[7.0e6, 0.0, 0.0]])
+    relays = np.array([[7.0e6, 1.0e6, 0.0], [7.0e6, -0.3e6, 0.0]])
+    held, idle = np.zeros((1, 1), int), np.zeros((1, 1))
+    keep = topology.attach(ship, relays, held, idle, np.ones(2, int), 2e6, 15.0, 60.0)[0]
+    move = topology.attach(ship, relays, held, idle, np.ones(2, int), 2e6, 15.0, 60.0, margin_m=500e3)
+    assert keep[0, 0] == 0
+    assert move[0][0, 0] == 1
+    assert move[2][0, 0] == pytest.approx(0.75)
+
+
+def test_ring_pairs_close_the_ring_and_carry_node_numbers() -> None:
+    ships = shell(1, 12, 97.8)
+    spots = circles(ships, 600e3, 0.0)
+    pairs = topology.ring_pairs(ships, spots, np.inf, 100)
+    assert len(pairs) == 12
+    assert (degree(pairs - 100, 12) == 2).all()
+    assert topology.ring_pairs(ships, spots, 1_000e3, 100).shape == (0, 2)  # neighbours are 3,612 km apart
+
+
+def test_a_link_through_the_earth_or_out_of_range_is_dead() -> None:
+    radius = EARTH + 550e3
+    nodes_m = radius * np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [np.cos(0.2), np.sin(0.2), 0.0]])
+    table = topology.links(nodes_m, np.array([[0, 1], [0, 2]]), LASER, alive=np.array([1.0, 0.5]))
+    assert table.alive.tolist() == [0.0, 0.5]
+    assert table.rate_bit_s[0] == 0.0
+    assert table.range_m[1] == pytest.approx(2 * radius * np.sin(0.1), abs=1.0)
+    short = dataclasses.replace(LASER, max_range_m=1_000e3)
+    assert topology.links(nodes_m, np.array([[0, 2]]), short).alive.tolist() == [0.0]
+
+
+def test_attachments_become_links_of_the_right_nodes() -> None:
+    pairs, alive = topology.ship_pairs(np.array([[3, -1], [0, 2]]), np.array([[0.5, 0.0], [1.0, 0.25]]), 10)
+    assert pairs.tolist() == [[3, 10], [0, 11], [2, 11]]
+    assert alive.tolist() == [0.5, 1.0, 0.25]
+    parts = topology.links(np.eye(3) * 7e6, np.array([[0, 1]]), LASER)
+    assert len(topology.join(parts, parts).a) == 2
+
+
+def test_circles_of_this_file_have_the_period_of_550_km() -> None:
+    assert 2 * np.pi / np.sqrt(MU / (EARTH + 550e3) ** 3) / 60 == pytest.approx(
+        95.650, abs=0.01
+    )  # closed form, minutes
+
+
+def test_an_absent_terminal_takes_no_relay() -> None:
+    ship, relays = np.array([[7.0e6, 0.0, 0.0]]), np.array([[7.0e6, 1.0e6, 0.0], [7.0e6, -0.3e6, 0.0]])
+    held = np.array([[topology.FREE, topology.ABSENT]])
+    new, _, alive = topology.attach(ship, relays, held, np.zeros((1, 2)), np.ones(2, int), 2e6, 0.0, 60.0)
+    assert new.tolist() == [[1, topology.ABSENT]]
+    assert alive.tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("name", ["plus-grid", "plus-grid-unshifted", "nearest"])
+def test_a_relay_that_is_not_there_holds_no_link(name: str) -> None:
+    elements = shell(12, 10, 53.0)
+    spots = circles(elements, 550e3, 0.0)
+    spots[[7, 40]] = np.nan
+    pairs = topology.topologies[name](elements, spots, 6_000e3, 4)
+    assert not np.isin(pairs, [7, 40]).any()
+    assert len(pairs) > 200
+
+
+def test_relays_without_a_plane_take_the_nearest() -> None:
+    elements = shell(12, 10, 53.0)
+    loose = dataclasses.replace(elements, plane=np.where(np.arange(120) % 10 == 3, -1, elements.plane))
+    pairs = topology.plus_grid(loose, circles(elements, 550e3, 0.0), 6_000e3)
+    assert np.isin(np.flatnonzero(loose.plane < 0), pairs).all()
