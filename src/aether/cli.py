@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,7 +125,7 @@ def explain(
     from aether.scenario import catalog as parts
 
     found = parts.find_assumptions(parts.load(catalog), path)
-    print(results.dumps({"assumptions": found}), end="") if json_ else terminal.assumptions(found)
+    print(results.dumps({"assumptions": [asdict(a) for a in found]}), end="") if json_ else terminal.assumptions(found)
 
 
 @app.command()
@@ -199,16 +200,16 @@ def catalog_show(
     """A part's numbers with their sources; for a ship its budget of power, heat, mass, volume and flights."""
     from aether.results import results, terminal
     from aether.scenario import catalog as parts
-    from aether.space import sizing
+    from aether.study import ships
 
     loaded = parts.load(catalog)
     part = parts.find_part(loaded, name)
-    budget = sizing.budget(part, loaded) if isinstance(part, parts.Ship) else None
+    budget = ships.budget(part, loaded) if isinstance(part, parts.Ship) else None
     if json_:
         told: dict[str, Any] = {"part": parts.as_dict(part)}
-        print(results.dumps(told | ({"budget": sizing.as_dict(budget)} if budget else {})), end="")
+        print(results.dumps(told | ({"budget": budget} if budget else {})), end="")
     else:
-        terminal.part(part, sizing.as_dict(budget) if budget else None)
+        terminal.part(part, budget)
 
 
 @app.command()

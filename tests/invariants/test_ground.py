@@ -49,6 +49,7 @@ def test_the_search_finds_just_what_every_pair_by_itself_says(
         np.arcsin(random.uniform(-1, 1, 20)), random.uniform(-3.14, 3.14, 20), random.uniform(0, 4e3, 20)
     )
     shell = orbits.walker(9, 12, altitude_m, math.radians(random.uniform(20.0, 100.0)))
+    shell = orbits.join(shell, orbits.walker(5, 8, 1800e3, 1.0))  # two heights: the low ones may hide within reach
     sky = orbits.propagate(shell, np.array([float(seed % 86400)]), 2461000.5, inertial=False).fixed_m[0]
     lowest = np.radians(lowest_deg) + random.uniform(0.0, 0.05, 20)
     seen = ground.visible(places, sky, lowest, max_slant_m)

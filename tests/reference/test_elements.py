@@ -135,6 +135,13 @@ def test_planes_and_slots_of_our_own_shells_are_found_again() -> None:
     built = orbits.join(first, second, third)
     mixed = np.random.default_rng(4).permutation(len(built.shell))
     shuffled = Elements(**{n: getattr(built, n)[mixed] for n in Elements.__dataclass_fields__})
+    noise = np.random.default_rng(5).normal(0.0, 3e-4, len(mixed))  # planes at node 0 then lie on both sides of it
+    shuffled = Elements(
+        **{
+            **{n: getattr(shuffled, n) for n in Elements.__dataclass_fields__},
+            "node_rad": np.mod(shuffled.node_rad + noise, 2 * math.pi),
+        }
+    )
     found = element_sets.find_planes(shuffled)
     for shell, planes, slots in ((0, 72, 22), (1, 6, 58), (2, 7, 9)):
         members = shuffled.shell == shell

@@ -36,6 +36,13 @@ def test_eighty_one_satellites_stay_within_a_kilometre_for_a_year(day: float) ->
     assert np.abs(offsets[..., 2]).max() < 1.0  # planar
 
 
+def test_members_begin_at_their_lattice_points() -> None:
+    offsets = formation.offsets(cluster_track())[0]
+    points = formation.lattice(81)
+    assert offsets[:, 0] == pytest.approx(100.0 * points[:, 0], abs=1.5)
+    assert offsets[:, 1] == pytest.approx(200.0 * points[:, 1], abs=1.5)
+
+
 def test_neighbours_swing_between_100_and_200_metres() -> None:
     gaps = formation.distances(cluster_track(), formation.neighbours(81))
     assert gaps.min() == pytest.approx(100.0, abs=1.0)

@@ -105,6 +105,20 @@ def test_published_element_sets_with_drag_agree_with_sgp4_over_a_day() -> None:
         assert np.abs(track.velocity_m_s[:, 0] - 1000.0 * np.array([s[2] for s in states])).max() < 1e-6
 
 
+@pytest.mark.parametrize(
+    ("altitude_km", "eccentricity", "bstar"), [(350.0, 1e-3, 0.03), (300.0, 2e-5, 0.01), (190.0, 1e-3, 1e-3)]
+)
+def test_heavy_drag_agrees_with_sgp4_over_a_day(altitude_km: float, eccentricity: float, bstar: float) -> None:
+    # all powers of time matter here; the second lies below the bound of the terms in 1/e, the third in the simple regime
+    shell = orbits.walker(2, 3, altitude_km * 1000.0, math.radians(53.0), phasing=1.0, eccentricity=eccentricity)
+    shell = Elements(**{**{n: getattr(shell, n) for n in Elements.__dataclass_fields__}, "bstar": np.full(6, bstar)})
+    time_s = np.arange(0.0, 86400.0, 1234.5)
+    place, velocity = reference_tracks(shell, time_s)
+    track = orbits.propagate(shell, time_s, EPOCH_JD)
+    assert np.abs(track.inertial_m - place).max() < 1e-3
+    assert np.abs(track.velocity_m_s - velocity).max() < 1e-6
+
+
 def test_drag_lowers_a_satellite_and_brings_it_ahead() -> None:
     shell = orbits.walker(1, 1, 400e3, math.radians(53.0), eccentricity=1e-4)
     dragged = Elements(**{**{n: getattr(shell, n) for n in Elements.__dataclass_fields__}, "bstar": np.array([1e-3])})

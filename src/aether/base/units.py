@@ -122,6 +122,9 @@ def fmt(value: float, unit: str, digits: int = 3) -> str:
         if unit == "m" and scale > 1e3:
             prefix, scale = "k", 1e3
         return f"{_round(value / scale, digits)} {prefix}{unit}"
+    if unit == "s" and 0.0 < abs(value) < 1.0:
+        prefix, scale = next(((p, f) for p, f in _PREFIXES if abs(value) >= f), ("n", 1e-9))
+        return f"{_round(value / scale, digits)} {prefix}s"
     if unit == "1":
         return _round(value, digits)
     return f"{_round(value, digits)} {unit}"

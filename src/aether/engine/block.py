@@ -21,9 +21,8 @@ class Block:
 
     first: int  # tick number of row 0
     time_s: Floats
-    relays_m: Floats  # (T, R, 3) Earth-fixed
-    ships_m: Floats  # (T, K, 3) Earth-fixed
-    ship_track: Track
+    relays: Track
+    ships: Track
     light: Light
     pose: Pose
     dose: Dose
@@ -55,11 +54,11 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
     ships = Track(
         track.time_s[now], track.inertial_m[now], track.velocity_m_s[now], track.fixed_m[now], track.gmst_rad[now]
     )
-    relays = motion.propagate(setup.relays_ready, time_s, setup.julian, inertial=False)
+    relays = motion.propagate(setup.relays_ready, time_s, setup.julian)
     dose = _dose(setup, ships)
     paused, intact = _intact(setup, dose)
     return Block(
-        first, time_s, relays.fixed_m, ships.fixed_m, ships,
+        first, time_s, relays, ships,
         Light(light.time_s[now], light.sun_m[now], light.lit[now], light.beta_rad[now]),
         Pose(pose.array_cosine[now], pose.absorbed_w_m2[now], pose.sink_k[now]), dose, array_w[now],
         power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),

@@ -17,7 +17,7 @@ def measure(setup: Setup, record: Record, block: Block, i: int, tick: Tick) -> N
     """Write down the latencies of one tick: cities and cells to the nearest ship that computes, and the probes."""
     first, ships = setup.relay_count, len(setup.fleet.name)
     mesh = routing.mesh(first + ships, tick.mesh.links, order=setup.sweep)
-    relays_m = block.relays_m[i]
+    relays_m = block.relays.fixed_m[i]
     working = np.flatnonzero(tick.capacity.radiation > 0.0)
     nearest = routing.spread(mesh, 1, np.zeros(len(working), dtype=np.int64), first + working, np.zeros(len(working)))
     t = block.first + i
@@ -52,7 +52,7 @@ def _cells(setup: Setup, record: Record, rtt_s: Floats, block: Block, i: int) ->
     covered = np.isfinite(rtt_s)
     record.cell_covered += covered
     record.cell_rtt_s += np.where(covered, rtt_s, 0.0)
-    towards = sun.to_fixed(block.light.sun_m[i : i + 1, None], block.ship_track.gmst_rad[i : i + 1])[0, 0]
+    towards = sun.to_fixed(block.light.sun_m[i : i + 1, None], block.ships.gmst_rad[i : i + 1])[0, 0]
     hour = access.solar_hour(setup.cells.longitude_rad, np.arctan2(towards[1], towards[0]))
     band = np.clip(((setup.cells.latitude_rad / np.pi + 0.5) * LATITUDE_BANDS).astype(int), 0, LATITUDE_BANDS - 1)
     slot = (band, np.clip(hour / 24.0 * HOURS, 0, HOURS - 1).astype(int))

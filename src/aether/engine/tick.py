@@ -72,13 +72,13 @@ def step(setup: Setup, state: State, block: Block, i: int) -> tuple[State, Tick]
 def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Ints, Floats]:
     """The mesh of a tick: ships take relays, links get range and rate, gateways open the way down."""
     spec, relays = setup.scenario.spec, setup.relay_count
-    relays_m, ships_m = block.relays_m[i], block.ships_m[i]
-    nodes_m = np.concatenate([relays_m, ships_m])
+    nodes_m = np.concatenate([block.relays.fixed_m[i], block.ships.fixed_m[i]])
     terminal = setup.relay_laser
-    spare = np.where(np.isfinite(relays_m[:, 0]), spec.relays.ship_terminals, 0).astype(np.int64)
+    spare = np.where(np.isfinite(block.relays.fixed_m[i, :, 0]), spec.relays.ship_terminals, 0).astype(np.int64)
     attached, acquiring_s, alive = topology.attach(
-        ships_m, relays_m, state.attached, state.acquiring_s, spare, terminal.max_range_m,
+        block.ships.inertial_m[i], block.relays.inertial_m[i], state.attached, state.acquiring_s, spare, terminal.max_range_m,
         terminal.acquisition_s if spec.couplings.acquisition else 0.0, spec.step,
+        drift_m_s=(block.ships.velocity_m_s[i], block.relays.velocity_m_s[i]),
     )  # fmt: skip
     up, up_alive = topology.ship_pairs(attached, alive, relays)
     links = topology.join(
@@ -86,7 +86,7 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
         topology.links(nodes_m, up, terminal, up_alive),
         *(topology.links(nodes_m, pairs, laser) for pairs, laser in setup.neighbours),
     )
-    gateways = ground.visible(setup.gateways.fixed_m, relays_m, setup.gateways.elevation_rad)
+    gateways = ground.visible(setup.gateways.fixed_m, block.relays.fixed_m[i], setup.gateways.elevation_rad)
     way_down = downlink.open_share(gateways, setup.gateway_open, len(nodes_m))
     share = downlink.reach_share(links, way_down)[relays:]
     begun = int(((attached != state.attached) & (attached >= 0)).sum())

@@ -1,0 +1,5 @@
+"""`python -m aether`."""
+
+from aether.cli import main
+
+main()

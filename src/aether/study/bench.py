@@ -1,0 +1,139 @@
+"""Time the hot paths: nanoseconds per item, medians, on this machine."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+from sgp4.api import WGS72, Satrec, SatrecArray
+
+from aether.base.clock import J2000_DAYS
+from aether.base.tables import Elements
+from aether.engine.assemble import laser
+from aether.engine.run import simulate
+from aether.network import routing, topology
+from aether.scenario.catalog import packaged
+from aether.scenario.load import load
+from aether.space import ground, motion, orbits, sun
+
+TICKS = 60  # of a window
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """Every row: name, size, unit, value, spread (least, most), peers where one is installed."""
+    runs = 3 if quick else 9
+    rows = [*_propagation(runs), _eclipse(runs), _visibility(runs), *_fields(runs), *_whole(quick)]
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+    return {
+        "machine": f"{machine['processor']}, Python {machine['python']}, {machine['system']}",
+        "runs": runs,
+        "rows": rows,
+    }
+
+
+def _times(work: Callable[[], Any], runs: int) -> list[float]:
+    work()
+    taken = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - begun)
+    return taken
+
+
+def _row(name: str, size: str, unit: str, taken: list[float], scale: float, **peers: float) -> dict[str, Any]:
+    values = [t * scale for t in taken]
+    return {
+        "name": name,
+        "size": size,
+        "unit": unit,
+        "value": median(values),
+        "spread": [min(values), max(values)],
+        "peers": peers,
+    }
+
+
+def _shell(planes: int, per_plane: int) -> Elements:
+    return orbits.walker(planes, per_plane, 550e3, np.radians(53.0), odd_plane_offset=0.5)
+
+
+def _propagation(runs: int) -> list[dict[str, Any]]:
+    shell, times = _shell(100, 100), np.arange(TICKS) * 60.0
+    ready, items = motion.prepare(shell), TICKS * 10_000
+    ours = _times(lambda: motion.propagate(ready, times, J2000_DAYS, inertial=False), runs)
+    full = _times(lambda: motion.propagate(ready, times, J2000_DAYS), runs)
+    records = [Satrec() for _ in range(1_000)]
+    for i, record in enumerate(records):
+        record.sgp4init(
+            WGS72, "i", i, J2000_DAYS - 2433281.5, 0.0, 0.0, 0.0, shell.eccentricity[i], shell.perigee_rad[i], shell.inclination_rad[i],
+            shell.mean_anomaly_rad[i], shell.mean_motion_rad_s[i] * 60.0, shell.node_rad[i],
+        )  # fmt: skip
+    array, days = SatrecArray(records), np.full(TICKS, J2000_DAYS)
+    peer = median(_times(lambda: array.sgp4(days, times / 86400.0), runs)) / (TICKS * 1_000) * 1e9
+    size = f"10,000 satellites x {TICKS} ticks"
+    return [
+        _row("propagate to Earth-fixed", size, "ns/satellite-step", ours, 1e9 / items, **{"python-sgp4 array": peer}),
+        _row("propagate with velocity", size, "ns/satellite-step", full, 1e9 / items, **{"python-sgp4 array": peer}),
+    ]
+
+
+def _eclipse(runs: int) -> dict[str, Any]:
+    track = motion.propagate(_shell(20, 50), np.arange(TICKS) * 60.0, J2000_DAYS)
+    sun_m = sun.position(J2000_DAYS + track.time_s / 86400.0)
+    taken = _times(lambda: sun.lit(track.inertial_m, sun_m), runs)
+    return _row(
+        "conical eclipse", f"1,000 satellites x {TICKS} ticks", "ns/satellite-step", taken, 1e9 / (TICKS * 1_000)
+    )
+
+
+def _visibility(runs: int) -> dict[str, Any]:
+    place = motion.propagate(_shell(100, 100), np.zeros(1), J2000_DAYS, inertial=False).fixed_m[0]
+    index = np.arange(5_000)
+    cells = ground.place(
+        np.arcsin(1.0 - (2.0 * index + 1.0) / 5_000), np.mod(2.399963 * index, 6.283185), np.zeros(5_000)
+    )
+    taken = _times(lambda: ground.visible(cells, place, np.radians(25.0)), runs)
+    return _row("visibility", "5,000 cells x 10,000 satellites", "ms", taken, 1e3)
+
+
+def _fields(runs: int) -> list[dict[str, Any]]:
+    rows = []
+    for planes, per_plane in ((72, 22), (100, 100)):
+        shell = _shell(planes, per_plane)
+        place = motion.propagate(shell, np.zeros(1), J2000_DAYS, inertial=False).fixed_m[0]
+        beam = laser(packaged().terminal("starlink-laser"))
+        links = topology.links(place, topology.plus_grid(shell, place, beam.max_range_m), beam)
+        graph = routing.mesh(len(place), links, order=routing.mesh_order(shell, 0))
+        sources = np.arange(96) * (len(place) // 96)
+        taken = _times(lambda graph=graph, sources=sources: routing.fields(graph, sources), runs)  # type: ignore[misc]
+        rows.append(_row("latency fields", f"96 sources, {len(place):,} nodes", "us/source", taken, 1e6 / 96))
+    return rows
+
+
+def _whole(quick: bool) -> list[dict[str, Any]]:
+    hours = 1 if quick else 6
+    scenario = load("project-aether", {"duration": f"{hours} h"})
+    simulate(load("project-aether", {"duration": "5 min"}))
+    rows = []
+    for threads in (1, 2):
+        begun = time.perf_counter()
+        simulate(scenario, threads=threads)
+        taken = [time.perf_counter() - begun]
+        rows.append(
+            _row(
+                "whole tick",
+                f"project-aether, {hours} h, {threads} threads",
+                "ms/tick",
+                taken,
+                1e3 / scenario.clock.ticks,
+            )
+        )
+    return rows

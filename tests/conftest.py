@@ -1,0 +1,38 @@
+"""Shared by all tests."""
+
+import sys
+
+import pytest
+
+from aether.engine.run import simulate
+from aether.scenario.load import load
+
+
+@pytest.fixture(scope="session")
+def run_engine():
+    """`run_engine(name, **overrides)`: an Outcome, kept for the session."""
+    kept = {}
+
+    def run(name, threads=1, **overrides):
+        key = (name, threads, tuple(sorted(overrides.items())))
+        if key not in kept:
+            kept[key] = simulate(load(name, {k.replace("__", "."): v for k, v in overrides.items()}), threads=threads)
+        return kept[key]
+
+    return run
+
+
+@pytest.fixture
+def aether(tmp_path):
+    """`aether(*arguments)`: the command as a process in an empty folder: (exit code, standard output, standard error)."""
+    import os
+    import subprocess
+
+    def call(*arguments, timeout=300, cwd=tmp_path):
+        done = subprocess.run(
+            [sys.executable, "-m", "aether", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=timeout,
+            env={**os.environ, "COLUMNS": "120"},
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    return call

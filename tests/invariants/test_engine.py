@@ -1,0 +1,144 @@
+"""What must hold in every run, tick by tick, and the couplings by the direction in which each moves what is delivered."""
+
+import numpy as np
+import pytest
+
+from aether.engine.assemble import assemble
+from aether.engine.run import play, simulate
+from aether.engine.summary import waterfall
+from aether.network.links import LIGHT_M_S
+from aether.scenario.load import load
+from aether.study.ablation import COUPLINGS, without
+
+DAY = {"duration": "6 h", "ships.0.count": 6, "ground.coverage_cells": 60, "ground.cities.largest": 20}
+
+
+def delivered(name="ai1-ring", **changes):
+    setup = assemble(load(name, {**DAY, **{k.replace("__", "."): v for k, v in changes.items()}}))
+    return waterfall(setup, play(setup, network=False))["deliverable"]["gpu_hours"]
+
+
+@pytest.fixture(scope="module")
+def day():
+    return simulate(load("ai1-ring", DAY))
+
+
+def test_energy_in_is_energy_out_and_stored(day):
+    e, fleet, step_s = {k: v.astype(np.float64) for k, v in day.record.ships.items()}, day.setup.fleet, 60.0
+    left = e["array_w"] + e["discharge_w"] - e["curtailed_w"] - e["bus_w"] - e["gpu_w"] - e["charge_w"]
+    assert np.abs(left).max() < 1e-6 * e["array_w"].max()
+    stored = np.diff(e["charge_share"], axis=0, prepend=1.0) * fleet.battery_j
+    flows = step_s * (fleet.charge_efficiency * e["charge_w"] - e["discharge_w"] / fleet.discharge_efficiency)
+    assert np.abs(stored - flows).max() < 1e-6 * fleet.battery_j.max()
+
+
+def test_heat_in_is_heat_out_and_stored(day):
+    s, f = {k: v.astype(np.float64) for k, v in day.record.ships.items()}, day.setup.fleet
+    heat = s["gpu_w"] + s["bus_w"] - s["rejected_w"]
+    change = np.diff(s["radiator_k"], axis=0) * f.radiator_j_k + np.diff(s["coolant_k"], axis=0) * f.coolant_j_k
+    change += np.diff(s["chip_k"], axis=0) * f.chip_j_k
+    plate = heat[1:] * 60.0 - change  # what is left went into the cold plate, which is between chip and coolant
+    bound = f.plate_j_k * np.abs(np.diff(np.maximum(s["chip_k"], s["coolant_k"]), axis=0)).max() + 1e4
+    assert (np.abs(plate) <= 1.5 * bound).all()
+
+
+def test_no_temperature_passes_its_limit_once_clocks_can_hold_it(day):
+    s, f = day.record.ships, day.setup.fleet
+    assert s["coolant_k"].max() <= f.coolant_limit_k.max() + 0.01
+    assert s["chip_k"].max() <= f.chip_limit_k.max() + 0.01
+
+
+def test_each_stage_leaves_no_more_than_the_one_before(day):
+    stages = [day.record.ships[k] for k in ("installed", "power", "heat", "radiation", "reach")]
+    for before, after in zip(stages, stages[1:], strict=False):
+        assert (after <= before * (1 + 1e-6)).all()
+        assert (after >= 0.0).all()
+
+
+def test_nothing_is_faster_than_light(day):
+    for p, (a, b) in enumerate(day.setup.probes):
+        if a.place and b.place:
+            straight = np.linalg.norm(day.setup.probe_sites.fixed_m[a.index] - day.setup.probe_sites.fixed_m[b.index])
+            assert np.nanmin(day.record.rtt_s[:, p]) > 2.0 * straight / LIGHT_M_S
+        assert (day.record.delivered_s[:, p] >= day.record.rtt_s[:, p])[np.isfinite(day.record.rtt_s[:, p])].all()
+
+
+def test_same_seed_same_tables_for_any_number_of_threads():
+    one, two = (simulate(load("ai1-ring", {**DAY, "duration": "2 h"}), threads=n) for n in (1, 2))
+    assert set(one.tables) == set(two.tables)
+    for name, table in one.tables.items():
+        assert table.equals(two.tables[name]) or _same(table, two.tables[name]), name
+    assert one.summary == two.summary
+
+
+def _same(a, b):
+    return all(np.array_equal(a[c].to_numpy(), b[c].to_numpy(), equal_nan=a[c].type in ("float", "double")) for c in a.column_names)
+
+
+@pytest.mark.parametrize(
+    ("coupling", "changes"),
+    [
+        ("eclipse", {}),
+        ("heat", {"ships__0__radiator__area": "70 m2"}),
+        ("attitude", {}),
+        ("acquisition", {"ships__0__terminals": 1, "ships__0__neighbour_terminals": 0, "assumptions.access.queue": "1 ms"}),
+        ("anomaly", {"duration": "12 h"}),
+    ],
+)
+def test_switching_a_coupling_off_raises_what_is_delivered_where_it_binds(coupling, changes):
+    changes = {k.replace("__", "."): v for k, v in changes.items()}
+    setup = assemble(load("ai1-ring", {**DAY, **changes}))
+    other = without(setup, coupling)
+    full, free = (waterfall(s, play(s, network=False))["deliverable"]["gpu_hours"] for s in (setup, other))
+    assert free > full * 1.001
+
+
+def test_every_coupling_is_covered_above():
+    assert set(COUPLINGS) == {"eclipse", "heat", "attitude", "acquisition", "anomaly"}
+
+
+def test_more_radiator_never_delivers_less_and_more_battery_neither():
+    by_area = [delivered(ships__0__radiator__area=f"{a} m2") for a in (50, 80, 120)]
+    assert by_area == sorted(by_area)
+    assert by_area[0] < by_area[-1]
+    by_energy = [delivered(ships__0__battery__energy=f"{e} kWh") for e in (15, 40, 120)]
+    assert by_energy == sorted(by_energy)
+    assert by_energy[0] < by_energy[-1]
+
+
+def test_a_radiator_too_small_runs_and_says_how_much_is_short():
+    told = simulate(load("ai1-ring", {**DAY, "ships.0.radiator.area": "60 m2"})).summary
+    (short,) = [s for s in told["shortfalls"] if s["part"] == "radiator"]
+    assert 60 < short["short"] < 150
+    assert "June" in short["words"]
+    assert told["binding"]["constraint"] == "heat"
+
+
+def test_a_battery_too_small_runs_and_says_how_much_is_short():
+    told = simulate(load("ai1-ring", {**DAY, "ships.0.battery.energy": "1 kWh"})).summary
+    (short,) = [s for s in told["shortfalls"] if s["part"] == "battery"]
+    assert short["unit"] == "kWh"
+    assert short["short"] > 50
+
+
+def test_no_gateway_in_view_delivers_nothing_and_says_so():
+    told = simulate(load("ai1-ring", {**DAY, "duration": "1 h", "ground.gateways.operational": False})).summary
+    assert told["waterfall"]["deliverable"]["gpu_hours"] == 0.0
+    assert told["binding"]["constraint"] == "reach"
+    assert any("no path to a gateway 100" in s["words"] for s in told["shortfalls"])
+
+
+def test_ships_beyond_every_relay_are_not_delivered():
+    assert delivered(relays__ship_terminals=0) == 0.0
+
+
+def test_a_terminal_is_never_held_twice_and_relays_give_no_more_than_they_have(day):
+    attached = day.record.ships["attached"]
+    assert attached.max() <= day.setup.mesh_terminals.max()
+    assert attached.sum(axis=1).max() <= day.setup.relay_count
+
+
+def test_a_single_tick_and_a_fleet_without_places_run():
+    told = simulate(load("ai1-ring", {**DAY, "duration": "60 s", "ground.cities.largest": 0, "ground.coverage_cells": 0, "probes": []})).summary
+    assert told["probes"] == []
+    assert 0.0 < told["waterfall"]["deliverable"]["share"] < 1.0

@@ -1,0 +1,274 @@
+"""The command as a process: exit codes, messages, what is written and what is not."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+SMALL = ("--set", "duration=20 min", "--set", "ships.0.count=3", "--set", "ground.cities.largest=10", "--set", "ground.coverage_cells=20")
+TLE = (
+    "AETHER 1\n"
+    "1 00001U 00000A   26172.00000000  .00000000  00000+0  00000+0 0  9993\n"
+    "2 00001  53.0000 180.0000 0000000   0.0000 200.0000 15.05446502    04\n"
+)
+
+
+def scenario(folder: Path, **changes) -> Path:
+    data = {
+        "name": "mine", "start": "2026-06-21T00:00:00Z", "duration": "10 min",
+        "relays": {"shells": [{"shell": {"planes": 6, "per_plane": 8, "altitude": "550 km", "inclination": "53 deg"}}]},
+        "ships": [{"name": "a", "ship": "ai1", "orbit": {"ring": {"altitude": "600 km", "node_local_time": "18 h"}}}],
+    }  # fmt: skip
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({**data, **changes}, sort_keys=False))
+    return path
+
+
+def nothing_written(folder: Path, *kept: Path) -> bool:
+    return {p.name for p in folder.iterdir()} == {p.name for p in kept}
+
+
+def test_run_writes_summary_tables_report_and_manifest(aether, tmp_path):
+    code, out, err = aether("run", "ai1-ring", "--out", "r", *SMALL)
+    assert code == 0, err
+    assert "Deliverable compute" in out
+    assert "Binding:" in out
+    folder = tmp_path / "r"
+    summary, manifest = (json.loads((folder / n).read_text()) for n in ("summary.json", "manifest.json"))
+    assert summary["waterfall"]["deliverable"]["gpu_hours"] > 0
+    assert {row["off"] for row in summary["ablation"]} == {"eclipse", "heat", "attitude", "acquisition", "anomaly"}
+    assert manifest["scenario"]["ships"][0]["count"] == 3
+    assert any(a["name"] == "ai1.radiator_area" for a in manifest["assumptions"])
+    assert pq.read_table(folder / "energy.parquet").num_rows == 20 * 3
+    page = (folder / "report.html").read_text()
+    assert page.lower().startswith("<!doctype html>")
+    assert "src=\"http" not in page
+    assert nothing_written(tmp_path, folder)
+
+
+def test_json_prints_the_summary_alone_and_a_second_run_replaces_the_first(aether, tmp_path):
+    for _ in range(2):
+        code, out, err = aether("run", "ai1-ring", "--out", "r", "--json", "--no-report", "--seed", "7", *SMALL, "--set", "outputs.ablation=false")
+        assert code == 0
+        assert err == ""
+        assert json.loads(out) == json.loads((tmp_path / "r" / "summary.json").read_text())
+        assert json.loads(out)["seed"] == 7
+    assert not (tmp_path / "r" / "report.html").exists()
+    assert nothing_written(tmp_path, tmp_path / "r")
+
+
+def test_the_manifest_is_enough_to_run_again(aether, tmp_path):
+    assert aether("run", "ai1-ring", "--out", "r", "--no-report", *SMALL)[0] == 0
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(json.loads((tmp_path / "r" / "manifest.json").read_text())["scenario"]))
+    assert aether("run", again, "--out", "s", "--no-report")[0] == 0
+    assert (tmp_path / "r" / "summary.json").read_text() == (tmp_path / "s" / "summary.json").read_text()
+    code, out, _ = aether("compare", "r", "s")
+    assert (code, out.strip()) == (0, "No difference.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bogus": 1}, "unknown key 'bogus'"),
+        ({"duration": 600}, "has no unit"),
+        ({"duration": "10 kg"}, "'kg' is not a unit of a time"),
+        ({"duration": "-10 min"}, "must be above 0"),
+        ({"duration": "nan s"}, "expected a time"),
+        ({"relays": {"shells": [{"shell": {"planes": 0, "per_plane": 8, "altitude": "550 km", "inclination": "53 deg"}}]}}, "planes"),
+        ({"relays": {"shells": [{"shell": {"planes": 6, "per_plane": 8, "altitude": "-100 km", "inclination": "53 deg"}}]}}, "at least 150 km"),
+        ({"relays": {"shells": [{"mesh": "starlnk-s1"}]}}, "did you mean 'starlink-s1'"),
+        ({"relays": {"topology": "plus-gird", "shells": [{"mesh": "starlink-s1"}]}}, "did you mean 'plus-grid'"),
+        ({"ships": [{"name": "a", "ship": "ai1", "attitude": "upside-down", "orbit": {"ring": {"altitude": "600 km", "node_local_time": "18 h"}}}]},
+         "upside-down"),
+        ({"ground": {"cut_cables": ["No Such Cable"]}, "probes": [{"from": "New York", "to": "Nairobi"}]}, "No Such Cable"),
+    ],
+)  # fmt: skip
+def test_bad_scenarios_exit_with_2_and_write_nothing(aether, tmp_path, changes, words):
+    path = scenario(tmp_path, **changes)
+    code, out, err = aether("run", path, "--out", "r")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+    assert nothing_written(tmp_path, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "no element set"),
+        (TLE.replace("0  9993", "0  9994"), "checksum"),
+        ('[{"OBJECT_NAME": "A", "EPOCH": "2026-06-21T00:00:00"}]', "MEAN_MOTION"),
+        ("what is this?\n", "no line 1"),
+    ],
+)
+def test_bad_element_files_exit_with_2_and_name_the_record(aether, tmp_path, content, words):
+    elements = tmp_path / "mesh.txt"
+    elements.write_text(content)
+    path = scenario(tmp_path, relays={"shells": [{"elements": "mesh.txt"}]})
+    code, out, err = aether("run", path, "--out", "r")
+    assert (code, out) == (2, "")
+    assert words.lower() in err.lower()
+    assert "mesh.txt" in err
+    assert nothing_written(tmp_path, path, elements)
+
+
+def test_bad_records_are_skipped_only_when_told_so(aether, tmp_path):
+    from aether.scenario.load import examples
+
+    good = examples()["real-elements"].with_suffix(".tle").read_text()
+    elements = tmp_path / "mesh.txt"
+    elements.write_text(good + TLE.replace("0  9993", "0  9994"))
+    path = scenario(tmp_path, relays={"shells": [{"elements": "mesh.txt", "skip_bad": True}]})
+    code, out, err = aether("run", path, "--out", "r", "--no-report", "--json", "--set", "outputs.ablation=false")
+    assert code == 0, err
+    (told,) = json.loads(out)["skipped_records"]
+    assert "mesh.txt" in told
+    assert "checksum" in told
+
+
+def test_missing_scenario_names_the_nearest(aether):
+    code, _, err = aether("run", "project-ather")
+    assert code == 2
+    assert "did you mean 'project-aether'" in err
+
+
+def test_fifty_megabytes_are_refused(aether, tmp_path):
+    path = tmp_path / "big.yaml"
+    path.write_bytes(b"# padding\n" * 5_000_000)
+    assert aether("run", path)[0] == 2
+
+
+def test_an_output_folder_that_is_not_ours_is_left_alone(aether, tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "thesis.txt").write_text("mine")
+    code, _, err = aether("run", "ai1-ring", "--out", "r", *SMALL)
+    assert code == 2
+    assert "not results of Aether" in err
+    assert [p.name for p in (tmp_path / "r").iterdir()] == ["thesis.txt"]
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path):
+    limit = 20_000  # bytes a file may have: writing a table fails as on a full disk
+
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "aether", "run", "ai1-ring", "--out", "r", "--no-report", *SMALL, "--set", "duration=3 h"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, preexec_fn=small_disk, env={**os.environ, "NUMBA_CACHE_DIR": ""},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "cannot write" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupting_leaves_nothing_behind_and_exits_with_130(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aether", "run", "project-aether", "--out", "r"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_strict_exits_with_3_when_the_design_is_short(aether, tmp_path):
+    code, _, _ = aether("run", "ai1-ring", "--out", "r", "--strict", "--no-report", *SMALL)
+    assert code == 3
+    assert (tmp_path / "r" / "summary.json").exists()
+
+
+def test_init_writes_a_scenario_that_runs_and_refuses_to_overwrite(aether, tmp_path):
+    code, out, _ = aether("init", "my.yaml")
+    assert code == 0
+    assert "aether run my.yaml" in out
+    assert json.loads((tmp_path / "my.schema.json").read_text())["title"] == "Aether scenario"
+    assert aether("run", "my.yaml", "--no-report", "--set", "duration=10 min", "--set", "outputs.ablation=false")[0] == 0
+    code, _, err = aether("init", "my.yaml")
+    assert code == 2
+    assert "already there" in err
+
+
+def test_explain_says_value_unit_range_and_source(aether):
+    code, out, _ = aether("explain", "access.scheduling")
+    assert code == 0
+    assert "16.0 ms" in out
+    assert "Starlink" in out
+    code, out, _ = aether("explain", "ai1.radiator_area", "--json")
+    (found,) = json.loads(out)["assumptions"]
+    assert (found["value"], found["unit"]) == (110, "m^2")
+    code, _, err = aether("explain", "ai1.radiator_aera")
+    assert code == 2
+    assert "did you mean 'radiator_area'" in err
+
+
+def test_catalog_lists_and_shows_a_ships_budget(aether):
+    assert "compute-ship-hull" in aether("catalog", "list", "ships")[1]
+    code, out, _ = aether("catalog", "show", "ai1")
+    assert code == 0
+    for word in ("load and heat", "radiator", "mass: battery", "stowed volume", "flights"):
+        assert word in out, word
+    assert aether("catalog", "show", "ai2")[0] == 2
+    assert aether("catalog", "list", "boats")[0] == 2
+
+
+def test_validate_reproduces_the_published_cases_and_takes_more(aether, tmp_path):
+    code, out, _ = aether("validate", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert {c["status"] for c in told["cases"]} <= {"pass", "expected-mismatch"}
+    more = tmp_path / "more.yaml"
+    more.write_text("- {id: mine, model: orbit.geometry, inputs: {altitude: 700 km}, output: period, unit: min, published: 98.77, tolerance: 0.001, source: own}\n"
+                    "- {id: off, model: orbit.geometry, inputs: {altitude: 700 km}, output: period, unit: min, published: 90, tolerance: 0.001, source: own}\n")  # fmt: skip
+    code, out, _ = aether("validate", "--cases", more, "--json")
+    status = {c["id"]: c["status"] for c in json.loads(out)["cases"]}
+    assert (code, status["mine"], status["off"]) == (1, "pass", "miss")
+    more.write_text("- {id: x, model: orbit.geometri, inputs: {}, output: period, published: 1, tolerance: 1}\n")
+    code, _, err = aether("validate", "--cases", more)
+    assert code == 2
+    assert "did you mean 'orbit.geometry'" in err
+
+
+def test_validate_lists_models_with_units(aether):
+    code, out, _ = aether("validate", "--list", "--json")
+    assert code == 0
+    models = {m["name"]: m for m in json.loads(out)["models"]}
+    assert models["orbit.geometry"]["outputs"]["period"] == "s"
+    needed = {"orbit.geometry", "orbit.dawn_dusk_year", "power.array", "thermal.radiator", "thermal.radiator_temperature", "link.friis",
+              "link.confocal", "radiation.cross_section", "launch.learning", "launch.reuse", "network.probe"}  # fmt: skip
+    assert needed <= set(models)
+
+
+def test_schema_is_json(aether):
+    assert json.loads(aether("schema")[1])["$schema"].startswith("https://json-schema.org/")
+
+
+def test_a_catalog_folder_overrides_parts(aether, tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "mine.yaml").write_text("assumptions:\n  access.scheduling: {unit: s, value: 1 ms, source: test}\n")
+    assert "1.00 ms" in aether("explain", "access.scheduling", "--catalog", "parts")[1]
+    assert aether("explain", "access.scheduling", "--catalog", "nowhere")[0] == 2
+
+
+def test_bad_set_arguments_are_all_named(aether):
+    code, _, err = aether("run", "ai1-ring", "--set", "duration", "--set", "=3")
+    assert code == 2
+    assert "'duration' is not path=value" in err
+    assert "'=3' is not path=value" in err
+
+
+def test_help_is_quick_to_import():
+    code = "import sys, aether.cli; print(sorted(m for m in ('numpy', 'numba', 'pydantic', 'rich', 'matplotlib') if m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
