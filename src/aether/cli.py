@@ -76,7 +76,12 @@ def run(
     folder = out or Path("aether-results") / loaded.spec.name
     results.check_folder(folder)
     with terminal.progress(quiet=json_) as bar:
-        made = runs.simulate(loaded, progress=bar, threads=threads, report=not no_report)
+
+        def advance(label: str, done: float, of: float, clock: str) -> None:
+            _Signals.check()
+            bar(label, done, of, clock)
+
+        made = runs.simulate(loaded, progress=advance, threads=threads, report=not no_report)
     results.save(made, folder)
     if json_:
         print(results.dumps(made.summary), end="")
@@ -251,25 +256,39 @@ class Interrupted(BaseException):
     """Ctrl-C or a polite end; not a KeyboardInterrupt, which the command's frame would turn into exit code 1."""
 
 
-def _interrupt(*_: object) -> None:
-    raise Interrupted
+class _Signals:
+    """Remembers an interrupt: compiled code may swallow the exception or raise another in its place."""
+
+    seen = False
+
+    @classmethod
+    def take(cls, *_: object) -> None:
+        cls.seen = True
+        raise Interrupted
+
+    @classmethod
+    def check(cls) -> None:
+        if cls.seen:
+            raise Interrupted
 
 
 def main() -> None:
     """Run the command and turn what goes wrong into a message and an exit code."""
     for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, _interrupt)
+        signal.signal(name, _Signals.take)
     try:
         app()
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(WRONG)
-    except Interrupted:
-        print("interrupted; nothing was written", file=sys.stderr)
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(DONE)
+    except BaseException:
+        if not _Signals.seen:
+            raise
+        print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

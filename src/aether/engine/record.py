@@ -11,6 +11,7 @@ from aether.base.tables import Event, Floats, Ints
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.tick import Tick
+from aether.space import ground, motion
 
 SHIP_COLUMNS = (
     "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_share", "shed_w",
@@ -119,7 +120,22 @@ def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Ta
     )
     made["gateways"] = pa.table({"name": list(setup.gateways.names), "latitude_deg": np.degrees(setup.gateways.latitude_rad),
                                  "longitude_deg": np.degrees(setup.gateways.longitude_rad), "open_share": setup.gateway_open})  # fmt: skip
+    made["places"] = _places(setup)
     return made
+
+
+def _places(setup: Setup) -> pa.Table:
+    """Where cities are, and where ships and relays are at the middle of the first tick."""
+    first = setup.scenario.clock.times()[:1]
+    fixed_m = [motion.propagate(s, first, setup.julian, inertial=False).fixed_m[0] for s in (setup.ships_ready, setup.relays_ready)]
+    latitude, longitude = ground.subpoint(np.concatenate(fixed_m))
+    relays, cities = setup.relay_count, setup.cities
+    return pa.table({
+        "kind": ["city"] * len(cities.names) + ["ship"] * len(setup.fleet.name) + ["relay"] * relays,
+        "name": [*cities.names, *setup.fleet.name, *(f"relay {i}" for i in range(relays))],
+        "latitude_deg": np.degrees(np.concatenate([cities.latitude_rad, latitude])),
+        "longitude_deg": np.degrees(np.concatenate([cities.longitude_rad, longitude])),
+    })  # fmt: skip
 
 
 def _keys(times: Floats, label: str, names: pa.Array) -> dict[str, pa.Array]:

@@ -53,8 +53,12 @@ def play(
 ) -> Record:
     """Step through the whole run. network: False leaves cities, cells and probes out: the ships' day alone."""
     record = Record.empty(setup, network)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        _loop(setup, record, pool if threads > 1 else None, network, progress or (lambda *_: None), label)
+    pool = ThreadPoolExecutor(max_workers=1) if threads > 1 and network else None
+    try:
+        _loop(setup, record, pool, network, progress or (lambda *_: None), label)
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
     return record
 
 
