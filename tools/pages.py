@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
@@ -56,10 +57,6 @@ def _table(head: tuple[str, ...], right: set[int], rows: list[tuple[str, ...]]) 
     return [_row(*head), rule, *(_row(*r) for r in rows), ""]
 
 
-def _number(value: Any, digits: int = 4) -> str:
-    return "" if value is None else f"{value:.{digits}g}"
-
-
 def validation_page(outcome: dict[str, Any]) -> str:
     """docs/validation.md from what `aether.study.validation.validate` returns."""
     topics: dict[str, list[dict[str, Any]]] = {}
@@ -70,9 +67,9 @@ def validation_page(outcome: dict[str, Any]) -> str:
         "Published results beside what the models compute from the same inputs; `aether validate` prints the same, and "
         "`aether validate --cases FILE` adds your own. The cases are data: `src/aether/study/validation.yaml`.", "",
         headline(outcome), "",
-        "An error is relative, or absolute where the tolerance has a unit, or a factor where the tolerance is one. Status: "
-        "*pass*; *miss*; *expected mismatch* where the published figure does not follow from its own inputs and ours must "
-        "not agree with it. Kind: an *identity* is a mere division and a *report* has no tolerance; neither is counted.", "",
+        "*expected mismatch*: the published figure does not follow from its own inputs, and ours must not agree with it. "
+        "*identity*: a mere division; *report*: shown beside ours without a tolerance; neither is counted. \"same\" is the "
+        "source of the row above.", "",
     ]  # fmt: skip
     for topic, cases in topics.items():
         lines += [f"## {topic}", "", *_table(
@@ -87,8 +84,19 @@ def _case(c: dict[str, Any]) -> tuple[str, ...]:
     status = "expected mismatch" if c["status"] == "expected-mismatch" else c["status"]
     shown = c["kind"] if c["kind"] == "report" else status + (", identity" if c["kind"] == "identity" else "")
     told = ". ".join(str(c[k]) for k in ("source", "note") if c[k])
-    return (c["id"], f"`{c['model']}`: {c['output']}", f"{_number(c['published'], 6)}{unit}", f"{_number(c['computed'])}{unit}",
-            _number(c["error"], 2), _number(c["tolerance"], 3), shown, told)  # fmt: skip
+    return (c["id"], f"`{c['model']}`: {c['output']}", f"{c['published']:.6g}{unit}", f"{c['computed']:.5g}{unit}",
+            _apart(c, c["error"]), _apart(c, c["tolerance"]), shown, told)  # fmt: skip
+
+
+def _apart(c: dict[str, Any], value: float | None) -> str:
+    """An error or tolerance as it is meant: in the case's unit, as a factor, or relative."""
+    if value is None:
+        return ""
+    if c["tolerance"] is not None and c["tolerance"] > 1.0 and c["error"] >= 1.0:
+        return f"factor {value:.3g}"
+    if c["error"] and math.isclose(c["error"], abs(c["computed"] - c["published"]), rel_tol=1e-4, abs_tol=1e-9):
+        return f"{value:.2g}" if c["unit"] == "1" else f"{value:.2g} {'points' if c['unit'] == '%' else c['unit']}"
+    return f"{100 * value:.2g} %"
 
 
 def headline(outcome: dict[str, Any]) -> str:
@@ -164,10 +172,12 @@ class Bench:
         """What a block of code prints; each block is run once."""
         if code not in self.done:
             shell = {"sh": ["bash", "-euc", code], "python": [sys.executable, "-c", code]}[language]
-            ended = subprocess.run(shell, cwd=self.folder, env=self.environment(), text=True, capture_output=True)
-            if ended.returncode and not (ended.stderr and "exit code" in code):
-                raise SystemExit(f"{code}\nended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
-            self.done[code] = ended.stdout or ended.stderr
+            ended = subprocess.run(
+                shell, cwd=self.folder, env=self.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+            if ended.returncode:
+                raise SystemExit(f"{code}\nended with {ended.returncode}:\n{ended.stdout}")
+            self.done[code] = ended.stdout
         return self.done[code]
 
     def environment(self, **more: str) -> dict[str, str]:

@@ -72,7 +72,10 @@ def test_same_seed_same_tables_for_any_number_of_threads():
 
 
 def _same(a, b):
-    return all(np.array_equal(a[c].to_numpy(), b[c].to_numpy(), equal_nan=a[c].type in ("float", "double")) for c in a.column_names)
+    return all(
+        np.array_equal(a[c].to_numpy(), b[c].to_numpy(), equal_nan=a[c].type in ("float", "double"))
+        for c in a.column_names
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,10 @@ def _same(a, b):
         ("eclipse", {}),
         ("heat", {"ships__0__radiator__area": "70 m2"}),
         ("attitude", {}),
-        ("acquisition", {"ships__0__terminals": 1, "ships__0__neighbour_terminals": 0, "assumptions.access.queue": "1 ms"}),
+        (
+            "acquisition",
+            {"ships__0__terminals": 1, "ships__0__neighbour_terminals": 0, "assumptions.access.queue": "1 ms"},
+        ),
         ("anomaly", {"duration": "12 h"}),
     ],
 )
@@ -139,6 +145,11 @@ def test_a_terminal_is_never_held_twice_and_relays_give_no_more_than_they_have(d
 
 
 def test_a_single_tick_and_a_fleet_without_places_run():
-    told = simulate(load("ai1-ring", {**DAY, "duration": "60 s", "ground.cities.largest": 0, "ground.coverage_cells": 0, "probes": []})).summary
+    told = simulate(
+        load(
+            "ai1-ring",
+            {**DAY, "duration": "60 s", "ground.cities.largest": 0, "ground.coverage_cells": 0, "probes": []},
+        )
+    ).summary
     assert told["probes"] == []
     assert 0.0 < told["waterfall"]["deliverable"]["share"] < 1.0

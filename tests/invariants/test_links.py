@@ -40,14 +40,6 @@ def test_more_margin_is_never_less_available(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.floats(0.05, 0.95), st.floats(-1.0, 1.0), st.floats(-3.0, 3.0)), min_size=1, max_size=7))
-def test_diversity_lies_between_the_best_site_and_independence(sites: list[tuple[float, float, float]]) -> None:
-    clear, latitude, longitude = np.array(sites).T
-    got = links.site_diversity(clear, latitude, longitude)
-    assert clear.max() - 1e-9 <= got <= 1.0 - np.prod(1.0 - clear) + 1e-9
-
-
-@settings(max_examples=60, deadline=None)
 @given(st.tuples(*[st.floats(-1.0, 1.0)] * 6), st.floats(6.5e6, 1e7), st.floats(6.5e6, 1e7))
 def test_sight_does_not_depend_on_who_looks(axes: tuple[float, ...], one: float, two: float) -> None:
     a, b = np.array(axes[:3]), np.array(axes[3:])

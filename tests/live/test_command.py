@@ -13,7 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-SMALL = ("--set", "duration=20 min", "--set", "ships.0.count=3", "--set", "ground.cities.largest=10", "--set", "ground.coverage_cells=20")
+SMALL = (
+    "--set",
+    "duration=20 min",
+    "--set",
+    "ships.0.count=3",
+    "--set",
+    "ground.cities.largest=10",
+    "--set",
+    "ground.coverage_cells=20",
+)
 TLE = (
     "AETHER 1\n"
     "1 00001U 00000A   26172.00000000  .00000000  00000+0  00000+0 0  9993\n"
@@ -50,13 +59,25 @@ def test_run_writes_summary_tables_report_and_manifest(aether, tmp_path):
     assert pq.read_table(folder / "energy.parquet").num_rows == 20 * 3
     page = (folder / "report.html").read_text()
     assert page.lower().startswith("<!doctype html>")
-    assert "src=\"http" not in page
+    assert 'src="http' not in page
     assert nothing_written(tmp_path, folder)
 
 
 def test_json_prints_the_summary_alone_and_a_second_run_replaces_the_first(aether, tmp_path):
     for _ in range(2):
-        code, out, err = aether("run", "ai1-ring", "--out", "r", "--json", "--no-report", "--seed", "7", *SMALL, "--set", "outputs.ablation=false")
+        code, out, err = aether(
+            "run",
+            "ai1-ring",
+            "--out",
+            "r",
+            "--json",
+            "--no-report",
+            "--seed",
+            "7",
+            *SMALL,
+            "--set",
+            "outputs.ablation=false",
+        )
         assert code == 0
         assert err == ""
         assert json.loads(out) == json.loads((tmp_path / "r" / "summary.json").read_text())
@@ -195,7 +216,9 @@ def test_init_writes_a_scenario_that_runs_and_refuses_to_overwrite(aether, tmp_p
     assert code == 0
     assert "aether run my.yaml" in out
     assert json.loads((tmp_path / "my.schema.json").read_text())["title"] == "Aether scenario"
-    assert aether("run", "my.yaml", "--no-report", "--set", "duration=10 min", "--set", "outputs.ablation=false")[0] == 0
+    assert (
+        aether("run", "my.yaml", "--no-report", "--set", "duration=10 min", "--set", "outputs.ablation=false")[0] == 0
+    )
     code, _, err = aether("init", "my.yaml")
     assert code == 2
     assert "already there" in err
@@ -257,7 +280,9 @@ def test_schema_is_json(aether):
 
 def test_a_catalog_folder_overrides_parts(aether, tmp_path):
     (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "mine.yaml").write_text("assumptions:\n  access.scheduling: {unit: s, value: 1 ms, source: test}\n")
+    (tmp_path / "parts" / "mine.yaml").write_text(
+        "assumptions:\n  access.scheduling: {unit: s, value: 1 ms, source: test}\n"
+    )
     assert "1.00 ms" in aether("explain", "access.scheduling", "--catalog", "parts")[1]
     assert aether("explain", "access.scheduling", "--catalog", "nowhere")[0] == 2
 
@@ -271,4 +296,6 @@ def test_bad_set_arguments_are_all_named(aether):
 
 def test_help_is_quick_to_import():
     code = "import sys, aether.cli; print(sorted(m for m in ('numpy', 'numba', 'pydantic', 'rich', 'matplotlib') if m in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -90,18 +90,3 @@ def test_a_dead_link_carries_no_path() -> None:
     field = routing.fields(mesh, np.array([0])).latency_s[0]
     assert np.isinf(field[2])
     assert routing.path(mesh, field, 2) == []
-    assert routing.fewest_path(mesh, 0, 2) == []
-
-
-def test_fewest_hops_takes_the_quicker_of_two_equal_counts_and_fewer_hops_before_time() -> None:
-    # 0-1-5 and 0-2-5 have two hops, 0-3-4-5 three and is the quickest
-    a, b = np.array([0, 1, 0, 2, 0, 3, 4]), np.array([1, 5, 2, 5, 3, 4, 5])
-    range_m = np.array([3.0, 3.0, 2.5, 3.0, 1.0, 1.0, 1.0]) * 1e6
-    table = Links(a, b, range_m, np.ones(7), np.ones(7))
-    mesh = routing.mesh(6, table)
-    fewest = routing.routings["fewest-hops"](mesh, np.array([0])).latency_s[0]
-    quickest = routing.routings["shortest-latency"](mesh, np.array([0])).latency_s[0]
-    assert routing.fewest_path(mesh, 0, 5) == [0, 2, 5]
-    assert routing.path(mesh, quickest, 5) == [0, 3, 4, 5]
-    assert abs(float(fewest[5]) - 5.5e6 / links.LIGHT_M_S) < 1e-8
-    assert abs(float(quickest[5]) - 3.0e6 / links.LIGHT_M_S) < 1e-8

@@ -283,9 +283,15 @@ def _shielding(scenario: Scenario, fleet: Fleet) -> radiation.Shielding:
 
 
 def _near(scenario: Scenario, cities: Sites, gateways: Sites) -> tuple[Ints, Floats]:
-    """The gateways that a local provider of each city reaches over land."""
-    places = (cities.latitude_rad, cities.longitude_rad, gateways.latitude_rad, gateways.longitude_rad)
-    return access.local_gateways(access.local_fibre(*places, factor=scenario.value("fibre.route_factor")))
+    """The gateways that a local provider of each city reaches soonest, by land routes and cables still in service."""
+    latitude, longitude = (
+        np.concatenate([getattr(s, k) for s in (cities, gateways)]) for k in ("latitude_rad", "longitude_rad")
+    )
+    first = len(cities.names)
+    times = terrestrial.matrix(terrestrial.graph(), latitude, longitude, scenario.spec.ground.cut_cables, first)[
+        :, first:
+    ]
+    return access.local_gateways(times * access.FIBRE_M_S / scenario.value("fibre.speed"))
 
 
 def _overheads(scenario: Scenario) -> access.Overheads:

@@ -7,9 +7,9 @@ import numpy as np
 from aether.base.tables import Fields, Floats, Floats32
 from aether.engine.assemble import Setup, Sites
 from aether.engine.block import Block
-from aether.engine.record import HOURS, LATITUDE_BANDS, Record
+from aether.engine.record import Record
 from aether.engine.tick import Tick
-from aether.network import access, links, routing
+from aether.network import access, routing
 from aether.space import ground, sun
 
 
@@ -33,9 +33,7 @@ def measure(setup: Setup, record: Record, block: Block, i: int, tick: Tick) -> N
 def _to_nearest(sites: Sites, relays_m: Floats, nearest: Floats32) -> Floats:
     """Round trip from places to the nearest working ship by their own terminals, NaN where there is none [s]."""
     seen = ground.visible(sites.fixed_m, relays_m, sites.elevation_rad, sites.max_slant_m)
-    one_way = np.full(len(sites.fixed_m), np.inf)
-    place = np.repeat(np.arange(len(sites.fixed_m)), np.diff(seen.start))
-    np.minimum.at(one_way, place, nearest[0, seen.satellite] + seen.slant_m / links.LIGHT_M_S)
+    one_way = access.reach(seen, Fields(np.zeros(1, dtype=np.int64), nearest))[:, 0]
     return np.where(np.isfinite(one_way), 2.0 * one_way, np.nan)
 
 
@@ -54,11 +52,8 @@ def _cells(setup: Setup, record: Record, rtt_s: Floats, block: Block, i: int) ->
     record.cell_rtt_s += np.where(covered, rtt_s, 0.0)
     towards = sun.to_fixed(block.light.sun_m[i : i + 1, None], block.ships.gmst_rad[i : i + 1])[0, 0]
     hour = access.solar_hour(setup.cells.longitude_rad, np.arctan2(towards[1], towards[0]))
-    band = np.clip(((setup.cells.latitude_rad / np.pi + 0.5) * LATITUDE_BANDS).astype(int), 0, LATITUDE_BANDS - 1)
-    slot = (band, np.clip(hour / 24.0 * HOURS, 0, HOURS - 1).astype(int))
-    np.add.at(record.hour_seen, slot, 1.0)
-    np.add.at(record.hour_covered, slot, covered)
-    np.add.at(record.hour_rtt_s, slot, np.where(covered, rtt_s, 0.0))
+    seen_s = np.where(covered, rtt_s, np.inf).astype(np.float32)
+    record.hours = access.accumulate(record.hours, setup.cells.latitude_rad, hour, seen_s, np.inf)
 
 
 def _probes(setup: Setup, record: Record, mesh: routing.Mesh, relays_m: Floats, t: int) -> None:

@@ -11,6 +11,7 @@ from aether.base.tables import Event, Floats, Ints
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.tick import Tick
+from aether.network import access
 from aether.space import ground, motion
 
 SHIP_COLUMNS = (
@@ -54,9 +55,7 @@ class Record:
     city_gateway_rtt_s: np.ndarray  # (T, C) the same by local fibre and a gateway
     cell_covered: np.ndarray  # (N,) ticks
     cell_rtt_s: np.ndarray  # (N,) sum over covered ticks
-    hour_seen: np.ndarray  # (bands, hours) cell-ticks
-    hour_covered: np.ndarray
-    hour_rtt_s: np.ndarray
+    hours: access.Coverage  # by latitude band and local solar time
     paths: list[tuple[int, ...]] = field(default_factory=list)  # last path of each probe
 
     @classmethod
@@ -66,13 +65,12 @@ class Record:
         probes, cities, cells = (
             len(s) if network else 0 for s in (setup.probes, setup.cities.fixed_m, setup.cells.fixed_m)
         )
-        hours = (LATITUDE_BANDS, HOURS)
         return cls(
             {c: np.zeros((ticks, ships), dtype=np.float32) for c in SHIP_COLUMNS}, np.zeros(ticks, dtype=np.int32),
             np.zeros(ticks, dtype=np.int32), np.full((ticks, probes), np.nan), np.full((ticks, probes), np.nan),
             np.zeros((ticks, probes), dtype=np.int32), np.zeros((ticks, probes), dtype=np.bool_),
             np.full((ticks, cities), np.nan, dtype=np.float32), np.full((ticks, cities), np.nan, dtype=np.float32),
-            np.zeros(cells), np.zeros(cells), np.zeros(hours), np.zeros(hours), np.zeros(hours), [()] * probes,
+            np.zeros(cells), np.zeros(cells), access.coverage(LATITUDE_BANDS, HOURS), [()] * probes,
         )  # fmt: skip
 
     def add(self, setup: Setup, block: Block, i: int, tick: Tick) -> None:
@@ -127,7 +125,10 @@ def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Ta
 def _places(setup: Setup) -> pa.Table:
     """Where cities are, and where ships and relays are at the middle of the first tick."""
     first = setup.scenario.clock.times()[:1]
-    fixed_m = [motion.propagate(s, first, setup.julian, inertial=False).fixed_m[0] for s in (setup.ships_ready, setup.relays_ready)]
+    fixed_m = [
+        motion.propagate(s, first, setup.julian, inertial=False).fixed_m[0]
+        for s in (setup.ships_ready, setup.relays_ready)
+    ]
     latitude, longitude = ground.subpoint(np.concatenate(fixed_m))
     relays, cities = setup.relay_count, setup.cities
     return pa.table({
@@ -149,7 +150,7 @@ def _keys(times: Floats, label: str, names: pa.Array) -> dict[str, pa.Array]:
 
 def _hours(record: Record) -> pa.Table:
     band, hour = (a.ravel() for a in np.mgrid[0:LATITUDE_BANDS, 0:HOURS])
-    seen, covered, total = (a.ravel() for a in (record.hour_seen, record.hour_covered, record.hour_rtt_s))
+    seen, covered, total = (a.ravel() for a in (record.hours.samples, record.hours.covered, record.hours.latency_s))
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = {
             "covered_share": np.where(seen > 0, covered / seen, np.nan),

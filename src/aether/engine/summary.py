@@ -255,10 +255,10 @@ def _coverage(setup: Setup, record: Record) -> dict[str, Any]:
     if not record.cell_covered.size:
         return {}
     share = record.cell_covered / ticks
-    seen, covered, rtt = (a.sum(axis=1) for a in (record.hour_seen, record.hour_covered, record.hour_rtt_s))
+    seen, covered, rtt = (a.sum(axis=1) for a in (record.hours.samples, record.hours.covered, record.hours.latency_s))
     bands = [{"latitude_from_deg": -90 + 10 * i, "covered_share": float(covered[i] / seen[i]), "rtt_mean_s": float(rtt[i] / covered[i]) if covered[i] else None}
              for i in range(len(seen)) if seen[i]]  # fmt: skip
-    by_hour = record.hour_rtt_s.sum(axis=0) / np.maximum(record.hour_covered.sum(axis=0), 1)
+    by_hour = record.hours.latency_s.sum(axis=0) / np.maximum(record.hours.covered.sum(axis=0), 1)
     total = record.cell_covered.sum()
     return {"covered_share": float(share.mean()), "rtt_mean_s": float(record.cell_rtt_s.sum() / total) if total else None,
             "by_latitude": bands, "rtt_by_local_hour_s": [float(v) for v in by_hour]}  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from aether.base.provenance import Assumption
 from aether.base.tables import Access, Bools, Fields, Floats, Floats32, Ints
-from aether.network.links import EARTH_EQUATOR_M, LIGHT_M_S, great_circle
+from aether.network.links import EARTH_EQUATOR_M, LIGHT_M_S
 from aether.network.routing import Mesh, path, spread
 
 FIBRE_M_S = 204_200_000.0  # group index 1.468, ITU-T G.652 fibre at 1,550 nm
@@ -103,19 +103,6 @@ def reach(access: Access, fields: Fields, ground: Bools | None = None) -> Floats
     to_ships = np.ascontiguousarray(fields.latency_s.T)
     slant_s = (access.slant_m / LIGHT_M_S).astype(np.float32)
     return _reach(access.start, access.satellite, slant_s, allowed, to_ships)
-
-
-def nearest(reach_s: Floats32) -> tuple[Ints, Floats32]:
-    """The ship that each place reaches soonest.
-
-    reach_s: (G, K) from `reach` or `through` [s]. Returns the ship (G,), -1 where none is reached, and its latency (G,)
-    [s], infinity there. The lowest ship breaks ties.
-    """
-    if reach_s.shape[1] == 0:
-        return np.full(len(reach_s), -1, np.int64), np.full(len(reach_s), np.inf, np.float32)
-    ship = np.argmin(reach_s, axis=1)
-    latency = np.take_along_axis(reach_s, ship[:, None], axis=1)[:, 0]
-    return np.where(np.isfinite(latency), ship, -1).astype(np.int64), latency
 
 
 def local_gateways(fibre_s: Floats, most: int = 4) -> tuple[Ints, Floats]:
@@ -293,20 +280,3 @@ def accumulate(so_far: Coverage, latitude_rad: Floats, hour: Floats, latency_s: 
         so_far.covered + np.bincount(place[good], minlength=size).reshape(bands, hours),
         so_far.samples + np.bincount(place, minlength=size).reshape(bands, hours),
     )
-
-
-def local_fibre(
-    latitude_rad: Floats, longitude_rad: Floats, gateway_latitude_rad: Floats, gateway_longitude_rad: Floats,
-    factor: float = 1.4, most_m: float = 2_000e3,
-) -> Floats:  # fmt: skip
-    """One-way fibre latency from places to gateways as if over land all the way.
-
-    t = great circle x factor / (c / n).
-    (G,) places and (W,) gateways [rad]. factor: length of a route over its great circle. most_m: no further [m].
-    Returns (G, W) [s], infinity beyond most_m. Valid where no sea lies between; `terrestrial.matrix` knows cables.
-    Reference: [1] c / n = 204,200 km/s.
-    """
-    distance = great_circle(
-        latitude_rad[:, None], longitude_rad[:, None], gateway_latitude_rad[None], gateway_longitude_rad[None]
-    )
-    return np.where(distance <= most_m, distance * factor / FIBRE_M_S, np.inf)

@@ -286,36 +286,6 @@ def gateway_availability(
     return np.asarray(1.0 - np.exp(high) / 100.0)
 
 
-def site_diversity(
-    clear_share: Floats, latitude_rad: Floats, longitude_rad: Floats, decorrelation_m: float = 500e3
-) -> float:
-    """Share of time in which at least one of several optical ground sites has a clear sky.
-
-    1 - P(all covered). Cloud at two sites correlates as rho = exp(-d / D): P(i and j) = q_i q_j + rho s_i s_j, at most
-    the lesser q, with q = 1 - a and s = sqrt(a q); P(all) is the product along the tree of nearest neighbours. Far
-    apart: 1 - prod(1 - a_i). clear_share: a (S,). latitude_rad, longitude_rad: (S,) [rad]. decorrelation_m: D [m], 500
-    to 1,000 km. Returns 0 to 1. Valid as a first-order (pairwise) model; weather fronts may join sites further apart.
-    References: [1] Chow and Liu 1968 (tree of pairwise laws). [2] independence beyond about 500 to 1,000 km is the
-    usual rule.
-    """
-    cloudy = 1.0 - np.asarray(clear_share, float)
-    spread = np.sqrt(cloudy * (1.0 - cloudy))
-    distance = great_circle(latitude_rad[:, None], longitude_rad[:, None], latitude_rad[None], longitude_rad[None])
-    near, parent = distance[0].copy(), np.zeros(cloudy.size, int)
-    left = np.arange(cloudy.size) > 0
-    together = float(cloudy[0])
-    while left.any() and together > 0.0:
-        site = int(np.argmin(np.where(left, near, np.inf)))
-        other = parent[site]
-        joint = cloudy[site] * cloudy[other] + np.exp(-near[site] / decorrelation_m) * spread[site] * spread[other]
-        together *= float(min(joint, cloudy[site], cloudy[other]) / cloudy[other])
-        left[site] = False
-        nearer = distance[site] < near
-        parent = np.where(left & nearer, site, parent)
-        near = np.where(left & nearer, distance[site], near)
-    return 1.0 - together
-
-
 def great_circle(
     latitude_a_rad: ArrayLike, longitude_a_rad: ArrayLike, latitude_b_rad: ArrayLike, longitude_b_rad: ArrayLike
 ) -> Floats:

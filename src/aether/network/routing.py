@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numba import njit, uint64
 
-from aether.base.registry import Registry
 from aether.base.tables import Elements, Fields, Floats, Floats32, Ints, Links
 from aether.network.links import LIGHT_M_S
 
@@ -23,15 +21,6 @@ class Mesh:
     node: Ints  # (2 E,) ascending within a row
     weight_s: Floats32  # (2 E,) propagation, and processing on arrival
     order: Ints  # (N,) in which nodes are swept: neighbours near each other
-
-
-class Routing(Protocol):
-    """A policy: the latency from each source to every node along the paths that it takes."""
-
-    def __call__(self, mesh: Mesh, sources: Ints) -> Fields: ...
-
-
-routings: Registry[Routing] = Registry("routing")
 
 
 def mesh(nodes: int, links: Links, processing_s: float = 0.0, order: Ints | None = None) -> Mesh:
@@ -161,7 +150,6 @@ def spread(mesh: Mesh, rows: int, row: Ints, seed: Ints, seed_s: Floats) -> Floa
     )  # fmt: skip
 
 
-@routings.add("shortest-latency")
 def fields(mesh: Mesh, sources: Ints) -> Fields:
     """Latency from each source to every node along the quickest paths.
 
@@ -170,41 +158,6 @@ def fields(mesh: Mesh, sources: Ints) -> Fields:
     """
     sources = np.asarray(sources, np.int64)
     return Fields(sources, spread(mesh, sources.size, np.arange(sources.size), sources, np.zeros(sources.size)))
-
-
-@njit(cache=True, nogil=True)
-def _fewest(start: Ints, node: Ints, weight: Floats32, sources: Ints) -> Floats32:
-    count = start.size - 1
-    result = np.full((sources.size, count), np.inf, np.float32)
-    hops, queue = np.empty(count, np.int64), np.empty(count, np.int64)
-    for k in range(sources.size):
-        latency = result[k]
-        hops[:] = count + 1
-        hops[sources[k]], latency[sources[k]], queue[0] = 0, 0.0, sources[k]
-        head, tail = 0, 1
-        while head < tail:  # a node is expanded only after its whole layer is known
-            n = queue[head]
-            head += 1
-            for e in range(start[n], start[n + 1]):
-                far = node[e]
-                if hops[far] > count:
-                    hops[far] = hops[n] + 1
-                    queue[tail] = far
-                    tail += 1
-                if hops[far] == hops[n] + 1:
-                    latency[far] = min(latency[far], latency[n] + weight[e])
-    return result
-
-
-@routings.add("fewest-hops")
-def fewest_hops(mesh: Mesh, sources: Ints) -> Fields:
-    """Latency from each source to every node along paths of the fewest hops, the quickest of those.
-
-    t[k, n] = min over neighbours u one hop nearer of t[k, u] + weight: breadth first, layer by layer.
-    mesh: from `mesh`. sources: (K,) node numbers. Returns Fields (K, N). Reference: [1] Moore 1959.
-    """
-    sources = np.asarray(sources, np.int64)
-    return Fields(sources, _fewest(mesh.start, mesh.node, mesh.weight_s, sources))
 
 
 def path(mesh: Mesh, latency_s: Floats32, target: int) -> list[int]:
@@ -226,24 +179,4 @@ def path(mesh: Mesh, latency_s: Floats32, target: int) -> list[int]:
         if before.size == 0:
             break
         nodes.append(int(before[0]))
-    return nodes[::-1]
-
-
-def fewest_path(mesh: Mesh, source: int, target: int) -> list[int]:
-    """The nodes along the quickest of the paths of fewest hops, from source to target.
-
-    mesh: from `mesh`. source, target: node numbers. Returns node numbers, empty when there is no path; the lowest
-    number breaks ties. Reference: [1] Moore 1959.
-    """
-    ones = Mesh(mesh.start, mesh.node, np.ones_like(mesh.weight_s), mesh.order)
-    layer = fields(ones, np.array([source])).latency_s[0]
-    if not np.isfinite(layer[target]):
-        return []
-    latency = fewest_hops(mesh, np.array([source])).latency_s[0]
-    nodes = [target]
-    while nodes[-1] != source:
-        now = nodes[-1]
-        row = slice(mesh.start[now], mesh.start[now + 1])
-        cost = np.where(layer[mesh.node[row]] == layer[now] - 1, latency[mesh.node[row]] + mesh.weight_s[row], np.inf)
-        nodes.append(int(mesh.node[row][np.argmin(cost)]))
     return nodes[::-1]

@@ -55,17 +55,12 @@ def _inline(text: str, name: str, alt: str) -> str:
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', rest))
     rest = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", rest)
     rest = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", rest)
-    rest = re.sub(r"(font: )?[\d.]+px 'DejaVu Sans'[^;\"]*", _font, rest)
+    rest = re.sub(r"'DejaVu Sans'[^;\"]*", "sans-serif", rest)  # the page names the family
+    rest = re.sub(r' transform="rotate\(-0 [^"]*"|<defs>\s*<style[^>]*>.*?</style>\s*</defs>', "", rest, flags=re.DOTALL)
     for stand_in, colour in _PAGE.items():
         rest = rest.replace(stand_in, colour)
     rest = re.sub(r"\n\s*", "\n", rest)
     return f'<svg {box[0] if box else ""} role="img" aria-label="{escape(alt)}">{rest}'
-
-
-def _font(found: re.Match[str]) -> str:
-    """Size alone, the page knows the family."""
-    size = re.search(r"[\d.]+px", found[0])
-    return f"font-size: {size[0] if size else '9px'}"
 
 
 def legend(axes: Axes, **options: Any) -> None:

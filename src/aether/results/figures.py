@@ -1,0 +1,282 @@
+"""The report's figures of ships: compute, power, heat, radiation, links. Each is a picture and the sentence it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from aether.base.tables import Floats
+from aether.base.units import fmt
+from aether.results import svg
+from aether.results.results import Results
+
+STAGES = {
+    "power": ("power", svg.ORANGE), "heat": ("heat", svg.VERMILION), "radiation": ("radiation", svg.PURPLE),
+    "reach": ("network reach", svg.SKY),
+}  # fmt: skip
+MOST_POINTS = 288  # of a line: five minutes of a day
+MOST_ROWS = 24  # of a bar chart; the tables beside it hold them all
+CLOSE_UP_S = 5 * 3600.0  # three orbits
+DARK_ALPHA = 0.38  # of the shading when all are in eclipse
+ZERO_C_K = 273.15  # definition
+YEAR_S = 365.25 * 86400.0  # definition
+
+
+@dataclass(frozen=True)
+class Plot:
+    """An inline SVG and what it shows, in one plain sentence."""
+
+    picture: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Day:
+    """The tables of a run as arrays (time, subject), with the words of its time axis."""
+
+    tables: Mapping[str, pa.Table]
+    time_s: Floats
+    step_s: float
+    unit_s: float
+    label: str
+    names: tuple[str, ...]  # of the ships
+    groups: tuple[tuple[str, slice], ...]
+
+    def of(self, table: str, column: str) -> Floats:
+        """A column as (T, subjects); (T, 0) where the run has no such table."""
+        if table not in self.tables or not self.tables[table].num_rows:
+            return np.zeros((len(self.time_s), 0))
+        values = self.tables[table].column(column).to_numpy(zero_copy_only=False)
+        return np.asarray(values, dtype=np.float64).reshape(len(self.time_s), -1)
+
+
+def day(made: Results) -> Day:
+    """The run's tables, its ships and groups, and a time unit that suits its length."""
+    told, tables = made.summary, made.tables
+    time_s = np.asarray(tables["network"].column("time_s").to_numpy(), dtype=np.float64)
+    duration = float(told["duration_s"])
+    unit_s, word = (60.0, "minutes") if duration <= 7200 else (3600.0, "hours") if duration <= 3 * 86400 else (86400.0, "days")
+    ships = tables["energy"].column("ship").combine_chunks()
+    ends = np.cumsum([0, *(g["count"] for g in told["groups"])]).tolist()
+    groups = tuple((g["group"], slice(a, b)) for g, a, b in zip(told["groups"], ends[:-1], ends[1:], strict=True))
+    return Day(tables, time_s, float(told["step_s"]), unit_s, f"{word} after {told['start'][:16].replace('T', ' ')} UTC",
+               tuple(ships.dictionary.to_pylist()), groups)  # fmt: skip
+
+
+def binned(values: Floats, most: int = MOST_POINTS) -> Floats:
+    """Means over equal runs of ticks, at most `most` of them: (T, ...) -> (bins, ...)."""
+    width = -(-len(values) // most)
+    starts = np.arange(0, len(values), width)
+    sizes = np.diff([*starts, len(values)]).reshape(-1, *[1] * (values.ndim - 1))
+    return np.asarray(np.add.reduceat(values, starts, axis=0) / sizes)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in per cent for people."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def waterfall(told: Mapping[str, Any]) -> Plot:
+    """Compute left after each constraint, and what each takes."""
+    rows, binding = told["waterfall"], told["binding"]["constraint"]
+    unit = f"GPU-hours in {fmt(told['duration_s'] / 3600, 'h')}"
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        labels, before = ["installed"], rows["installed"]["gpu_hours"]
+        axes.barh(0, before, color=svg.MUTED, alpha=0.55, height=0.62)
+        axes.text(before * 1.012, 0, f"{before:,.0f}", va="center")
+        for i, (stage, (word, colour)) in enumerate(STAGES.items(), 1):
+            left, lost = rows[stage]["gpu_hours"], rows[stage]["lost_gpu_hours"]
+            axes.barh(i, left, color=svg.RULE, height=0.62)
+            axes.barh(i, lost, left=left, color=colour, height=0.62, hatch="////" if stage == binding else None, edgecolor="white", linewidth=0)
+            axes.text(rows["installed"]["gpu_hours"] * 1.012, i, f"− {lost:,.0f}", va="center", fontweight="bold" if stage == binding else "normal")
+            axes.plot([left, left], [i - 0.31, i + 0.69], color=svg.MUTED, linewidth=0.7)
+            labels.append(f"{word} (binds)" if stage == binding else word)
+        axes.barh(5, rows["reach"]["gpu_hours"], color=svg.BLUE, height=0.62)
+        axes.text(rows["reach"]["gpu_hours"] * 1.012, 5, f"{rows['reach']['gpu_hours']:,.0f}  ({percent(rows['reach']['share'])})", va="center", fontweight="bold")
+        axes.set(yticks=range(6), yticklabels=[*labels, "deliverable"], xlabel=unit, xlim=(0, 1.2 * before or 1.0), ylim=(5.5, -0.5))
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.locator_params(axis="x", nbins=5)
+
+    end = rows["reach"]
+    lost = ", ".join(f"{w} takes {rows[s]['lost_gpu_hours']:,.0f}" for s, (w, _) in STAGES.items())
+    caption = f"Of {rows['installed']['gpu_hours']:,.0f} GPU-hours installed, {end['gpu_hours']:,.0f} ({percent(end['share'])}) can be delivered: {lost} (modelled)."
+    return Plot(svg.draw("waterfall", "Bar chart, compute left after each constraint. " + caption, (6.6, 3.3), paint), caption)
+
+
+def groups(told: Mapping[str, Any]) -> Plot:
+    """The same for each group, in shares of what it has installed."""
+    rows = told["groups"][:MOST_ROWS]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for i, row in enumerate(rows):
+            hours = row["gpu_hours"]
+            full = hours["installed"] or 1.0
+            axes.barh(i, hours["reach"] / full, color=svg.BLUE, height=0.62, label="deliverable" if i == 0 else None)
+            axes.text(0.012, i, percent(hours["reach"] / full), va="center", color="white", fontweight="bold")
+            left = hours["reach"] / full
+            for stage, before in (("reach", "radiation"), ("radiation", "heat"), ("heat", "power"), ("power", "installed")):
+                lost = (hours[before] - hours[stage]) / full
+                axes.barh(i, lost, left=left, color=STAGES[stage][1], height=0.62, label=f"lost to {STAGES[stage][0]}" if i == 0 else None)
+                left += lost
+        axes.set(yticks=range(len(rows)), yticklabels=[f"{r['group']} ({r['count']} ships)"[:32] for r in rows], xlim=(0, 1),
+                 ylim=(len(rows) - 0.5, -0.5), xlabel="share of the group's installed GPU-hours")  # fmt: skip
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False)
+        svg.legend(axes, ncols=3)
+
+    best, worst = (f(rows, key=lambda r: r["deliverable_share"]) for f in (max, min))
+    caption = f"{best['group']} can deliver {percent(best['deliverable_share'])} of its installed GPU-hours"
+    caption += "" if len(rows) == 1 else f", {worst['group']} {percent(worst['deliverable_share'])}"
+    caption += " (modelled)."
+    return Plot(svg.draw("groups", "Stacked bars by group. " + caption, (6.6, 1.25 + 0.36 * len(rows)), paint), caption)
+
+
+def _through(axes: Axes, day: Day, dark: Floats, first: int, last: int) -> Floats:
+    """Time axis, with the share in eclipse as shading; returns the bins' times [day.unit_s]."""
+    time = binned(day.time_s[first:last]) / day.unit_s
+    edges = np.array([day.time_s[first] - day.step_s / 2, day.time_s[last - 1] + day.step_s / 2]) / day.unit_s
+    shade = np.full((1, len(time), 4), 0.5)
+    shade[0, :, 3] = DARK_ALPHA * binned(dark[first:last].mean(axis=1))
+    axes.imshow(shade, extent=(edges[0], edges[1], 0.0, 1.0), transform=axes.get_xaxis_transform(), aspect="auto", zorder=0, interpolation="nearest")
+    axes.set(xlim=edges, xlabel=day.label)
+    return time
+
+
+def _line(axes: Axes, time: Floats, values: Floats, colour: str, label: str) -> None:
+    """Mean over ships, with the middle 90 % of them as a band; dots where there is a single bin."""
+    values = binned(values)
+    if values.shape[1] > 1:
+        low, high = np.quantile(values, (0.05, 0.95), axis=1)
+        axes.fill_between(time, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(time, values.mean(axis=1), color=colour, label=label, marker="o" if len(time) == 1 else None)
+
+
+def ships(day: Day, name: str, title: str, members: slice, last_s: float | None = None) -> tuple[Plot, Plot, Plot]:
+    """Power, charge and temperature of some ships through the day: mean, spread, eclipse. name: prefix of the ids."""
+    last = len(day.time_s) if last_s is None else max(1, int(np.searchsorted(day.time_s, last_s)))
+    dark = 1.0 - day.of("energy", "lit")[:, members]
+    size = (4.5, 2.75)
+    watts = {c: day.of("energy", f"{c}_w")[:last, members] for c in ("array", "gpu", "bus")}
+    top = max(float(v.max()) for v in watts.values())
+    scale, unit = next(((s, u) for s, u in ((1e6, "MW"), (1e3, "kW")) if top >= s), (1.0, "W"))
+    charge = day.of("energy", "charge_share")[:last, members]
+    kelvin = {c: day.of("heat", f"{c}_k")[:last, members] for c in ("chip", "coolant", "sink")}
+
+    def power(figure: Figure) -> None:
+        axes = figure.subplots()
+        time = _through(axes, day, dark, 0, last)
+        for (column, values), colour, word in zip(watts.items(), (svg.ORANGE, svg.BLUE, svg.GREEN), ("array", "GPUs", "bus"), strict=True):
+            _line(axes, time, values / scale, colour, word)
+        axes.set_ylim(bottom=0.0, top=1.06 * top / scale or 1.0)
+        axes.set_ylabel(f"power a ship [{unit}]")
+        svg.legend(axes)
+
+    def battery(figure: Figure) -> None:
+        axes = figure.subplots()
+        time = _through(axes, day, dark, 0, last)
+        _line(axes, time, charge, svg.BLUE, "battery charge")
+        axes.set_ylim(0.0, 1.05)
+        axes.set_ylabel("charge [% of nameplate]")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+        svg.legend(axes)
+
+    def heat(figure: Figure) -> None:
+        axes = figure.subplots()
+        time = _through(axes, day, dark, 0, last)
+        for (column, values), colour in zip(kelvin.items(), (svg.VERMILION, svg.ORANGE, svg.BLUE), strict=True):
+            _line(axes, time, values - ZERO_C_K, colour, column)
+        axes.set_ylabel("temperature [°C]")
+        svg.legend(axes)
+
+    mean = {c: fmt(float(v.mean()), "W") for c, v in watts.items()}
+    told = (
+        f"{title}: the array gives {mean['array']} a ship on average, GPUs draw {mean['gpu']} and the bus {mean['bus']}; {percent(float(dark[:last].mean()), 0)} of the time in eclipse (shaded).",
+        f"{title}: charge lies between {percent(float(charge.min()), 0)} and {percent(float(charge.max()), 0)} of nameplate, {percent(float(charge.mean()), 0)} on average.",
+        f"{title}: chips reach {kelvin['chip'].max() - ZERO_C_K:.0f} °C and coolant {kelvin['coolant'].max() - ZERO_C_K:.0f} °C; the radiator's sink lies between {kelvin['sink'].min() - ZERO_C_K:.0f} and {kelvin['sink'].max() - ZERO_C_K:.0f} °C.",
+    )  # fmt: skip
+    paints = {"power": power, "charge": battery, "heat": heat}
+    made = [Plot(svg.draw(f"{name}-{k}", f"Line chart through time, {k}. {c}", size, p), c) for (k, p), c in zip(paints.items(), told, strict=True)]
+    return made[0], made[1], made[2]
+
+
+def poorest(day: Day) -> int:
+    """The ship that delivers the smallest share of what it has installed."""
+    installed, reach = (day.of("capacity", c).sum(axis=0) for c in ("installed", "reach"))
+    return int((reach / np.maximum(installed, 1e-9)).argmin())
+
+
+def links(day: Day, told: Mapping[str, Any]) -> Plot:
+    """Handovers by the hour and the share of time with a path to the ground."""
+    network, reach = told["network"], day.of("capacity", "reach_share")
+    changes = day.of("network", "handovers")[:, 0]
+
+    def paint(figure: Figure) -> None:
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        time = binned(day.time_s) / day.unit_s
+        upper.fill_between(time, binned(changes) * 3600.0 / day.step_s, step="mid", color=svg.BLUE, alpha=0.75, linewidth=0)
+        upper.set_ylabel("handovers an hour")
+        upper.set_ylim(bottom=0.0)
+        _line(lower, time, reach, svg.GREEN, "reach")
+        lower.set(xlabel=day.label, ylabel="reach [% of ticks]", ylim=(min(0.98, float(binned(reach).mean(axis=1).min())) - 0.005, 1.002))
+        lower.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+
+    rate = network["handovers"] / max(told["fleet"]["ships"], 1) / (told["duration_s"] / 3600.0)
+    caption = (
+        f"Ships change relay {network['handovers']:,} times, {rate:.1f} times an hour each, and lose {fmt(network['acquisition_s'], 's')} at each; "
+        f"they have a path to a gateway {percent(network['reach_share'], 2)} of the time (modelled)."
+    )
+    return Plot(svg.draw("links", "Handovers and reach through time. " + caption, (6.2, 3.4), paint), caption)
+
+
+def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
+    """Ships paused in the anomaly through time, and the dose of each group in a year."""
+    paused, dose = day.of("radiation", "anomaly"), day.of("radiation", "dose_rad_s").mean(axis=0) * YEAR_S
+    shown = day.groups[:MOST_ROWS]
+
+    def paint(figure: Figure) -> None:
+        upper, lower = figure.subplots(2, 1, height_ratios=(3, 1 + 0.5 * len(shown)))
+        time = binned(day.time_s) / day.unit_s
+        upper.fill_between(time, binned(paused).mean(axis=1), color=svg.PURPLE, alpha=0.75, linewidth=0, step="mid")
+        upper.set(xlabel=day.label, ylabel="paused [% of ships]", ylim=(0.0, max(0.05, 1.08 * float(binned(paused).mean(axis=1).max()))))
+        upper.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+        for i, (_, members) in enumerate(shown):
+            lower.plot([dose[members].min(), dose[members].max()], [i, i], color=svg.PURPLE, linewidth=5, alpha=0.4)
+            lower.plot(dose[members].mean(), i, "o", color=svg.PURPLE)
+        lower.set(yticks=range(len(shown)), yticklabels=[n[:28] for n, _ in shown], ylim=(len(shown) - 0.4, -0.6), xlabel="dose behind shielding [rad(Si) a year]", xlim=(0, 1.15 * float(dose.max()) or 1.0))
+        lower.grid(visible=False, axis="y")
+
+    row = told["radiation"]
+    caption = f"Ships stand still in the South Atlantic Anomaly {percent(row['paused_share'], 2)} of the time; a year brings {row['dose_rad_year_mean']:.0f} rad(Si) on average and at most {row['dose_rad_year_max']:.0f} behind shielding (modelled, solar {row['solar_activity']})."
+    return Plot(svg.draw("radiation", "Pauses through time and yearly dose by group. " + caption, (6.2, 3.4 + 0.18 * len(shown)), paint), caption)
+
+
+def ablation(rows: Sequence[Mapping[str, Any]]) -> Plot:
+    """What each coupling costs: the change of deliverable compute with it switched off."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        change = [100 * r["change"] for r in rows]
+        axes.barh(range(len(rows)), change, color=svg.BLUE, height=0.6)
+        for i, value in enumerate(change):
+            axes.text(max(value, 0.0), i, f"  {value:+.2f} %", va="center")
+        axes.axvline(0.0, color=svg.MUTED, linewidth=0.8)
+        axes.set(yticks=range(len(rows)), yticklabels=[f"without {r['off']}" for r in rows], ylim=(len(rows) - 0.5, -0.5), xlabel="change of deliverable compute [%]",
+                 xlim=(min(0.0, 1.2 * min(change)), 1.25 * max(*change, 0.1)))  # fmt: skip
+        axes.grid(visible=False, axis="y")
+
+    most = max(rows, key=lambda r: abs(r["change"]))
+    caption = f"Leaving {most['off']} out of the model would move the answer most, by {100 * most['change']:+.1f} % (modelled)."
+    return Plot(svg.draw("ablation", "Bar chart, effect of each coupling. " + caption, (6.2, 0.8 + 0.34 * len(rows)), paint), caption)
