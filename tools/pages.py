@@ -136,7 +136,9 @@ def assumptions_page(catalog: parts.Catalog) -> str:
 def _part(part: parts.Part) -> Iterator[str]:
     yield f"### {part.name}"
     yield ""
-    told = f"{part.title or part.name}. Source: {part.source}{f' ({part.date})' if part.date else ''}; {part.confidence}."
+    told = (
+        f"{part.title or part.name}. Source: {part.source}{f' ({part.date})' if part.date else ''}; {part.confidence}."
+    )
     yield told + (f" Note: {part.note}." if part.note else "")
     yield ""
     found = [(a.name.removeprefix(f"{part.name}."), a) for a in part.assumptions()]
@@ -173,7 +175,12 @@ class Bench:
         if code not in self.done:
             shell = {"sh": ["bash", "-euc", code], "python": [sys.executable, "-c", code]}[language]
             ended = subprocess.run(
-                shell, cwd=self.folder, env=self.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                shell,
+                cwd=self.folder,
+                env=self.environment(),
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
             )
             if ended.returncode:
                 raise SystemExit(f"{code}\nended with {ended.returncode}:\n{ended.stdout}")
@@ -195,7 +202,10 @@ class Bench:
         begun = time.perf_counter()
         out = self.folder / "timed"
         process = subprocess.Popen(
-            ["aether", "run", "--out", str(out)], cwd=self.folder, env=self.environment(NUMBA_CACHE_DIR=str(cache)), stdout=subprocess.DEVNULL
+            ["aether", "run", "--out", str(out)],
+            cwd=self.folder,
+            env=self.environment(NUMBA_CACHE_DIR=str(cache)),
+            stdout=subprocess.DEVNULL,
         )
         _, status, used = os.wait4(process.pid, 0)
         if status:

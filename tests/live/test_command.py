@@ -253,8 +253,8 @@ def test_validate_reproduces_the_published_cases_and_takes_more(aether, tmp_path
     told = json.loads(out)
     assert {c["status"] for c in told["cases"]} <= {"pass", "expected-mismatch"}
     more = tmp_path / "more.yaml"
-    more.write_text("- {id: mine, model: orbit.geometry, inputs: {altitude: 700 km}, output: period, unit: min, published: 98.77, tolerance: 0.001, source: own}\n"
-                    "- {id: off, model: orbit.geometry, inputs: {altitude: 700 km}, output: period, unit: min, published: 90, tolerance: 0.001, source: own}\n")  # fmt: skip
+    line = "- {{id: {}, model: orbit.geometry, inputs: {{altitude: 700 km}}, output: period, unit: min, published: {}, tolerance: 0.001, source: own}}\n"
+    more.write_text(line.format("mine", 98.77) + line.format("off", 90))
     code, out, _ = aether("validate", "--cases", more, "--json")
     status = {c["id"]: c["status"] for c in json.loads(out)["cases"]}
     assert (code, status["mine"], status["off"]) == (1, "pass", "miss")

@@ -10,6 +10,7 @@ from aether.base.tables import Event, Floats
 from aether.base.units import fmt
 from aether.base.version import VERSION
 from aether.engine.assemble import Setup
+from aether.engine.keeping import keeping
 from aether.engine.record import Record
 from aether.network import links
 from aether.space import thermal
@@ -33,7 +34,7 @@ def summary(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]
     }  # fmt: skip
     told["binding"] = _binding(setup, record, told["waterfall"])
     told["shortfalls"] = shortfalls(setup, record)
-    told["groups"] = [_group(setup, record, g) for g in range(len(spec.ships))]
+    told["groups"] = [_group(setup, record, g) | keeping(setup, g) for g in range(len(spec.ships))]
     told["power"], told["heat"], told["radiation"] = (
         _power(setup, record, events),
         _heat(record),

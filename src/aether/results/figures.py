@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from aether.base.tables import Floats
 from aether.base.units import fmt
@@ -25,6 +25,7 @@ MOST_POINTS = 288  # of a line: five minutes of a day
 MOST_ROWS = 24  # of a bar chart; the tables beside it hold them all
 CLOSE_UP_S = 5 * 3600.0  # three orbits
 DARK_ALPHA = 0.38  # of the shading when all are in eclipse
+TICKS = (0.25, 0.5, 1, 2, 3, 6, 12, 24, 48)  # between labels of a time axis, in its unit
 ZERO_C_K = 273.15  # definition
 YEAR_S = 365.25 * 86400.0  # definition
 
@@ -55,6 +56,14 @@ class Day:
             return np.zeros((len(self.time_s), 0))
         values = self.tables[table].column(column).to_numpy(zero_copy_only=False)
         return np.asarray(values, dtype=np.float64).reshape(len(self.time_s), -1)
+
+    def axis(self, axes: Axes, last: int | None = None) -> tuple[float, float]:
+        """Label, limits and ticks of a time axis; returns the limits [unit_s]."""
+        shown = self.time_s[:last]
+        low, high = (float(shown[0]) - self.step_s / 2) / self.unit_s, (float(shown[-1]) + self.step_s / 2) / self.unit_s
+        axes.set(xlim=(low, high), xlabel=self.label)
+        axes.xaxis.set_major_locator(MultipleLocator(next((s for s in TICKS if (high - low) / s <= 8), (high - low) / 6)))
+        return low, high
 
 
 def day(made: Results) -> Day:
@@ -144,14 +153,14 @@ def groups(told: Mapping[str, Any]) -> Plot:
     return Plot(svg.draw("groups", "Stacked bars by group. " + caption, (6.6, 1.25 + 0.36 * len(rows)), paint), caption)
 
 
-def _through(axes: Axes, day: Day, dark: Floats, first: int, last: int) -> Floats:
+def _through(axes: Axes, day: Day, dark: Floats, last: int) -> Floats:
     """Time axis, with the share in eclipse as shading; returns the bins' times [day.unit_s]."""
-    time = binned(day.time_s[first:last]) / day.unit_s
-    edges = np.array([day.time_s[first] - day.step_s / 2, day.time_s[last - 1] + day.step_s / 2]) / day.unit_s
+    time = binned(day.time_s[:last]) / day.unit_s
+    edges = day.axis(axes, last)
     shade = np.full((1, len(time), 4), 0.5)
-    shade[0, :, 3] = DARK_ALPHA * binned(dark[first:last].mean(axis=1))
-    axes.imshow(shade, extent=(edges[0], edges[1], 0.0, 1.0), transform=axes.get_xaxis_transform(), aspect="auto", zorder=0, interpolation="nearest")
-    axes.set(xlim=edges, xlabel=day.label)
+    shade[0, :, 3] = DARK_ALPHA * binned(dark[:last].mean(axis=1))
+    axes.imshow(shade, extent=(*edges, 0.0, 1.0), transform=axes.get_xaxis_transform(), aspect="auto", zorder=0, interpolation="nearest")
+    axes.set_xlim(edges)
     return time
 
 
@@ -177,7 +186,7 @@ def ships(day: Day, name: str, title: str, members: slice, last_s: float | None 
 
     def power(figure: Figure) -> None:
         axes = figure.subplots()
-        time = _through(axes, day, dark, 0, last)
+        time = _through(axes, day, dark, last)
         for (column, values), colour, word in zip(watts.items(), (svg.ORANGE, svg.BLUE, svg.GREEN), ("array", "GPUs", "bus"), strict=True):
             _line(axes, time, values / scale, colour, word)
         axes.set_ylim(bottom=0.0, top=1.06 * top / scale or 1.0)
@@ -186,7 +195,7 @@ def ships(day: Day, name: str, title: str, members: slice, last_s: float | None 
 
     def battery(figure: Figure) -> None:
         axes = figure.subplots()
-        time = _through(axes, day, dark, 0, last)
+        time = _through(axes, day, dark, last)
         _line(axes, time, charge, svg.BLUE, "battery charge")
         axes.set_ylim(0.0, 1.05)
         axes.set_ylabel("charge [% of nameplate]")
@@ -195,17 +204,18 @@ def ships(day: Day, name: str, title: str, members: slice, last_s: float | None 
 
     def heat(figure: Figure) -> None:
         axes = figure.subplots()
-        time = _through(axes, day, dark, 0, last)
+        time = _through(axes, day, dark, last)
         for (column, values), colour in zip(kelvin.items(), (svg.VERMILION, svg.ORANGE, svg.BLUE), strict=True):
             _line(axes, time, values - ZERO_C_K, colour, column)
         axes.set_ylabel("temperature [°C]")
         svg.legend(axes)
 
+    span = "" if last_s is None else f" in the first {fmt(last * day.step_s / 3600, 'h')}"
     mean = {c: fmt(float(v.mean()), "W") for c, v in watts.items()}
     told = (
-        f"{title}: the array gives {mean['array']} a ship on average, GPUs draw {mean['gpu']} and the bus {mean['bus']}; {percent(float(dark[:last].mean()), 0)} of the time in eclipse (shaded).",
-        f"{title}: charge lies between {percent(float(charge.min()), 0)} and {percent(float(charge.max()), 0)} of nameplate, {percent(float(charge.mean()), 0)} on average.",
-        f"{title}: chips reach {kelvin['chip'].max() - ZERO_C_K:.0f} °C and coolant {kelvin['coolant'].max() - ZERO_C_K:.0f} °C; the radiator's sink lies between {kelvin['sink'].min() - ZERO_C_K:.0f} and {kelvin['sink'].max() - ZERO_C_K:.0f} °C.",
+        f"{title}: the array gives {mean['array']} a ship on average{span}, GPUs draw {mean['gpu']} and the bus {mean['bus']}; {percent(float(dark[:last].mean()), 0)} of the time in eclipse (shaded).",
+        f"{title}: charge lies{span} between {percent(float(charge.min()), 0)} and {percent(float(charge.max()), 0)} of nameplate, {percent(float(charge.mean()), 0)} on average.",
+        f"{title}: chips reach {kelvin['chip'].max() - ZERO_C_K:.0f} °C and coolant {kelvin['coolant'].max() - ZERO_C_K:.0f} °C{span}; the radiator's sink lies between {kelvin['sink'].min() - ZERO_C_K:.0f} and {kelvin['sink'].max() - ZERO_C_K:.0f} °C.",
     )  # fmt: skip
     paints = {"power": power, "charge": battery, "heat": heat}
     made = [Plot(svg.draw(f"{name}-{k}", f"Line chart through time, {k}. {c}", size, p), c) for (k, p), c in zip(paints.items(), told, strict=True)]
@@ -221,16 +231,17 @@ def poorest(day: Day) -> int:
 def links(day: Day, told: Mapping[str, Any]) -> Plot:
     """Handovers by the hour and the share of time with a path to the ground."""
     network, reach = told["network"], day.of("capacity", "reach_share")
-    changes = day.of("network", "handovers")[:, 0]
+    hourly = binned(day.of("network", "handovers")[:, 0]) * 3600.0 / day.step_s
+    top = 1.25 * float(np.quantile(hourly, 0.98)) or 1.0
 
     def paint(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True)
         time = binned(day.time_s) / day.unit_s
-        upper.fill_between(time, binned(changes) * 3600.0 / day.step_s, step="mid", color=svg.BLUE, alpha=0.75, linewidth=0)
-        upper.set_ylabel("handovers an hour")
-        upper.set_ylim(bottom=0.0)
+        upper.fill_between(time, hourly, step="mid", color=svg.BLUE, alpha=0.75, linewidth=0)
+        upper.set(ylabel="handovers an hour", ylim=(0.0, top))
         _line(lower, time, reach, svg.GREEN, "reach")
-        lower.set(xlabel=day.label, ylabel="reach [% of ticks]", ylim=(min(0.98, float(binned(reach).mean(axis=1).min())) - 0.005, 1.002))
+        day.axis(lower)
+        lower.set(ylabel="reach [% of time]", ylim=(min(0.98, float(binned(reach).mean(axis=1).min())) - 0.005, 1.002))
         lower.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
 
     rate = network["handovers"] / max(told["fleet"]["ships"], 1) / (told["duration_s"] / 3600.0)
@@ -238,7 +249,8 @@ def links(day: Day, told: Mapping[str, Any]) -> Plot:
         f"Ships change relay {network['handovers']:,} times, {rate:.1f} times an hour each, and lose {fmt(network['acquisition_s'], 's')} at each; "
         f"they have a path to a gateway {percent(network['reach_share'], 2)} of the time (modelled)."
     )
-    return Plot(svg.draw("links", "Handovers and reach through time. " + caption, (6.2, 3.4), paint), caption)
+    caption += " The start, when all attach at once, runs off the scale." if hourly[0] > top else ""
+    return Plot(svg.draw("links", "Handovers and reach through time. " + caption, (5.4, 3.3), paint), caption)
 
 
 def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
@@ -250,7 +262,8 @@ def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
         upper, lower = figure.subplots(2, 1, height_ratios=(3, 1 + 0.5 * len(shown)))
         time = binned(day.time_s) / day.unit_s
         upper.fill_between(time, binned(paused).mean(axis=1), color=svg.PURPLE, alpha=0.75, linewidth=0, step="mid")
-        upper.set(xlabel=day.label, ylabel="paused [% of ships]", ylim=(0.0, max(0.05, 1.08 * float(binned(paused).mean(axis=1).max()))))
+        day.axis(upper)
+        upper.set(ylabel="paused [% of ships]", ylim=(0.0, max(0.05, 1.08 * float(binned(paused).mean(axis=1).max()))))
         upper.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         for i, (_, members) in enumerate(shown):
             lower.plot([dose[members].min(), dose[members].max()], [i, i], color=svg.PURPLE, linewidth=5, alpha=0.4)
@@ -260,7 +273,7 @@ def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
 
     row = told["radiation"]
     caption = f"Ships stand still in the South Atlantic Anomaly {percent(row['paused_share'], 2)} of the time; a year brings {row['dose_rad_year_mean']:.0f} rad(Si) on average and at most {row['dose_rad_year_max']:.0f} behind shielding (modelled, solar {row['solar_activity']})."
-    return Plot(svg.draw("radiation", "Pauses through time and yearly dose by group. " + caption, (6.2, 3.4 + 0.18 * len(shown)), paint), caption)
+    return Plot(svg.draw("radiation", "Pauses through time and yearly dose by group. " + caption, (5.4, 3.1 + 0.18 * len(shown)), paint), caption)
 
 
 def ablation(rows: Sequence[Mapping[str, Any]]) -> Plot:
@@ -279,4 +292,4 @@ def ablation(rows: Sequence[Mapping[str, Any]]) -> Plot:
 
     most = max(rows, key=lambda r: abs(r["change"]))
     caption = f"Leaving {most['off']} out of the model would move the answer most, by {100 * most['change']:+.1f} % (modelled)."
-    return Plot(svg.draw("ablation", "Bar chart, effect of each coupling. " + caption, (6.2, 0.8 + 0.34 * len(rows)), paint), caption)
+    return Plot(svg.draw("ablation", "Bar chart, effect of each coupling. " + caption, (5.4, 0.8 + 0.34 * len(rows)), paint), caption)

@@ -66,7 +66,7 @@ def _shell(planes: int, per_plane: int) -> Elements:
 
 
 def _propagation(runs: int) -> list[dict[str, Any]]:
-    shell, times = _shell(100, 100), np.arange(TICKS) * 60.0
+    shell, times = _shell(100, 100), np.arange(TICKS) * np.float64(60.0)
     ready, items = motion.prepare(shell), TICKS * 10_000
     ours = _times(lambda: motion.propagate(ready, times, J2000_DAYS, inertial=False), runs)
     full = _times(lambda: motion.propagate(ready, times, J2000_DAYS), runs)
@@ -86,7 +86,7 @@ def _propagation(runs: int) -> list[dict[str, Any]]:
 
 
 def _eclipse(runs: int) -> dict[str, Any]:
-    track = motion.propagate(_shell(20, 50), np.arange(TICKS) * 60.0, J2000_DAYS)
+    track = motion.propagate(_shell(20, 50), np.arange(TICKS) * np.float64(60.0), J2000_DAYS)
     sun_m = sun.position(J2000_DAYS + track.time_s / 86400.0)
     taken = _times(lambda: sun.lit(track.inertial_m, sun_m), runs)
     return _row(

@@ -1,0 +1,260 @@
+"""The page of a run: one self-contained HTML file that says what a fleet delivers, what binds, how far it is from everybody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from aether.base.units import fmt
+from aether.results import figures, worldmap
+from aether.results.figures import Day, Plot, percent
+from aether.results.results import Results
+
+CONFIDENCE = ("measured", "published", "disclosed", "estimated")  # strongest first
+MOST_GROUPS = 6  # with figures of their own
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing is fetched
+
+
+def render(made: Results) -> str:
+    """The report of a run as one HTML page: inline style and figures, no script, no request.
+
+    Everything that came from the user is escaped. The same results give the same page.
+    """
+    told, day = made.summary, figures.day(made)
+    sections = [
+        ("compute", "What can be delivered", _compute(told)),
+        ("shortfalls", "What is short", _shortfalls(told)),
+        ("day", "Power, charge and temperature through the day", _through(day)),
+        ("map", "Where the fleet is near", _map(day, told)),
+        ("trips", "Round trips beside fibre", _trips(day, told)),
+        ("coverage", "Coverage and distance by latitude and local time", _coverage(day, told)),
+        ("network", "Network", _network(day, told)),
+        ("radiation", "Radiation", _radiation(day, told)),
+        ("ablation", "What each coupling costs", _ablation(told)),
+        ("budgets", "The ships", _budgets(told)),
+        ("sources", "Sources relied upon", _sources(made.manifest)),
+        ("made", "How this was made", _made(made)),
+    ]
+    title = escape(str(told["title"] or told["scenario"]))
+    links = "".join(f'<a href="#{key}">{words}</a>' for key, words, _ in sections)
+    body = "".join(f'<section id="{key}"><h2>{words}</h2>{html}</section>' for key, words, html in sections)
+    style = resources.files("aether.results").joinpath("data/page.css").read_text(encoding="utf-8")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title} – Aether</title><style>{style}</style></head>\n'
+        f"<body><header>{_head(told, title)}<nav>{links}</nav></header><main>{body}</main>"
+        f"<footer>Aether {escape(str(told['version']))}. Every result on this page is modelled; nothing here was measured in flight. "
+        f"Coastlines: Natural Earth, public domain.</footer></body></html>\n"
+    )
+
+
+def _head(told: Mapping[str, Any], title: str) -> str:
+    """Title, what the run says in words, and its main numbers."""
+    fleet, rows, binding = told["fleet"], told["waterfall"], told["binding"]
+    hours = told["duration_s"] / 3600.0
+    end = rows["deliverable"]
+    made_of = f"{fleet['ships']} ships with {fleet['gpus']:,} GPUs, {fleet['relays']:,} relays, {fleet['gateways']} gateways"
+    kicker = f"{told['scenario']} · {made_of} · {fmt(hours, 'h')} from {told['start'][:16].replace('T', ' ')} UTC at {fmt(told['step_s'], 's')} · modelled"
+    words = (
+        f"The fleet delivers <strong>{percent(end['share'])}</strong> of the compute installed: {end['gpu_hours']:,.0f} of {rows['installed']['gpu_hours']:,.0f} GPU-hours, "
+        f"as much as {end['gpu_hours'] / max(hours, 1e-9):,.0f} GPUs that never pause. "
+    )
+    if binding["constraint"] == "none":
+        words += "Nothing binds: all that is installed is deliverable. "
+    else:
+        words += f'What binds is <strong class="binds">{escape(binding["words"].split(" costs ")[0])}</strong>: it costs {binding["lost_gpu_hours"]:,.0f} GPU-hours, {percent(binding["share"])} of what is installed. '
+    return f'<p class="kicker">{escape(kicker)}</p><h1>{title}</h1><p class="lead">{words}{_distance(told)}</p>{_tiles(told)}'
+
+
+def _distance(told: Mapping[str, Any]) -> str:
+    row = told.get("cities") or {}
+    if row.get("rtt_mean_s") is None:
+        return "No city was asked for, or none has a path to a ship that computes."
+    return (f"The people of {told['fleet']['cities']} cities are <strong>{1e3 * row['rtt_mean_s']:.1f} ms</strong> from the nearest ship that computes "
+            f"(propagation there and back), with a path {percent(row['covered_share'])} of the time.")  # fmt: skip
+
+
+def _tiles(told: Mapping[str, Any]) -> str:
+    rows, coverage, cities = told["waterfall"], told.get("coverage") or {}, told.get("cities") or {}
+    end, binding = rows["deliverable"], told["binding"]
+    tiles = [
+        ("Deliverable", percent(end["share"]), f"{end['gpu_hours']:,.0f} GPU-hours"),
+        ("Deliverable work", f"{end['pflop_hours']:,.0f}", "PFLOP-hours, dense BF16"),
+        ("Binds", binding["constraint"], f"{percent(binding['share'])} of what is installed"),
+        ("Short", f"{len(told['shortfalls'])}", "parts, listed below" if told["shortfalls"] else "parts: none"),
+        ("People to the nearest ship", _ms(cities.get("rtt_mean_s")), "mean round trip, propagation"),
+        ("Globe covered", percent(coverage["covered_share"]) if coverage else "–", "of surface and time"),
+    ]
+    return '<dl class="tiles">' + "".join(f"<div><dt>{escape(a)}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in tiles) + "</dl>"
+
+
+def _plots(plots: Iterable[Plot | None], kind: str = "") -> str:
+    """Figures side by side where there is room."""
+    shown = "".join(f'<figure><div class="plot">{p.picture}</div><figcaption>{escape(p.caption)}</figcaption></figure>' for p in plots if p)
+    return f'<div class="plots {kind}">{shown}</div>'
+
+
+def _beside(plot: Plot, html: str) -> str:
+    """A figure with words or a table beside it."""
+    return _plots([plot]).removesuffix("</div>") + f"<div>{html}</div></div>"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[int] = ()) -> str:
+    """A table of escaped text; `right`: columns of numbers."""
+    numbers = set(right)
+    kind = [' class="n"' if i in numbers else "" for i in range(len(columns))]
+    head = "".join(f"<th{k}>{escape(c)}</th>" for c, k in zip(columns, kind, strict=True))
+    body = "".join("<tr>" + "".join(_cell(v, k) for v, k in zip(row, kind, strict=True)) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(value: Any, kind: str) -> str:
+    text = str(value)
+    kind = kind or (' class="long"' if len(text) > 40 else "")
+    return f"<td{kind}>{escape(text)}</td>"
+
+
+def _ms(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{1e3 * seconds:.1f} ms"
+
+
+def _none(words: str) -> str:
+    return f'<p class="none">{words}</p>'
+
+
+def _compute(told: Mapping[str, Any]) -> str:
+    binding = told["binding"]
+    words = binding["words"][:1].upper() + binding["words"][1:]
+    rows = [(g["group"], g["count"], f"{g['gpus']:,}", *(f"{g['gpu_hours'][s]:,.0f}" for s in ("installed", *figures.STAGES)), percent(g["deliverable_share"])) for g in told["groups"]]
+    columns = ("group", "ships", "GPUs", "installed [GPU-h]", "after power", "after heat", "after radiation", "after reach", "deliverable")
+    return f"<p>{escape(words)}.</p>" + _plots([figures.waterfall(told), figures.groups(told)]) + _table(columns, rows, range(1, 9))
+
+
+def _shortfalls(told: Mapping[str, Any]) -> str:
+    if not told["shortfalls"]:
+        return _none("Nothing: radiator, array, battery and paths to the ground suffice for full clocks through the whole run.")
+    rows = [(s["group"], s["part"], _short(s), s["when"] or "–") for s in told["shortfalls"]]
+    words = "<p>To run all GPUs at full clocks through the whole run, every ship would need this much more (modelled):</p>"
+    return words + _table(("group", "part", "short by", "when"), rows, (2,))
+
+
+def _short(row: Mapping[str, Any]) -> str:
+    return percent(row["short"]) + " of the time" if row["unit"] == "1" else fmt(row["short"], row["unit"]).replace("m^2", "m²")
+
+
+def _through(day: Day) -> str:
+    html = "<p>Lines are means over the ships of a group, bands hold the middle 90 % of its ships, grey shading is the share of them in eclipse. All modelled.</p>"
+    for number, (name, members) in enumerate(day.groups[:MOST_GROUPS]):
+        count = members.stop - members.start
+        html += f"<h3>{escape(name)}, {count} {'ship' if count == 1 else 'ships'}</h3>" + _plots(figures.ships(day, f"group{number}", name, members), "three")
+    if len(day.groups) > MOST_GROUPS:
+        html += _none(f"{len(day.groups) - MOST_GROUPS} further groups are in the tables energy and heat.")
+    ship = figures.poorest(day)
+    html += f"<h3>Close up: {escape(day.names[ship])}, the ship that delivers least</h3>"
+    return html + _plots(figures.ships(day, "close", day.names[ship], slice(ship, ship + 1), figures.CLOSE_UP_S), "three")
+
+
+def _map(day: Day, told: Mapping[str, Any]) -> str:
+    html, row = _plots([worldmap.world(day, told)], "wide"), told.get("cities") or {}
+    if row.get("best"):
+        near, far = ((f"{c['city']} {_ms(c['rtt_mean_s'])}" for c in row[k]) for k in ("best", "worst"))
+        html += f"<p>Nearest: {escape(', '.join(near))}. Farthest: {escape(', '.join(far))}.</p>"
+    if row.get("never_covered"):
+        names = row["never_covered"]
+        html += f"<p>Never covered: {escape(', '.join(names[:40]))}{f' and {len(names) - 40} more' if len(names) > 40 else ''}.</p>"
+    return html
+
+
+def _trips(day: Day, told: Mapping[str, Any]) -> str:
+    rows = told["probes"]
+    if not rows:
+        return _none("The scenario lists no probes: pairs of places or ships whose round trip is recorded.")
+    words = (
+        "<p>Propagation is light's own time along the path; delivered adds access scheduling, switching and queues. Fibre is routed over submarine cables and "
+        "land routes; the great circle at c is a floor that nothing can pass. All modelled.</p>"
+    )
+    times = ("rtt_min_s", "rtt_mean_s", "rtt_max_s", "delivered_mean_s", "fibre_s", "great_circle_floor_s")
+    cells = [(f"{r['from']} – {r['to']}", *(_ms(r[k]) for k in times), "–" if r["hops_mean"] is None else f"{r['hops_mean']:.1f}",
+              f"{r['path_changes']:,}", percent(r["outage_share"])) for r in rows]  # fmt: skip
+    columns = ("between", "least", "mean", "most", "delivered", "fibre", "great circle", "hops", "path changes", "outage")
+    return words + _plots([worldmap.ranges(rows)], "wide bounded") + _table(columns, cells, range(1, 10)) + _plots(worldmap.probes(day, rows), "three")
+
+
+def _coverage(day: Day, told: Mapping[str, Any]) -> str:
+    plots: list[Plot | None] = [worldmap.latitudes(told), worldmap.hours(day)] if told.get("coverage") else []
+    plots.append(worldmap.access(day))
+    return _plots(plots, "three") if any(plots) else _none("The scenario asks for neither coverage cells nor cities.")
+
+
+def _network(day: Day, told: Mapping[str, Any]) -> str:
+    row, fleet = told["network"], told["fleet"]
+    least = row["gateway_open_share_min"]
+    rows = [
+        ("relays", f"{fleet['relays']:,}, {row['topology']}"), ("laser links that carry data, mean", f"{row['links_alive_mean']:,.0f}"),
+        ("handovers of ships between relays", f"{row['handovers']:,}"), ("acquisition at each", fmt(row["acquisition_s"], "s")),
+        ("path to a gateway", f"{percent(row['reach_share'], 2)} of the time"), ("gateways", f"{fleet['gateways']:,}"),
+        ("least open gateway", "–" if least is None else f"{percent(least, 2)} of the year stands the rain"),
+    ]  # fmt: skip
+    return _beside(figures.links(day, told), _table(("", ""), rows))
+
+
+def _radiation(day: Day, told: Mapping[str, Any]) -> str:
+    paused, upsets = day.of("radiation", "anomaly").mean(axis=0), told["waterfall"]["radiation"]["lost_gpu_hours"]
+    rows = [(g["group"], f"{g['dose_rad_year']:.0f}", percent(float(paused[members].mean()), 2)) for g, (_, members) in zip(told["groups"], day.groups, strict=True)]
+    words = f"<p>Pauses in the anomaly and upsets together take {upsets:,.0f} GPU-hours (modelled).</p>"
+    return _beside(figures.radiation(day, told), words + _table(("group", "dose [rad(Si)/year]", "paused"), rows, (1, 2)))
+
+
+def _ablation(told: Mapping[str, Any]) -> str:
+    rows = told.get("ablation")
+    if not rows:
+        return _none("Not asked for (outputs.ablation).")
+    cells = [(f"without {r['off']}", f"{r['deliverable_gpu_hours']:,.0f}", f"{100 * r['change']:+.2f} %") for r in rows]
+    words = "<p>The same run with one coupling switched off at a time: the change is what a simpler model would get wrong.</p>"
+    return words + _beside(figures.ablation(rows), _table(("coupling off", "deliverable [GPU-h]", "change"), cells, (1, 2)))
+
+
+def _budgets(told: Mapping[str, Any]) -> str:
+    rows = [(g["group"], g["ship"], g["count"], f"{g['gpus'] / max(g['count'], 1):,.0f}", fmt(g["mass_kg"] / 1e3, "t"), fmt(g["array_w"], "W"), fmt(g["battery_kwh"], "kWh"),
+             fmt(g["radiator_m2"], "m²"), f"{g['coolant_max_k'] - figures.ZERO_C_K:.0f} °C", percent(g["charge_min_share"], 0), f"{g['dose_rad_year']:.0f}") for g in told["groups"]]  # fmt: skip
+    columns = ("group", "class", "ships", "GPUs a ship", "mass", "array", "battery", "radiator", "warmest coolant", "least charge", "dose [rad(Si)/year]")
+    return "<p>Mass, array, battery and radiator are of one ship.</p>" + _table(columns, rows, range(2, 11))
+
+
+def _sources(manifest: Mapping[str, Any]) -> str:
+    found = sorted(manifest.get("assumptions", []), key=lambda a: (_rank(a["confidence"]), a["name"]))
+    if not found:
+        return _none("None recorded.")
+    counts = Counter(a["confidence"] for a in found)
+    told = ", ".join(f"{counts[c]} {c}" for c in sorted(counts, key=_rank))
+    rows = [(a["name"], fmt(a["value"], a["unit"]), _span(a), a["confidence"], "; ".join(str(a[k]) for k in ("source", "date", "note") if a[k])) for a in found]
+    table = _table(("assumption", "value", "range", "confidence", "source"), rows, (1,))
+    return f"<p>The answer rests on {len(found)} sourced numbers: {escape(told)}.</p><details><summary>All {len(found)}, the best supported first</summary>{table}</details>"
+
+
+def _rank(confidence: str) -> int:
+    return CONFIDENCE.index(confidence) if confidence in CONFIDENCE else len(CONFIDENCE)
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    if row["low"] is None and row["high"] is None:
+        return "–"
+    return " to ".join(fmt(row["value"] if row[k] is None else row[k], row["unit"]) for k in ("low", "high"))
+
+
+def _made(made: Results) -> str:
+    manifest, skipped = made.manifest, made.summary.get("skipped_records") or []
+    versions = ", ".join(f"{k} {v}" for k, v in manifest.get("versions", {}).items())
+    rows = [("scenario", manifest.get("scenario_file", "")), ("seed", manifest.get("seed", "")), ("Aether", manifest.get("aether", "")),
+            ("Python", f"{manifest.get('python', '')} on {manifest.get('platform', '')}"), ("libraries", versions)]  # fmt: skip
+    text = yaml.safe_dump(manifest.get("scenario", {}), sort_keys=False, allow_unicode=True, width=100)
+    html = "<p>The same scenario, seed and versions give the same tables, bit for bit, for any number of threads.</p>" + _table(("", ""), rows)
+    html += f"<details><summary>The scenario</summary><pre>{escape(text)}</pre></details>"
+    if skipped:
+        html += f"<details><summary>{len(skipped)} element sets could not be read</summary><pre>{escape(chr(10).join(map(str, skipped)))}</pre></details>"
+    return html
