@@ -156,14 +156,10 @@ def test_cells_have_equal_area_and_coverage_counts_every_sample() -> None:
     assert np.mean(np.abs(np.sin(latitude)) < 0.5) == pytest.approx(
         0.5, abs=0.01
     )  # half the globe lies below 30 degrees
-    hour = access.solar_hour(longitude, 0.0)
+    hour = np.mod(12.0 + np.degrees(longitude) / 15.0, 24.0)
     latency = np.where(latitude > 0.0, np.float32(0.02), np.float32(np.inf))
     sums = access.accumulate(access.coverage(), latitude, hour, latency, 0.1)
     assert sums.samples.sum() == 500
     assert sums.covered[9:].sum() == sums.samples[9:].sum()
     assert sums.covered[:9].sum() == 0
     assert sums.latency_s.sum() == pytest.approx(0.02 * sums.covered.sum(), rel=1e-6)
-
-
-def test_solar_hour_is_noon_under_the_sun() -> None:
-    assert access.solar_hour(np.radians([10.0, 25.0, -170.0]), np.radians(10.0)) == pytest.approx([12.0, 13.0, 0.0])

@@ -7,7 +7,7 @@ import pytest
 
 from aether.base.clock import Clock, julian_date, stream
 from aether.base.errors import InputError, Problem, nearest
-from aether.base.events import find_events, refine
+from aether.base.events import find_events
 from aether.base.registry import Registry
 
 
@@ -40,12 +40,6 @@ def test_an_interval_open_at_both_ends_is_kept():
     t = np.arange(5.0)
     (event,) = find_events("test", "all", t, np.ones(5), limit=2.0, above=False)
     assert (event.start_s, event.end_s) == (0.0, 4.0)
-
-
-def test_refine_finds_the_root_and_refuses_where_there_is_none():
-    assert refine(lambda t: t - 1.25, 0.0, 3.0, 1e-9) == pytest.approx(1.25, abs=1e-8)
-    with pytest.raises(ValueError, match="no crossing"):
-        refine(lambda t: t + 1.0, 0.0, 3.0)
 
 
 def test_registry_names_the_nearest_choice():

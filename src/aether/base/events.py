@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from aether.base.tables import Event, Floats
@@ -38,17 +36,3 @@ def find_events(
             extreme = float(value[within].max() if above else value[within].min())
         events.append(Event(kind, subject, float(start), float(end), extreme))
     return events
-
-
-def refine(function: Callable[[float], float], low: float, high: float, within: float = 1e-3) -> float:
-    """The root of a function between two times of opposite sign, by bisection, to `within` [s]."""
-    sign = function(low) > 0.0
-    if (function(high) > 0.0) == sign:
-        raise ValueError(f"no crossing between {low} and {high}")
-    while high - low > within:
-        middle = 0.5 * (low + high)
-        if (function(middle) > 0.0) == sign:
-            low = middle
-        else:
-            high = middle
-    return 0.5 * (low + high)

@@ -50,8 +50,8 @@ def _cells(setup: Setup, record: Record, rtt_s: Floats, block: Block, i: int) ->
     covered = np.isfinite(rtt_s)
     record.cell_covered += covered
     record.cell_rtt_s += np.where(covered, rtt_s, 0.0)
-    towards = sun.to_fixed(block.light.sun_m[i : i + 1, None], block.ships.gmst_rad[i : i + 1])[0, 0]
-    hour = access.solar_hour(setup.cells.longitude_rad, np.arctan2(towards[1], towards[0]))
+    towards = sun.to_fixed(block.light.sun_m[i : i + 1, None], block.ships.gmst_rad[i : i + 1])[0]
+    hour = ground.solar_time(setup.cells.fixed_m, towards)[0] / 3600.0
     seen_s = np.where(covered, rtt_s, np.inf).astype(np.float32)
     record.hours = access.accumulate(record.hours, setup.cells.latitude_rad, hour, seen_s, np.inf)
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from aether.base.clock import DAY_S
 from aether.base.tables import Event, Floats, Ints
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.tick import Tick
 from aether.network import access
-from aether.space import ground, motion
+from aether.space import ground, motion, sun
 
 SHIP_COLUMNS = (
     "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_share", "shed_w",
@@ -104,7 +105,8 @@ def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Ta
         made["probes"] = pa.table(_keys(times, "probe", label) | {c: getattr(record, c).ravel() for c in columns})
     if len(setup.cities.names):
         made["cities"] = pa.table(_keys(times, "city", pa.array(setup.cities.names)) | {
-            "rtt_s": record.city_rtt_s.ravel(), "rtt_by_gateway_s": record.city_gateway_rtt_s.ravel()})  # fmt: skip
+            "rtt_s": record.city_rtt_s.ravel(), "rtt_by_gateway_s": record.city_gateway_rtt_s.ravel(),
+            "sun_elevation_deg": _sun_elevation(setup, times).ravel()})  # fmt: skip
     if len(setup.cells.fixed_m):
         seen = np.maximum(record.cell_covered, 1)
         made["coverage"] = pa.table({
@@ -120,6 +122,12 @@ def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Ta
                                  "longitude_deg": np.degrees(setup.gateways.longitude_rad), "open_share": setup.gateway_open})  # fmt: skip
     made["places"] = _places(setup)
     return made
+
+
+def _sun_elevation(setup: Setup, times: Floats) -> np.ndarray:
+    """Day and night over the cities (T, C) [deg]."""
+    towards = sun.to_fixed(sun.position(setup.julian + times / DAY_S)[:, None], sun.gmst_at(setup.julian, times))[:, 0]
+    return np.degrees(ground.sun_elevation(setup.cities.fixed_m, towards)).astype(np.float32)
 
 
 def _places(setup: Setup) -> pa.Table:

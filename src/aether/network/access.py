@@ -236,16 +236,6 @@ def cells(count: int) -> tuple[Floats, Floats]:
     return np.arcsin(1.0 - (2.0 * index + 1.0) / count), longitude
 
 
-def solar_hour(longitude_rad: ArrayLike, sun_longitude_rad: ArrayLike) -> Floats:
-    """Local apparent solar time.
-
-    t = 12 h + (longitude - Sun's longitude) / 15 degrees an hour, 0 to 24.
-    longitude_rad: of places [rad]. sun_longitude_rad: of the point under the Sun [rad]. Returns [h]. Reference:
-    definition.
-    """
-    return np.mod(12.0 + (np.asarray(longitude_rad) - np.asarray(sun_longitude_rad)) * 12.0 / np.pi, 24.0)
-
-
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """Running sums by latitude band (south to north) and local solar time: (B, H) each."""

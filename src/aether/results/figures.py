@@ -60,9 +60,14 @@ class Day:
     def axis(self, axes: Axes, last: int | None = None) -> tuple[float, float]:
         """Label, limits and ticks of a time axis; returns the limits [unit_s]."""
         shown = self.time_s[:last]
-        low, high = (float(shown[0]) - self.step_s / 2) / self.unit_s, (float(shown[-1]) + self.step_s / 2) / self.unit_s
+        low, high = (
+            (float(shown[0]) - self.step_s / 2) / self.unit_s,
+            (float(shown[-1]) + self.step_s / 2) / self.unit_s,
+        )
         axes.set(xlim=(low, high), xlabel=self.label)
-        axes.xaxis.set_major_locator(MultipleLocator(next((s for s in TICKS if (high - low) / s <= 8), (high - low) / 6)))
+        axes.xaxis.set_major_locator(
+            MultipleLocator(next((s for s in TICKS if (high - low) / s <= 8), (high - low) / 6))
+        )
         return low, high
 
 
@@ -71,7 +76,9 @@ def day(made: Results) -> Day:
     told, tables = made.summary, made.tables
     time_s = np.asarray(tables["network"].column("time_s").to_numpy(), dtype=np.float64)
     duration = float(told["duration_s"])
-    unit_s, word = (60.0, "minutes") if duration <= 7200 else (3600.0, "hours") if duration <= 3 * 86400 else (86400.0, "days")
+    unit_s, word = (
+        (60.0, "minutes") if duration <= 7200 else (3600.0, "hours") if duration <= 3 * 86400 else (86400.0, "days")
+    )
     ships = tables["energy"].column("ship").combine_chunks()
     ends = np.cumsum([0, *(g["count"] for g in told["groups"])]).tolist()
     groups = tuple((g["group"], slice(a, b)) for g, a, b in zip(told["groups"], ends[:-1], ends[1:], strict=True))
@@ -105,22 +112,51 @@ def waterfall(told: Mapping[str, Any]) -> Plot:
         for i, (stage, (word, colour)) in enumerate(STAGES.items(), 1):
             left, lost = rows[stage]["gpu_hours"], rows[stage]["lost_gpu_hours"]
             axes.barh(i, left, color=svg.RULE, height=0.62)
-            axes.barh(i, lost, left=left, color=colour, height=0.62, hatch="////" if stage == binding else None, edgecolor="white", linewidth=0)
-            axes.text(rows["installed"]["gpu_hours"] * 1.012, i, f"− {lost:,.0f}", va="center", fontweight="bold" if stage == binding else "normal")
+            axes.barh(
+                i,
+                lost,
+                left=left,
+                color=colour,
+                height=0.62,
+                hatch="////" if stage == binding else None,
+                edgecolor="white",
+                linewidth=0,
+            )
+            axes.text(
+                rows["installed"]["gpu_hours"] * 1.012,
+                i,
+                f"− {lost:,.0f}",
+                va="center",
+                fontweight="bold" if stage == binding else "normal",
+            )
             axes.plot([left, left], [i - 0.31, i + 0.69], color=svg.MUTED, linewidth=0.7)
             labels.append(f"{word} (binds)" if stage == binding else word)
         axes.barh(5, rows["reach"]["gpu_hours"], color=svg.BLUE, height=0.62)
-        axes.text(rows["reach"]["gpu_hours"] * 1.012, 5, f"{rows['reach']['gpu_hours']:,.0f}  ({percent(rows['reach']['share'])})", va="center", fontweight="bold")
-        axes.set(yticks=range(6), yticklabels=[*labels, "deliverable"], xlabel=unit, xlim=(0, 1.2 * before or 1.0), ylim=(5.5, -0.5))
+        axes.text(
+            rows["reach"]["gpu_hours"] * 1.012,
+            5,
+            f"{rows['reach']['gpu_hours']:,.0f}  ({percent(rows['reach']['share'])})",
+            va="center",
+            fontweight="bold",
+        )
+        axes.set(
+            yticks=range(6),
+            yticklabels=[*labels, "deliverable"],
+            xlabel=unit,
+            xlim=(0, 1.24 * before or 1.0),
+            ylim=(5.5, -0.5),
+        )
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="x", nbins=4)
 
     end = rows["reach"]
     lost = ", ".join(f"{w} takes {rows[s]['lost_gpu_hours']:,.0f}" for s, (w, _) in STAGES.items())
     caption = f"Of {rows['installed']['gpu_hours']:,.0f} GPU-hours installed, {end['gpu_hours']:,.0f} ({percent(end['share'])}) can be delivered: {lost} (modelled)."
-    return Plot(svg.draw("waterfall", "Bar chart, compute left after each constraint. " + caption, (6.6, 3.3), paint), caption)
+    return Plot(
+        svg.draw("waterfall", "Bar chart, compute left after each constraint. " + caption, (5.3, 3.0), paint), caption
+    )
 
 
 def groups(told: Mapping[str, Any]) -> Plot:
@@ -135,9 +171,21 @@ def groups(told: Mapping[str, Any]) -> Plot:
             axes.barh(i, hours["reach"] / full, color=svg.BLUE, height=0.62, label="deliverable" if i == 0 else None)
             axes.text(0.012, i, percent(hours["reach"] / full), va="center", color="white", fontweight="bold")
             left = hours["reach"] / full
-            for stage, before in (("reach", "radiation"), ("radiation", "heat"), ("heat", "power"), ("power", "installed")):
+            for stage, before in (
+                ("reach", "radiation"),
+                ("radiation", "heat"),
+                ("heat", "power"),
+                ("power", "installed"),
+            ):
                 lost = (hours[before] - hours[stage]) / full
-                axes.barh(i, lost, left=left, color=STAGES[stage][1], height=0.62, label=f"lost to {STAGES[stage][0]}" if i == 0 else None)
+                axes.barh(
+                    i,
+                    lost,
+                    left=left,
+                    color=STAGES[stage][1],
+                    height=0.62,
+                    label=f"lost to {STAGES[stage][0]}" if i == 0 else None,
+                )
                 left += lost
         axes.set(yticks=range(len(rows)), yticklabels=[f"{r['group']} ({r['count']} ships)"[:32] for r in rows], xlim=(0, 1),
                  ylim=(len(rows) - 0.5, -0.5), xlabel="share of the group's installed GPU-hours")  # fmt: skip
@@ -150,7 +198,7 @@ def groups(told: Mapping[str, Any]) -> Plot:
     caption = f"{best['group']} can deliver {percent(best['deliverable_share'])} of its installed GPU-hours"
     caption += "" if len(rows) == 1 else f", {worst['group']} {percent(worst['deliverable_share'])}"
     caption += " (modelled)."
-    return Plot(svg.draw("groups", "Stacked bars by group. " + caption, (6.6, 1.25 + 0.36 * len(rows)), paint), caption)
+    return Plot(svg.draw("groups", "Stacked bars by group. " + caption, (5.3, 1.35 + 0.34 * len(rows)), paint), caption)
 
 
 def _through(axes: Axes, day: Day, dark: Floats, last: int) -> Floats:
@@ -159,7 +207,14 @@ def _through(axes: Axes, day: Day, dark: Floats, last: int) -> Floats:
     edges = day.axis(axes, last)
     shade = np.full((1, len(time), 4), 0.5)
     shade[0, :, 3] = DARK_ALPHA * binned(dark[:last].mean(axis=1))
-    axes.imshow(shade, extent=(*edges, 0.0, 1.0), transform=axes.get_xaxis_transform(), aspect="auto", zorder=0, interpolation="nearest")
+    axes.imshow(
+        shade,
+        extent=(*edges, 0.0, 1.0),
+        transform=axes.get_xaxis_transform(),
+        aspect="auto",
+        zorder=0,
+        interpolation="nearest",
+    )
     axes.set_xlim(edges)
     return time
 
@@ -187,7 +242,9 @@ def ships(day: Day, name: str, title: str, members: slice, last_s: float | None 
     def power(figure: Figure) -> None:
         axes = figure.subplots()
         time = _through(axes, day, dark, last)
-        for (column, values), colour, word in zip(watts.items(), (svg.ORANGE, svg.BLUE, svg.GREEN), ("array", "GPUs", "bus"), strict=True):
+        for (column, values), colour, word in zip(
+            watts.items(), (svg.ORANGE, svg.BLUE, svg.GREEN), ("array", "GPUs", "bus"), strict=True
+        ):
             _line(axes, time, values / scale, colour, word)
         axes.set_ylim(bottom=0.0, top=1.06 * top / scale or 1.0)
         axes.set_ylabel(f"power a ship [{unit}]")
@@ -210,7 +267,7 @@ def ships(day: Day, name: str, title: str, members: slice, last_s: float | None 
         axes.set_ylabel("temperature [°C]")
         svg.legend(axes)
 
-    span = "" if last_s is None else f" in the first {fmt(last * day.step_s / 3600, 'h')}"
+    span = "" if last_s is None else f" in the first {fmt(last * day.step_s / 3600, 'h', 2)}"
     mean = {c: fmt(float(v.mean()), "W") for c, v in watts.items()}
     told = (
         f"{title}: the array gives {mean['array']} a ship on average{span}, GPUs draw {mean['gpu']} and the bus {mean['bus']}; {percent(float(dark[:last].mean()), 0)} of the time in eclipse (shaded).",
@@ -218,7 +275,10 @@ def ships(day: Day, name: str, title: str, members: slice, last_s: float | None 
         f"{title}: chips reach {kelvin['chip'].max() - ZERO_C_K:.0f} °C and coolant {kelvin['coolant'].max() - ZERO_C_K:.0f} °C{span}; the radiator's sink lies between {kelvin['sink'].min() - ZERO_C_K:.0f} and {kelvin['sink'].max() - ZERO_C_K:.0f} °C.",
     )  # fmt: skip
     paints = {"power": power, "charge": battery, "heat": heat}
-    made = [Plot(svg.draw(f"{name}-{k}", f"Line chart through time, {k}. {c}", size, p), c) for (k, p), c in zip(paints.items(), told, strict=True)]
+    made = [
+        Plot(svg.draw(f"{name}-{k}", f"Line chart through time, {k}. {c}", size, p), c)
+        for (k, p), c in zip(paints.items(), told, strict=True)
+    ]
     return made[0], made[1], made[2]
 
 
@@ -268,12 +328,26 @@ def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
         for i, (_, members) in enumerate(shown):
             lower.plot([dose[members].min(), dose[members].max()], [i, i], color=svg.PURPLE, linewidth=5, alpha=0.4)
             lower.plot(dose[members].mean(), i, "o", color=svg.PURPLE)
-        lower.set(yticks=range(len(shown)), yticklabels=[n[:28] for n, _ in shown], ylim=(len(shown) - 0.4, -0.6), xlabel="dose behind shielding [rad(Si) a year]", xlim=(0, 1.15 * float(dose.max()) or 1.0))
+        lower.set(
+            yticks=range(len(shown)),
+            yticklabels=[n[:28] for n, _ in shown],
+            ylim=(len(shown) - 0.4, -0.6),
+            xlabel="dose behind shielding [rad(Si) a year]",
+            xlim=(0, 1.15 * float(dose.max()) or 1.0),
+        )
         lower.grid(visible=False, axis="y")
 
     row = told["radiation"]
     caption = f"Ships stand still in the South Atlantic Anomaly {percent(row['paused_share'], 2)} of the time; a year brings {row['dose_rad_year_mean']:.0f} rad(Si) on average and at most {row['dose_rad_year_max']:.0f} behind shielding (modelled, solar {row['solar_activity']})."
-    return Plot(svg.draw("radiation", "Pauses through time and yearly dose by group. " + caption, (5.4, 3.1 + 0.18 * len(shown)), paint), caption)
+    return Plot(
+        svg.draw(
+            "radiation",
+            "Pauses through time and yearly dose by group. " + caption,
+            (5.4, 3.1 + 0.18 * len(shown)),
+            paint,
+        ),
+        caption,
+    )
 
 
 def ablation(rows: Sequence[Mapping[str, Any]]) -> Plot:
@@ -292,4 +366,7 @@ def ablation(rows: Sequence[Mapping[str, Any]]) -> Plot:
 
     most = max(rows, key=lambda r: abs(r["change"]))
     caption = f"Leaving {most['off']} out of the model would move the answer most, by {100 * most['change']:+.1f} % (modelled)."
-    return Plot(svg.draw("ablation", "Bar chart, effect of each coupling. " + caption, (5.4, 0.8 + 0.34 * len(rows)), paint), caption)
+    return Plot(
+        svg.draw("ablation", "Bar chart, effect of each coupling. " + caption, (5.4, 0.8 + 0.34 * len(rows)), paint),
+        caption,
+    )

@@ -58,7 +58,9 @@ def _head(told: Mapping[str, Any], title: str) -> str:
     fleet, rows, binding = told["fleet"], told["waterfall"], told["binding"]
     hours = told["duration_s"] / 3600.0
     end = rows["deliverable"]
-    made_of = f"{fleet['ships']} ships with {fleet['gpus']:,} GPUs, {fleet['relays']:,} relays, {fleet['gateways']} gateways"
+    made_of = (
+        f"{fleet['ships']} ships with {fleet['gpus']:,} GPUs, {fleet['relays']:,} relays, {fleet['gateways']} gateways"
+    )
     kicker = f"{told['scenario']} · {made_of} · {fmt(hours, 'h')} from {told['start'][:16].replace('T', ' ')} UTC at {fmt(told['step_s'], 's')} · modelled"
     words = (
         f"The fleet delivers <strong>{percent(end['share'])}</strong> of the compute installed: {end['gpu_hours']:,.0f} of {rows['installed']['gpu_hours']:,.0f} GPU-hours, "
@@ -90,12 +92,20 @@ def _tiles(told: Mapping[str, Any]) -> str:
         ("People to the nearest ship", _ms(cities.get("rtt_mean_s")), "mean round trip, propagation"),
         ("Globe covered", percent(coverage["covered_share"]) if coverage else "–", "of surface and time"),
     ]
-    return '<dl class="tiles">' + "".join(f"<div><dt>{escape(a)}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in tiles) + "</dl>"
+    return (
+        '<dl class="tiles">'
+        + "".join(f"<div><dt>{escape(a)}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in tiles)
+        + "</dl>"
+    )
 
 
 def _plots(plots: Iterable[Plot | None], kind: str = "") -> str:
     """Figures side by side where there is room."""
-    shown = "".join(f'<figure><div class="plot">{p.picture}</div><figcaption>{escape(p.caption)}</figcaption></figure>' for p in plots if p)
+    shown = "".join(
+        f'<figure><div class="plot">{p.picture}</div><figcaption>{escape(p.caption)}</figcaption></figure>'
+        for p in plots
+        if p
+    )
     return f'<div class="plots {kind}">{shown}</div>'
 
 
@@ -110,7 +120,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterabl
     kind = [' class="n"' if i in numbers else "" for i in range(len(columns))]
     head = "".join(f"<th{k}>{escape(c)}</th>" for c, k in zip(columns, kind, strict=True))
     body = "".join("<tr>" + "".join(_cell(v, k) for v, k in zip(row, kind, strict=True)) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    top = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
+    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
 
 
 def _cell(value: Any, kind: str) -> str:
@@ -130,33 +141,68 @@ def _none(words: str) -> str:
 def _compute(told: Mapping[str, Any]) -> str:
     binding = told["binding"]
     words = binding["words"][:1].upper() + binding["words"][1:]
-    rows = [(g["group"], g["count"], f"{g['gpus']:,}", *(f"{g['gpu_hours'][s]:,.0f}" for s in ("installed", *figures.STAGES)), percent(g["deliverable_share"])) for g in told["groups"]]
-    columns = ("group", "ships", "GPUs", "installed [GPU-h]", "after power", "after heat", "after radiation", "after reach", "deliverable")
-    return f"<p>{escape(words)}.</p>" + _plots([figures.waterfall(told), figures.groups(told)]) + _table(columns, rows, range(1, 9))
+    rows = [
+        (
+            g["group"],
+            g["count"],
+            f"{g['gpus']:,}",
+            *(f"{g['gpu_hours'][s]:,.0f}" for s in ("installed", *figures.STAGES)),
+            percent(g["deliverable_share"]),
+        )
+        for g in told["groups"]
+    ]
+    columns = (
+        "group",
+        "ships",
+        "GPUs",
+        "installed [GPU-h]",
+        "after power",
+        "after heat",
+        "after radiation",
+        "after reach",
+        "deliverable",
+    )
+    return (
+        f"<p>{escape(words)}.</p>"
+        + _plots([figures.waterfall(told), figures.groups(told)])
+        + _table(columns, rows, range(1, 9))
+    )
 
 
 def _shortfalls(told: Mapping[str, Any]) -> str:
     if not told["shortfalls"]:
-        return _none("Nothing: radiator, array, battery and paths to the ground suffice for full clocks through the whole run.")
+        return _none(
+            "Nothing: radiator, array, battery and paths to the ground suffice for full clocks through the whole run."
+        )
     rows = [(s["group"], s["part"], _short(s), s["when"] or "–") for s in told["shortfalls"]]
-    words = "<p>To run all GPUs at full clocks through the whole run, every ship would need this much more (modelled):</p>"
+    words = (
+        "<p>To run all GPUs at full clocks through the whole run, every ship would need this much more (modelled):</p>"
+    )
     return words + _table(("group", "part", "short by", "when"), rows, (2,))
 
 
 def _short(row: Mapping[str, Any]) -> str:
-    return percent(row["short"]) + " of the time" if row["unit"] == "1" else fmt(row["short"], row["unit"]).replace("m^2", "m²")
+    return (
+        percent(row["short"]) + " of the time"
+        if row["unit"] == "1"
+        else fmt(row["short"], row["unit"]).replace("m^2", "m²")
+    )
 
 
 def _through(day: Day) -> str:
     html = "<p>Lines are means over the ships of a group, bands hold the middle 90 % of its ships, grey shading is the share of them in eclipse. All modelled.</p>"
     for number, (name, members) in enumerate(day.groups[:MOST_GROUPS]):
         count = members.stop - members.start
-        html += f"<h3>{escape(name)}, {count} {'ship' if count == 1 else 'ships'}</h3>" + _plots(figures.ships(day, f"group{number}", name, members), "three")
+        html += f"<h3>{escape(name)}, {count} {'ship' if count == 1 else 'ships'}</h3>" + _plots(
+            figures.ships(day, f"group{number}", name, members), "three"
+        )
     if len(day.groups) > MOST_GROUPS:
         html += _none(f"{len(day.groups) - MOST_GROUPS} further groups are in the tables energy and heat.")
     ship = figures.poorest(day)
     html += f"<h3>Close up: {escape(day.names[ship])}, the ship that delivers least</h3>"
-    return html + _plots(figures.ships(day, "close", day.names[ship], slice(ship, ship + 1), figures.CLOSE_UP_S), "three")
+    return html + _plots(
+        figures.ships(day, "close", day.names[ship], slice(ship, ship + 1), figures.CLOSE_UP_S), "three"
+    )
 
 
 def _map(day: Day, told: Mapping[str, Any]) -> str:
@@ -181,8 +227,24 @@ def _trips(day: Day, told: Mapping[str, Any]) -> str:
     times = ("rtt_min_s", "rtt_mean_s", "rtt_max_s", "delivered_mean_s", "fibre_s", "great_circle_floor_s")
     cells = [(f"{r['from']} – {r['to']}", *(_ms(r[k]) for k in times), "–" if r["hops_mean"] is None else f"{r['hops_mean']:.1f}",
               f"{r['path_changes']:,}", percent(r["outage_share"])) for r in rows]  # fmt: skip
-    columns = ("between", "least", "mean", "most", "delivered", "fibre", "great circle", "hops", "path changes", "outage")
-    return words + _plots([worldmap.ranges(rows)], "wide bounded") + _table(columns, cells, range(1, 10)) + _plots(worldmap.probes(day, rows), "three")
+    columns = (
+        "between",
+        "least",
+        "mean",
+        "most",
+        "delivered",
+        "fibre",
+        "great circle",
+        "hops",
+        "path changes",
+        "outage",
+    )
+    return (
+        words
+        + _plots([worldmap.ranges(rows)], "wide bounded")
+        + _table(columns, cells, range(1, 10))
+        + _plots(worldmap.probes(day, rows), "three")
+    )
 
 
 def _coverage(day: Day, told: Mapping[str, Any]) -> str:
@@ -205,9 +267,14 @@ def _network(day: Day, told: Mapping[str, Any]) -> str:
 
 def _radiation(day: Day, told: Mapping[str, Any]) -> str:
     paused, upsets = day.of("radiation", "anomaly").mean(axis=0), told["waterfall"]["radiation"]["lost_gpu_hours"]
-    rows = [(g["group"], f"{g['dose_rad_year']:.0f}", percent(float(paused[members].mean()), 2)) for g, (_, members) in zip(told["groups"], day.groups, strict=True)]
+    rows = [
+        (g["group"], f"{g['dose_rad_year']:.0f}", percent(float(paused[members].mean()), 2))
+        for g, (_, members) in zip(told["groups"], day.groups, strict=True)
+    ]
     words = f"<p>Pauses in the anomaly and upsets together take {upsets:,.0f} GPU-hours (modelled).</p>"
-    return _beside(figures.radiation(day, told), words + _table(("group", "dose [rad(Si)/year]", "paused"), rows, (1, 2)))
+    return _beside(
+        figures.radiation(day, told), words + _table(("group", "dose [rad(Si)/year]", "paused"), rows, (1, 2))
+    )
 
 
 def _ablation(told: Mapping[str, Any]) -> str:
@@ -216,13 +283,27 @@ def _ablation(told: Mapping[str, Any]) -> str:
         return _none("Not asked for (outputs.ablation).")
     cells = [(f"without {r['off']}", f"{r['deliverable_gpu_hours']:,.0f}", f"{100 * r['change']:+.2f} %") for r in rows]
     words = "<p>The same run with one coupling switched off at a time: the change is what a simpler model would get wrong.</p>"
-    return words + _beside(figures.ablation(rows), _table(("coupling off", "deliverable [GPU-h]", "change"), cells, (1, 2)))
+    return words + _beside(
+        figures.ablation(rows), _table(("coupling off", "deliverable [GPU-h]", "change"), cells, (1, 2))
+    )
 
 
 def _budgets(told: Mapping[str, Any]) -> str:
     rows = [(g["group"], g["ship"], g["count"], f"{g['gpus'] / max(g['count'], 1):,.0f}", fmt(g["mass_kg"] / 1e3, "t"), fmt(g["array_w"], "W"), fmt(g["battery_kwh"], "kWh"),
              fmt(g["radiator_m2"], "m²"), f"{g['coolant_max_k'] - figures.ZERO_C_K:.0f} °C", percent(g["charge_min_share"], 0), f"{g['dose_rad_year']:.0f}") for g in told["groups"]]  # fmt: skip
-    columns = ("group", "class", "ships", "GPUs a ship", "mass", "array", "battery", "radiator", "warmest coolant", "least charge", "dose [rad(Si)/year]")
+    columns = (
+        "group",
+        "class",
+        "ships",
+        "GPUs a ship",
+        "mass",
+        "array",
+        "battery",
+        "radiator",
+        "warmest coolant",
+        "least charge",
+        "dose [rad(Si)/year]",
+    )
     return "<p>Mass, array, battery and radiator are of one ship.</p>" + _table(columns, rows, range(2, 11))
 
 
@@ -232,7 +313,16 @@ def _sources(manifest: Mapping[str, Any]) -> str:
         return _none("None recorded.")
     counts = Counter(a["confidence"] for a in found)
     told = ", ".join(f"{counts[c]} {c}" for c in sorted(counts, key=_rank))
-    rows = [(a["name"], fmt(a["value"], a["unit"]), _span(a), a["confidence"], "; ".join(str(a[k]) for k in ("source", "date", "note") if a[k])) for a in found]
+    rows = [
+        (
+            a["name"],
+            fmt(a["value"], a["unit"]),
+            _span(a),
+            a["confidence"],
+            "; ".join(str(a[k]) for k in ("source", "date", "note") if a[k]),
+        )
+        for a in found
+    ]
     table = _table(("assumption", "value", "range", "confidence", "source"), rows, (1,))
     return f"<p>The answer rests on {len(found)} sourced numbers: {escape(told)}.</p><details><summary>All {len(found)}, the best supported first</summary>{table}</details>"
 
@@ -253,7 +343,10 @@ def _made(made: Results) -> str:
     rows = [("scenario", manifest.get("scenario_file", "")), ("seed", manifest.get("seed", "")), ("Aether", manifest.get("aether", "")),
             ("Python", f"{manifest.get('python', '')} on {manifest.get('platform', '')}"), ("libraries", versions)]  # fmt: skip
     text = yaml.safe_dump(manifest.get("scenario", {}), sort_keys=False, allow_unicode=True, width=100)
-    html = "<p>The same scenario, seed and versions give the same tables, bit for bit, for any number of threads.</p>" + _table(("", ""), rows)
+    html = (
+        "<p>The same scenario, seed and versions give the same tables, bit for bit, for any number of threads.</p>"
+        + _table(("", ""), rows)
+    )
     html += f"<details><summary>The scenario</summary><pre>{escape(text)}</pre></details>"
     if skipped:
         html += f"<details><summary>{len(skipped)} element sets could not be read</summary><pre>{escape(chr(10).join(map(str, skipped)))}</pre></details>"

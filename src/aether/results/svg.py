@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
 INK, MUTED, RULE, SHADE = "#010101", "#020202", "#030303", "#040404"  # stand for the page's own colours, see `_PAGE`
 _PAGE = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)", SHADE: "var(--shade)"}
+RASTER_DPI = 200  # of what is too dense for lines
 _STYLE = {
     "svg.fonttype": "none", "text.parse_math": False, "font.size": 9.0, "font.family": "sans-serif",
     "text.color": INK, "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.titlesize": 9.5, "axes.titleweight": "bold",
@@ -38,11 +39,10 @@ def draw(name: str, alt: str, size_in: tuple[float, float], paint: Callable[[Fig
     """
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has the glyphs, not we
-        figure = Figure(figsize=size_in)
-        FigureCanvasSVG(figure)
+        figure = Figure(figsize=size_in, dpi=RASTER_DPI)
         paint(figure)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        text = io.StringIO()  # print_svg lays out and draws once, savefig twice
+        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _inline(text.getvalue(), name, alt)
 
 
@@ -56,7 +56,9 @@ def _inline(text: str, name: str, alt: str) -> str:
     rest = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", rest)
     rest = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", rest)
     rest = re.sub(r"'DejaVu Sans'[^;\"]*", "sans-serif", rest)  # the page names the family
-    rest = re.sub(r' transform="rotate\(-0 [^"]*"|<defs>\s*<style[^>]*>.*?</style>\s*</defs>', "", rest, flags=re.DOTALL)
+    rest = re.sub(
+        r' transform="rotate\(-0 [^"]*"|<defs>\s*<style[^>]*>.*?</style>\s*</defs>', "", rest, flags=re.DOTALL
+    )
     for stand_in, colour in _PAGE.items():
         rest = rest.replace(stand_in, colour)
     rest = re.sub(r"\n\s*", "\n", rest)

@@ -32,7 +32,9 @@ def progress(quiet: bool) -> Iterator[Callable[[str, float, float, str], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty(), transient=True) as bar:
+    with Progress(
+        *columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty(), transient=True
+    ) as bar:
         tasks: dict[str, Any] = {}
 
         def advance(label: str, done: float, of: float, clock: str) -> None:
@@ -209,10 +211,17 @@ def part(shown: Part, budget: Mapping[str, Any] | None) -> None:
 def bench(outcome: Mapping[str, Any]) -> None:
     """Timings."""
     table = _table(
-        f"Median of {outcome['runs']} runs on {outcome['machine']}", "work", "size", "value", "unit", right=(2,)
+        f"Median of {outcome['runs']} runs on {outcome['machine']}",
+        "work",
+        "size",
+        "value",
+        "unit",
+        "beside",
+        right=(2,),
     )
     for row in outcome["rows"]:
-        table.add_row(row["name"], row["size"], f"{row['value']:.3g}", row["unit"])
+        beside = ", ".join(f"{name} {value:.3g}" for name, value in row["peers"].items())
+        table.add_row(row["name"], row["size"], f"{row['value']:.3g}", row["unit"], beside)
     _print(table)
 
 

@@ -20,10 +20,10 @@ from matplotlib.ticker import PercentFormatter
 from aether.base.tables import Floats
 from aether.results import svg
 from aether.results.figures import MOST_POINTS, MOST_ROWS, Day, Plot, binned, percent
-from aether.scenario import catalog
 
 GRID_DEG = 1.5  # of the shading, finer than the cells
 MOST_PANELS = 12
+OUTLINE = "#16202a"  # the map keeps its colours on a dark page
 UNSEEN = "#d3d8dd"  # never covered: lighter and greyer than the whole scale
 
 
@@ -42,12 +42,8 @@ def _scale() -> Colormap:
 def _places(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, tuple[float, float]]]:
     """Longitude and latitude [deg] of cities, ships and relays: kind -> name -> place."""
     found: dict[str, dict[str, tuple[float, float]]] = {"city": {}, "ship": {}, "relay": {}}
-    if "places" in tables:
-        for i, row in enumerate(tables["places"].to_pylist()):
-            found.setdefault(row["kind"], {})[row["name"] or str(i)] = (row["longitude_deg"], row["latitude_deg"])
-    else:
-        parts: Any = catalog.packaged().kind("cities").values()
-        found["city"] = {c.name: (c.longitude, c.latitude) for c in parts}
+    for i, row in enumerate(tables["places"].to_pylist()):
+        found[row["kind"]][row["name"] or str(i)] = (row["longitude_deg"], row["latitude_deg"])
     return found
 
 
@@ -64,7 +60,10 @@ def cities(day: Day) -> dict[str, float]:
 
 def _shading(table: pa.Table) -> tuple[Floats, Floats]:
     """Mean round trip [s] and covered share of the nearest cell on a grid (latitude, longitude)."""
-    lat, lon, share, rtt = (table.column(c).to_numpy(zero_copy_only=False) for c in ("latitude_deg", "longitude_deg", "covered_share", "rtt_mean_s"))
+    lat, lon, share, rtt = (
+        table.column(c).to_numpy(zero_copy_only=False)
+        for c in ("latitude_deg", "longitude_deg", "covered_share", "rtt_mean_s")
+    )
     where = np.radians(np.mgrid[-90 + GRID_DEG / 2 : 90 : GRID_DEG, -180 + GRID_DEG / 2 : 180 : GRID_DEG])
     nearest = (_unit(*where).reshape(-1, 3) @ _unit(np.radians(lat), np.radians(lon)).T).argmax(axis=1)
     return rtt[nearest].reshape(where.shape[1:]), share[nearest].reshape(where.shape[1:])
@@ -91,31 +90,67 @@ def world(day: Day, told: Mapping[str, Any]) -> Plot:
             picture = colours(norm(np.nan_to_num(1e3 * cells[0])))
             picture[..., :3] = np.where(np.isfinite(cells[0])[..., None], picture[..., :3], mpl.colors.to_rgb(UNSEEN))
             picture[..., 3] = np.where(np.isfinite(cells[0]), 0.15 + 0.6 * cells[1], 1.0)
-            axes.imshow(picture, extent=(-180, 180, -90, 90), origin="lower", interpolation="nearest", aspect="auto", zorder=0.5)
-        axes.add_collection(LineCollection(coasts(), colors="#26323d", linewidths=0.55, zorder=1))  # type: ignore[arg-type]
-        _dots(axes, [*places["relay"].values()], ".", 2.0, "#5b6670", f"{len(places['relay']):,} relays at the start")
+            axes.imshow(
+                picture, extent=(-180, 180, -90, 90), origin="lower", interpolation="nearest", aspect="auto", zorder=0.5
+            )
+        axes.add_collection(LineCollection(coasts(), colors=OUTLINE, linewidths=0.55, zorder=1))  # type: ignore[arg-type]
+        _dots(axes, [*places["relay"].values()], ".", 2.0, "#ffffff", f"{len(places['relay']):,} relays at the start")
         table = day.tables["gateways"]
         gates = np.column_stack([table.column(c).to_numpy() for c in ("longitude_deg", "latitude_deg")])
-        _dots(axes, gates.tolist(), "^", 3.4, "#101820", f"{len(gates)} gateways")
+        _dots(axes, gates.tolist(), "^", 3.4, OUTLINE, f"{len(gates)} gateways")
         if len(spots):
             spots_ms = 1e3 * spots[:, 2]
-            face = np.where(np.isfinite(spots_ms)[:, None], colours(norm(np.nan_to_num(spots_ms))), mpl.colors.to_rgba(UNSEEN))
-            axes.scatter(spots[:, 0], spots[:, 1], s=30, c=face, edgecolors="#101820", linewidths=0.6, zorder=4, label=f"{len(spots)} cities")
-        _dots(axes, [*places["ship"].values()], "D", 4.6, svg.VERMILION, f"{len(places['ship'])} compute ships at the start")
-        axes.set(xlim=(-180, 180), ylim=(-90, 90), xticks=range(-180, 181, 60), yticks=range(-90, 91, 30), xlabel="longitude [deg]", ylabel="latitude [deg]")
-        axes.grid(color="#26323d", alpha=0.15)
-        svg.legend(axes, ncols=5)
+            face = np.where(
+                np.isfinite(spots_ms)[:, None], colours(norm(np.nan_to_num(spots_ms))), mpl.colors.to_rgba(UNSEEN)
+            )
+            axes.scatter(
+                spots[:, 0],
+                spots[:, 1],
+                s=30,
+                c=face,
+                edgecolors=OUTLINE,
+                linewidths=0.6,
+                zorder=4,
+                label=f"{len(spots)} cities",
+            )
+        _dots(
+            axes,
+            [*places["ship"].values()],
+            "D",
+            4.6,
+            svg.VERMILION,
+            f"{len(places['ship'])} compute ships at the start",
+        )
+        axes.set(
+            xlim=(-180, 180),
+            ylim=(-90, 90),
+            xticks=range(-180, 181, 60),
+            yticks=range(-90, 91, 30),
+            xlabel="longitude [deg]",
+            ylabel="latitude [deg]",
+        )
+        axes.grid(color=OUTLINE, alpha=0.15)
+        axes.legend(loc="lower left", ncols=4, labelcolor=OUTLINE, fontsize=8, handletextpad=0.3, columnspacing=1.0)
         if len(known):
-            bar = figure.colorbar(mpl.cm.ScalarMappable(norm, colours), ax=axes, orientation="horizontal", aspect=60, pad=0.02)
+            bar = figure.colorbar(
+                mpl.cm.ScalarMappable(norm, colours), ax=axes, orientation="horizontal", aspect=60, pad=0.02
+            )
             bar.set_label("mean round trip to the nearest ship that computes [ms], propagation; grey: never covered")
 
-    return Plot(svg.draw("world", "World map of round trips to the fleet. " + (c := _world_caption(mean, told)), (9.2, 5.3), paint), c)
+    return Plot(
+        svg.draw(
+            "world", "World map of round trips to the fleet. " + (c := _world_caption(mean, told)), (9.2, 5.3), paint
+        ),
+        c,
+    )
 
 
 def _world_caption(mean: Mapping[str, float], told: Mapping[str, Any]) -> str:
     row, seen = told.get("cities") or {}, {n: v for n, v in mean.items() if np.isfinite(v)}
     if not seen or row.get("rtt_mean_s") is None:
-        return f"{told['fleet']['gateways']} gateways; no city has a path to a ship that computes, or none was asked for."
+        return (
+            f"{told['fleet']['gateways']} gateways; no city has a path to a ship that computes, or none was asked for."
+        )
     near, far = min(seen, key=lambda n: seen[n]), max(seen, key=lambda n: seen[n])
     return (f"The people of {len(mean)} cities are {1e3 * row['rtt_mean_s']:.1f} ms from the nearest ship that computes, {near} nearest with {1e3 * seen[near]:.1f} ms, "
             f"{far} farthest with {1e3 * seen[far]:.1f} ms (modelled, propagation there and back).")  # fmt: skip
@@ -145,9 +180,23 @@ def ranges(rows: Sequence[Mapping[str, Any]]) -> Plot:
         axes.hlines(y, low, high, color=svg.BLUE, linewidth=6, alpha=0.35, label="propagation, least to most")
         axes.plot(mean, y, "o", color=svg.BLUE, label="propagation, mean")
         axes.plot(full, y, "D", color=svg.GREEN, markersize=5, label="delivered, mean")
-        axes.plot(fibre, y, "s", color=svg.VERMILION, markersize=5.5, markerfacecolor="none", markeredgewidth=1.5, label="fibre, routed")
+        axes.plot(
+            fibre,
+            y,
+            "s",
+            color=svg.VERMILION,
+            markersize=5.5,
+            markerfacecolor="none",
+            markeredgewidth=1.5,
+            label="fibre, routed",
+        )
         axes.plot(floor, y, "|", color=svg.INK, markersize=13, markeredgewidth=1.5, label="great circle at c")
-        axes.set(yticks=y, yticklabels=[f"{r['from']} – {r['to']}"[:44] for r in shown], ylim=(len(shown) - 0.5, -0.5), xlabel="round trip [ms]")
+        axes.set(
+            yticks=y,
+            yticklabels=[f"{r['from']} – {r['to']}"[:44] for r in shown],
+            ylim=(len(shown) - 0.5, -0.5),
+            xlabel="round trip [ms]",
+        )
         axes.set_xlim(left=0.0)
         axes.grid(visible=False, axis="y")
         svg.legend(axes, ncols=3)
@@ -155,9 +204,15 @@ def ranges(rows: Sequence[Mapping[str, Any]]) -> Plot:
     both = [r for r in rows if r["fibre_s"] is not None and r["rtt_mean_s"] is not None]
     faster, quick = (sum(r[k] < r["fibre_s"] for r in both) for k in ("rtt_mean_s", "delivered_mean_s"))
     outage = sum(r["outage_share"] for r in rows) / len(rows)
-    caption = f"Propagation through the mesh is shorter than routed fibre on {faster} of {len(both)} pairs that have fibre, delivered on {quick}" if both else "No pair has fibre beside it"
+    caption = (
+        f"Propagation through the mesh is shorter than routed fibre on {faster} of {len(both)} pairs that have fibre, delivered on {quick}"
+        if both
+        else "No pair has fibre beside it"
+    )
     caption += f"; without a path {percent(outage)} of the time on average (modelled, {rows[0]['visibility']})."
-    return Plot(svg.draw("ranges", "Round trips of every probe. " + caption, (7.4, 1.5 + 0.36 * len(shown)), paint), caption)
+    return Plot(
+        svg.draw("ranges", "Round trips of every probe. " + caption, (7.4, 1.5 + 0.36 * len(shown)), paint), caption
+    )
 
 
 def probes(day: Day, rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
@@ -172,11 +227,27 @@ def _probe(day: Day, row: Mapping[str, Any], number: int, rtt_ms: Floats, delive
         time, alone = binned(day.time_s) / day.unit_s, "o" if len(day.time_s) == 1 else None
         axes.plot(time, binned(delivered_ms), color=svg.GREEN, label="delivered", marker=alone, linewidth=1.1)
         axes.plot(time, binned(rtt_ms), color=svg.BLUE, label="propagation", marker=alone, linewidth=1.1)
-        for key, colour, style, word in (("fibre_s", svg.VERMILION, "--", "fibre"), ("great_circle_floor_s", svg.INK, ":", "light")):
+        for key, colour, style, word in (
+            ("fibre_s", svg.VERMILION, "--", "fibre"),
+            ("great_circle_floor_s", svg.INK, ":", "light"),
+        ):
             if row[key] is not None:
                 axes.axhline(1e3 * row[key], color=colour, linestyle=style, linewidth=1.0, label=word)
         day.axis(axes)
-        axes.set(ylabel="round trip [ms]", ylim=(0.0, 1.1 * max([1.0, *(_ms(row[k]) for k in ("fibre_s",) if row[k] is not None), *delivered_ms[np.isfinite(delivered_ms)]])))
+        axes.set(
+            ylabel="round trip [ms]",
+            ylim=(
+                0.0,
+                1.1
+                * max(
+                    [
+                        1.0,
+                        *(_ms(row[k]) for k in ("fibre_s",) if row[k] is not None),
+                        *delivered_ms[np.isfinite(delivered_ms)],
+                    ]
+                ),
+            ),
+        )
         svg.legend(axes)
 
     pair = f"{row['from']} – {row['to']}"
@@ -196,7 +267,13 @@ def latitudes(told: Mapping[str, Any]) -> Plot:
         left, right = figure.subplots(1, 2, sharey=True)
         middle = [b["latitude_from_deg"] + 5.0 for b in bands]
         left.barh(middle, [b["covered_share"] for b in bands], height=8.6, color=svg.SKY)
-        left.set(xlabel="covered [% of time]", ylabel="latitude [deg]", ylim=(-90, 90), yticks=range(-90, 91, 30), xlim=(0, 1))
+        left.set(
+            xlabel="covered [% of time]",
+            ylabel="latitude [deg]",
+            ylim=(-90, 90),
+            yticks=range(-90, 91, 30),
+            xlim=(0, 1),
+        )
         left.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         right.plot([_ms(b["rtt_mean_s"]) for b in bands], middle, "o-", color=svg.BLUE)
         right.set_xlabel("mean round trip [ms]")
@@ -205,7 +282,11 @@ def latitudes(told: Mapping[str, Any]) -> Plot:
     whole = [b["latitude_from_deg"] for b in bands if b["covered_share"] > 0.999]
     caption = f"The mesh covers {percent(told['coverage']['covered_share'])} of the globe's surface and time"
     joined = len(whole) > 0 and max(whole) - min(whole) == 10 * (len(whole) - 1)
-    caption += f", all of it from {abs(min(whole)):.0f}° {'S' if min(whole) < 0 else 'N'} to {abs(max(whole) + 10):.0f}° {'S' if max(whole) < -10 else 'N'}" if joined else ""
+    caption += (
+        f", all of it from {abs(min(whole)):.0f}° {'S' if min(whole) < 0 else 'N'} to {abs(max(whole) + 10):.0f}° {'S' if max(whole) < -10 else 'N'}"
+        if joined
+        else ""
+    )
     caption += " (modelled)."
     return Plot(svg.draw("latitudes", "Coverage and round trip by latitude. " + caption, (4.5, 3.3), paint), caption)
 
@@ -222,21 +303,32 @@ def hours(day: Day) -> Plot | None:
         axes = figure.subplots()
         axes.set_facecolor(svg.RULE)
         axes.grid(visible=False)
-        image = axes.imshow(rtt, extent=(0, 24, -90, 90), origin="lower", aspect="auto", cmap=_scale(), interpolation="nearest")
-        axes.set(xlabel="local solar time [h]", ylabel="latitude [deg]", xticks=range(0, 25, 6), yticks=range(-90, 91, 30))
+        image = axes.imshow(
+            rtt, extent=(0, 24, -90, 90), origin="lower", aspect="auto", cmap=_scale(), interpolation="nearest"
+        )
+        axes.set(
+            xlabel="local solar time [h]", ylabel="latitude [deg]", xticks=range(0, 25, 6), yticks=range(-90, 91, 30)
+        )
         figure.colorbar(image, ax=axes, aspect=30, pad=0.02).set_label("mean round trip [ms]")
 
     by_hour = np.array([rtt[seen[:, h], h].mean() if seen[:, h].any() else np.nan for h in range(24)])
     best, worst = int(np.nanargmin(by_hour)), int(np.nanargmax(by_hour))
     caption = (f"Ships are nearest at {best}–{best + 1} h local solar time, {by_hour[best]:.1f} ms on average over covered latitudes, "
                f"and farthest at {worst}–{worst + 1} h, {by_hour[worst]:.1f} ms (modelled; blank: not covered).")  # fmt: skip
-    return Plot(svg.draw("hours", "Heat map, round trip by latitude and local solar time. " + caption, (4.5, 3.3), paint), caption)
+    return Plot(
+        svg.draw("hours", "Heat map, round trip by latitude and local solar time. " + caption, (4.5, 3.3), paint),
+        caption,
+    )
 
 
 def access(day: Day) -> Plot | None:
     """How the round trips of all cities and ticks are spread, by own terminal and through a gateway."""
     ways = {"own terminal": ("rtt_s", svg.BLUE), "local fibre and a gateway": ("rtt_by_gateway_s", svg.GREEN)}
-    known = {word: (1e3 * v[np.isfinite(v)], v.size, colour) for word, (column, colour) in ways.items() for v in [day.of("cities", column)]}
+    known = {
+        word: (1e3 * v[np.isfinite(v)], v.size, colour)
+        for word, (column, colour) in ways.items()
+        for v in [day.of("cities", column)]
+    }
     if not any(len(v) for v, _, _ in known.values()):
         return None
 
@@ -246,7 +338,11 @@ def access(day: Day) -> Plot | None:
             if len(values):
                 share = np.linspace(0.0, 1.0, MOST_POINTS)
                 axes.plot(np.quantile(values, share), share * len(values) / size, color=colour, label=word)
-        axes.set(xlabel="round trip to the nearest ship that computes [ms]", ylabel="cities and ticks within [%]", ylim=(0.0, 1.02))
+        axes.set(
+            xlabel="round trip to the nearest ship that computes [ms]",
+            ylabel="cities and ticks within [%]",
+            ylim=(0.0, 1.02),
+        )
         axes.set_xlim(left=0.0)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         svg.legend(axes)

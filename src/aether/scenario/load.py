@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gzip
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from aether.base.clock import Clock
@@ -330,11 +328,6 @@ def schema() -> dict[str, Any]:
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "Aether scenario"
     return made
-
-
-def resolved(scenario: Scenario) -> str:
-    """The scenario with its overrides as YAML, to run again."""
-    return yaml.safe_dump(json.loads(json.dumps(scenario.data, default=str)), sort_keys=False, allow_unicode=True)
 
 
 def starter(schema_file: str) -> str:

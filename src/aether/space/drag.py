@@ -94,18 +94,9 @@ def lifetime(
 def deorbit_delta_v(altitude_m: Floats | float, perigee_m: Floats | float = 200e3) -> Floats:
     """One burn that lowers the perigee of a circular orbit: dv = v_c (1 - sqrt(2 r_p / (r_a + r_p))).
 
-    altitude_m, perigee_m [m]: broadcast. Returns [m/s]. Impulsive: a low-thrust spiral to the same perigee asks for
-    `spiral_delta_v`, about twice as much.
+    altitude_m, perigee_m [m]: broadcast. Returns [m/s]. Impulsive: a low-thrust spiral asks for about twice as
+    much (Edelbaum 1961).
     """
     high = EARTH_RADIUS_M + np.asarray(altitude_m, dtype=np.float64)
     low = EARTH_RADIUS_M + np.asarray(perigee_m, dtype=np.float64)
     return np.sqrt(MU_M3_S2 / high) * (1.0 - np.sqrt(2.0 * low / (high + low)))
-
-
-def spiral_delta_v(altitude_m: Floats | float, target_m: Floats | float) -> Floats:
-    """Low thrust from one circular orbit to another in the same plane: dv = |sqrt(mu / r_1) - sqrt(mu / r_2)|.
-
-    altitude_m, target_m [m]: broadcast. Returns [m/s]. Thrust along the motion, many revolutions (Edelbaum 1961).
-    """
-    here = np.sqrt(MU_M3_S2 / (EARTH_RADIUS_M + np.asarray(altitude_m, dtype=np.float64)))
-    return np.abs(here - np.sqrt(MU_M3_S2 / (EARTH_RADIUS_M + np.asarray(target_m, dtype=np.float64))))

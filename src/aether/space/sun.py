@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from aether.base.clock import DAY_S, J2000_DAYS, julian_date
-from aether.base.tables import Bools, Floats, Light, Track
+from aether.base.tables import Floats, Light, Track
 
 AU_M = 1.495978707e11  # IAU 2012 resolution B2
 SUN_RADIUS_M = 6.957e8  # IAU 2015 resolution B3, nominal
@@ -187,15 +187,6 @@ def to_fixed(vector_m: Floats, gmst_rad: Floats) -> Floats:
     cosine, sine = np.cos(gmst_rad).reshape(shape), np.sin(gmst_rad).reshape(shape)
     x, y = vector_m[..., 0], vector_m[..., 1]
     return np.stack([cosine * x + sine * y, cosine * y - sine * x, vector_m[..., 2]], axis=-1)
-
-
-def is_day(places_m: Floats, sun_fixed_m: Floats) -> Bools:
-    """Where the Sun's centre stands over the geometric horizon (T, G).
-
-    places_m: (G, 3) Earth-fixed [m]. sun_fixed_m: (T, 3) Earth-fixed [m]. The horizon is the plane across the
-    geocentric vertical (0.2 degrees from the geodetic one); no refraction. Reference [1] chapter 13.
-    """
-    return np.asarray(sun_fixed_m @ places_m.T > 0.0)
 
 
 def dawn_dusk_year(altitude_m: float, node_local_time_s: float, year: int) -> tuple[float, float, float]:

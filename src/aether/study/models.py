@@ -197,16 +197,19 @@ def _density(power: float, mass: float, radiator_area: float) -> Answer:
 
 @model(
     "orbit.sunlit",
-    {"altitude": "m", "inclination": "rad", "node": "rad", "start": "", "duration": "s"},
+    {"altitude": "m", "inclination": "rad", "node": "rad", "start": "", "duration": "s", "shadow": ""},
     {"sunlit_fraction": "1", "least": "1", "most": "1"},
-    optional=("node", "duration"),
+    optional=("node", "duration", "shadow"),
 )
 def _sunlit(
-    altitude: float, inclination: float, start: str, node: float | None = None, duration: float = 86400.0
-) -> Answer:
-    """Share of time in sunlight over a span, umbra and penumbra as they come; the median over 36 nodes where none is given."""
+    altitude: float, inclination: float, start: str, node: float | None = None, duration: float = 86400.0,
+    shadow: str = "conical",
+) -> Answer:  # fmt: skip
+    """Share of time in sunlight over a span by a conical or cylindrical shadow; the median over 36 nodes if none is given."""
+    if shadow not in ("conical", "cylindrical"):
+        raise ValueError(f"shadow is conical or cylindrical, not '{shadow}'")
     nodes = [node] if node is not None else [math.radians(10 * n) for n in range(36)]
-    shares = [sunlit_share(altitude, inclination, n, start, duration) for n in nodes]
+    shares = [sunlit_share(altitude, inclination, n, start, duration, shadow) for n in nodes]
     return {"sunlit_fraction": float(np.median(shares)), "least": min(shares), "most": max(shares)}
 
 
@@ -217,13 +220,20 @@ def _eclipse(altitude: float, beta: float) -> Answer:
 
 
 def sunlit_share(
-    altitude_m: float, inclination_rad: float, node_rad: float, start: str, duration_s: float, step_s: float = 30.0
+    altitude_m: float,
+    inclination_rad: float,
+    node_rad: float,
+    start: str,
+    duration_s: float,
+    shadow: str,
+    step_s: float = 30.0,
 ) -> float:
-    """Mean share of the Sun's disc seen by a circular orbit, propagated; start is an ISO date in UTC."""
+    """Mean share of the Sun's disc that a circular orbit sees, propagated; start is an ISO date in UTC."""
     from_jd = julian_date(iso_date(start))
     elements = orbits.circular(altitude_m, inclination_rad, np.array([node_rad]), np.zeros(1))
     track = motion.propagate(elements, np.arange(0.0, duration_s, step_s), from_jd)
-    return float(sun.light(track, from_jd).lit.mean())
+    light = sun.light(track, from_jd)
+    return float((light.lit if shadow == "conical" else sun.lit_cylindrical(track.inertial_m, light.sun_m)).mean())
 
 
 @model(
@@ -355,3 +365,11 @@ def _place(name: str) -> Place:
     if isinstance(found, Problem):
         raise InputError(found)
     return found
+
+
+@model(
+    "link.sight_range", {"altitude_a": "m", "altitude_b": "m", "grazing": "m"}, {"range": "m"}, optional=("grazing",)
+)
+def _sight_range(altitude_a: float, altitude_b: float, grazing: float = links.GRAZING.value) -> Answer:
+    """The longest straight line between two altitudes that stays above the air."""
+    return {"range": float(links.sight_range(altitude_a, altitude_b, grazing))}
