@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GENERATED = "<!-- Written by tools/pages.py; change the code or the data, then `make docs`. -->\n"
 PAGES = ("README.md", "docs/tutorial.md")
 PICTURE = ROOT / "docs" / "pictures" / "project-aether.png"
-WINDOW = "1240,1500"  # of the picture [pixels]
+WINDOW = "1240,1250"  # of the picture [pixels]
 DAY = Path("aether-results/project-aether")  # where `aether run` leaves the default day
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -12,7 +12,7 @@ from aether.scenario import catalog, document, load
 MINIMAL = {
     "name": "small",
     "start": "2026-06-21T00:00:00Z",
-    "duration": "1 h",
+    "duration": "12 h",
     "relays": {"shells": [{"mesh": "starlink-s1"}]},
     "ships": [{"name": "a", "ship": "ai1", "orbit": {"ring": {"altitude": "600 km", "node_local_time": "18 h"}}}],
 }
@@ -71,6 +71,9 @@ def test_starter_is_a_valid_scenario_with_the_editor_line(tmp_path):
         (("relays", "shells", 0), {"mesh": "starlnk-s1"}, ["did you mean 'starlink-s1'"]),
         (("relays", "shells", 0), {"elements": "nothing.tle"}, ["nothing.tle", "cannot be read"]),
         (("relays", "shells"), [], ["relays.shells"]),
+        (("relays", "shells", 0), {"shell": {"planes": 2000, "per_plane": 2000, "altitude": "550 km", "inclination": "53 deg"}},
+         ["4,000,000 relays", "at most"]),
+        (("ships", 0, "count"), 100000, ["100,000 ships", "rows"]),
         (("start",), "yesterday", ["start", "not a date"]),
         (("duration",), "10 s", ["step is longer"]),
         (("probes",), [{"from": "Atlantis Underwater", "to": "Nairobi"}], ["probes[0].from", "unknown place"]),

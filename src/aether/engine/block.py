@@ -11,7 +11,8 @@ from aether.engine.assemble import Setup
 from aether.network import topology
 from aether.space import attitude, motion, power, radiation, sun
 
-WINDOW = 120  # ticks in a block: bounds memory (10,000 relays take 30 MB) and keeps the arrays in cache
+WINDOW = 120  # most ticks in a block
+BLOCK_BYTES = 250e6  # what the relays of a block may take: fewer ticks at a time for larger meshes
 AHEAD_S = 7200.0  # the batteries look an orbit ahead: the next darkness must end inside the window
 
 
@@ -64,6 +65,11 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
         power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),
         paused, intact, mesh_pairs(setup, relays.fixed_m[ticks // 2], previous),
     )  # fmt: skip
+
+
+def window(setup: Setup) -> int:
+    """Ticks in a block, so that memory does not grow with the mesh: nine floats per relay and tick."""
+    return int(max(1, min(WINDOW, BLOCK_BYTES / (72.0 * max(setup.relay_count, 1)))))
 
 
 def mesh_pairs(setup: Setup, relays_m: Floats, previous: Ints | None) -> Ints:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from aether.base.events import find_events
 from aether.base.tables import Event
 from aether.engine.assemble import Setup, assemble
-from aether.engine.block import WINDOW, block
+from aether.engine.block import block, window
 from aether.engine.distance import measure
 from aether.engine.record import Record, tables
 from aether.engine.summary import summary
@@ -68,17 +68,17 @@ def _loop(
     clock = setup.scenario.clock
     state, pairs = None, None
     waiting: deque[Future[None]] = deque()
-    for first, time_s in clock.windows(WINDOW):
-        window = block(setup, first, time_s, pairs)
-        pairs = window.mesh_pairs
-        state = start(setup, window) if state is None else state
+    for first, time_s in clock.windows(window(setup)):
+        ahead = block(setup, first, time_s, pairs)
+        pairs = ahead.mesh_pairs
+        state = start(setup, ahead) if state is None else state
         for i in range(len(time_s)):
-            state, tick = step(setup, state, window, i)
-            record.add(setup, window, i, tick)
+            state, tick = step(setup, state, ahead, i)
+            record.add(setup, ahead, i, tick)
             if network and pool is None:
-                measure(setup, record, window, i, tick)
+                measure(setup, record, ahead, i, tick)
             elif network and pool is not None:
-                waiting.append(pool.submit(measure, setup, record, window, i, tick))
+                waiting.append(pool.submit(measure, setup, record, ahead, i, tick))
                 if len(waiting) > QUEUE:
                     waiting.popleft().result()
             if i % 10 == 0:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,13 @@ MOST_ROWS = 24  # of a bar chart; the tables beside it hold them all
 CLOSE_UP_S = 5 * 3600.0  # three orbits
 DARK_ALPHA = 0.38  # of the shading when all are in eclipse
 TICKS = (0.25, 0.5, 1, 2, 3, 6, 12, 24, 48)  # between labels of a time axis, in its unit
+DAY_S = 86400.0  # definition
+UNITS = ((60.0, "minutes", 7200.0), (3600.0, "hours", 3 * DAY_S))  # of a time axis: seconds, word, longest axis [s]
 ZERO_C_K = 273.15  # definition
 YEAR_S = 365.25 * 86400.0  # definition
+
+
+Painter = Callable[[Figure], None]
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,13 @@ class Plot:
 
 @dataclass(frozen=True)
 class Day:
-    """The tables of a run as arrays (time, subject), with the words of its time axis."""
+    """The tables of a run as arrays (time, subject), or of its first ticks, with a time unit that suits their length."""
 
     tables: Mapping[str, pa.Table]
-    time_s: Floats
+    start: str
+    ticks: int  # of the whole run
     step_s: float
-    unit_s: float
-    label: str
+    time_s: Floats
     names: tuple[str, ...]  # of the ships
     groups: tuple[tuple[str, slice], ...]
 
@@ -55,35 +60,42 @@ class Day:
         if table not in self.tables or not self.tables[table].num_rows:
             return np.zeros((len(self.time_s), 0))
         values = self.tables[table].column(column).to_numpy(zero_copy_only=False)
-        return np.asarray(values, dtype=np.float64).reshape(len(self.time_s), -1)
+        return np.asarray(values, dtype=np.float64).reshape(self.ticks, -1)[: len(self.time_s)]
 
-    def axis(self, axes: Axes, last: int | None = None) -> tuple[float, float]:
-        """Label, limits and ticks of a time axis; returns the limits [unit_s]."""
-        shown = self.time_s[:last]
-        low, high = (
-            (float(shown[0]) - self.step_s / 2) / self.unit_s,
-            (float(shown[-1]) + self.step_s / 2) / self.unit_s,
-        )
-        axes.set(xlim=(low, high), xlabel=self.label)
-        axes.xaxis.set_major_locator(
-            MultipleLocator(next((s for s in TICKS if (high - low) / s <= 8), (high - low) / 6))
-        )
-        return low, high
+    def until(self, last_s: float) -> Day:
+        """The first part of the run, one tick at least."""
+        return replace(self, time_s=self.time_s[: max(1, int(np.searchsorted(self.time_s, last_s)))])
+
+    @property
+    def duration_s(self) -> float:
+        """From the begin of the first tick to the end of the last."""
+        return len(self.time_s) * self.step_s
+
+    def axis(self, axes: Axes) -> Floats:
+        """Label, limits and ticks of a time axis; returns the times of what `binned` makes, in the axis's unit."""
+        unit_s, word = next(((s, w) for s, w, most in UNITS if self.duration_s <= most), (DAY_S, "days"))
+        low = (float(self.time_s[0]) - self.step_s / 2) / unit_s
+        length = self.duration_s / unit_s
+        axes.set(xlim=(low, low + length), xlabel=f"{word} after {self.start} UTC")
+        axes.xaxis.set_major_locator(MultipleLocator(next((s for s in TICKS if length / s <= 8), length / 6)))
+        return binned(self.time_s) / unit_s
 
 
 def day(made: Results) -> Day:
-    """The run's tables, its ships and groups, and a time unit that suits its length."""
+    """The run's tables, its ships and groups."""
     told, tables = made.summary, made.tables
     time_s = np.asarray(tables["network"].column("time_s").to_numpy(), dtype=np.float64)
-    duration = float(told["duration_s"])
-    unit_s, word = (
-        (60.0, "minutes") if duration <= 7200 else (3600.0, "hours") if duration <= 3 * 86400 else (86400.0, "days")
-    )
-    ships = tables["energy"].column("ship").combine_chunks()
     ends = np.cumsum([0, *(g["count"] for g in told["groups"])]).tolist()
     groups = tuple((g["group"], slice(a, b)) for g, a, b in zip(told["groups"], ends[:-1], ends[1:], strict=True))
-    return Day(tables, time_s, float(told["step_s"]), unit_s, f"{word} after {told['start'][:16].replace('T', ' ')} UTC",
-               tuple(ships.dictionary.to_pylist()), groups)  # fmt: skip
+    names = tables["energy"].column("ship").combine_chunks().dictionary.to_pylist()
+    start = told["start"][:16].replace("T", " ")
+    return Day(tables, start, len(time_s), float(told["step_s"]), time_s, tuple(names), groups)
+
+
+def length(seconds: float) -> str:
+    """A stretch of time for people."""
+    unit_s, word = (60.0, "min") if seconds < 3600 else (3600.0, "h") if seconds <= 3 * DAY_S else (DAY_S, "days")
+    return f"{seconds / unit_s:.4g} {word}"
 
 
 def binned(values: Floats, most: int = MOST_POINTS) -> Floats:
@@ -102,7 +114,7 @@ def percent(share: float, digits: int = 1) -> str:
 def waterfall(told: Mapping[str, Any]) -> Plot:
     """Compute left after each constraint, and what each takes."""
     rows, binding = told["waterfall"], told["binding"]["constraint"]
-    unit = f"GPU-hours in {fmt(told['duration_s'] / 3600, 'h')}"
+    unit = f"GPU-hours in {length(told['duration_s'])}"
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -153,7 +165,8 @@ def waterfall(told: Mapping[str, Any]) -> Plot:
 
     end = rows["reach"]
     lost = ", ".join(f"{w} takes {rows[s]['lost_gpu_hours']:,.0f}" for s, (w, _) in STAGES.items())
-    caption = f"Of {rows['installed']['gpu_hours']:,.0f} GPU-hours installed, {end['gpu_hours']:,.0f} ({percent(end['share'])}) can be delivered: {lost} (modelled)."
+    full = f"{rows['installed']['gpu_hours']:,.0f} GPU-hours installed"
+    caption = f"Of {full}, {end['gpu_hours']:,.0f} ({percent(end['share'])}) can be delivered: {lost} (modelled)."
     return Plot(
         svg.draw("waterfall", "Bar chart, compute left after each constraint. " + caption, (5.3, 3.0), paint), caption
     )
@@ -201,12 +214,12 @@ def groups(told: Mapping[str, Any]) -> Plot:
     return Plot(svg.draw("groups", "Stacked bars by group. " + caption, (5.3, 1.35 + 0.34 * len(rows)), paint), caption)
 
 
-def _through(axes: Axes, day: Day, dark: Floats, last: int) -> Floats:
-    """Time axis, with the share in eclipse as shading; returns the bins' times [day.unit_s]."""
-    time = binned(day.time_s[:last]) / day.unit_s
-    edges = day.axis(axes, last)
+def _through(axes: Axes, day: Day, dark: Floats) -> Floats:
+    """Time axis, with the share in eclipse as shading; returns the bins' times in the axis's unit."""
+    time = day.axis(axes)
+    edges = axes.get_xlim()
     shade = np.full((1, len(time), 4), 0.5)
-    shade[0, :, 3] = DARK_ALPHA * binned(dark[:last].mean(axis=1))
+    shade[0, :, 3] = DARK_ALPHA * binned(dark.mean(axis=1))
     axes.imshow(
         shade,
         extent=(*edges, 0.0, 1.0),
@@ -228,58 +241,75 @@ def _line(axes: Axes, time: Floats, values: Floats, colour: str, label: str) -> 
     axes.plot(time, values.mean(axis=1), color=colour, label=label, marker="o" if len(time) == 1 else None)
 
 
-def ships(day: Day, name: str, title: str, members: slice, last_s: float | None = None) -> tuple[Plot, Plot, Plot]:
+def ships(day: Day, name: str, title: str, members: slice) -> list[Plot]:
     """Power, charge and temperature of some ships through the day: mean, spread, eclipse. name: prefix of the ids."""
-    last = len(day.time_s) if last_s is None else max(1, int(np.searchsorted(day.time_s, last_s)))
     dark = 1.0 - day.of("energy", "lit")[:, members]
-    size = (4.5, 2.75)
-    watts = {c: day.of("energy", f"{c}_w")[:last, members] for c in ("array", "gpu", "bus")}
-    top = max(float(v.max()) for v in watts.values())
-    scale, unit = next(((s, u) for s, u in ((1e6, "MW"), (1e3, "kW")) if top >= s), (1.0, "W"))
-    charge = day.of("energy", "charge_share")[:last, members]
-    kelvin = {c: day.of("heat", f"{c}_k")[:last, members] for c in ("chip", "coolant", "sink")}
+    if len(day.time_s) < day.ticks:
+        title += f", first {length(day.duration_s)}"
+    drawn = []
+    for kind, make in (("power", _power), ("charge", _charge), ("temperature", _temperature)):
+        plot, caption = make(day, members, dark)
+        caption = f"{title}: {caption}"
+        drawn.append(
+            Plot(svg.draw(f"{name}-{kind}", f"Line chart through time, {kind}. {caption}", (4.5, 2.75), plot), caption)
+        )
+    return drawn
 
-    def power(figure: Figure) -> None:
+
+def _power(day: Day, members: slice, dark: Floats) -> tuple[Painter, str]:
+    watts = [day.of("energy", f"{c}_w")[:, members] for c in ("array", "gpu", "bus")]
+    top = max(float(v.max()) for v in watts)
+    scale, unit = next(((s, u) for s, u in ((1e6, "MW"), (1e3, "kW")) if top >= s), (1.0, "W"))
+
+    def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        time = _through(axes, day, dark, last)
-        for (column, values), colour, word in zip(
-            watts.items(), (svg.ORANGE, svg.BLUE, svg.GREEN), ("array", "GPUs", "bus"), strict=True
+        time = _through(axes, day, dark)
+        for values, colour, word in zip(
+            watts, (svg.ORANGE, svg.BLUE, svg.GREEN), ("array", "GPUs", "bus"), strict=True
         ):
             _line(axes, time, values / scale, colour, word)
-        axes.set_ylim(bottom=0.0, top=1.06 * top / scale or 1.0)
-        axes.set_ylabel(f"power a ship [{unit}]")
+        axes.set(ylim=(0.0, 1.06 * top / scale or 1.0), ylabel=f"power a ship [{unit}]")
         svg.legend(axes)
 
-    def battery(figure: Figure) -> None:
+    array, gpus, bus = (fmt(float(v.mean()), "W") for v in watts)
+    eclipse = percent(float(dark.mean()), 0)
+    return (
+        paint,
+        f"the array gives {array} a ship on average, GPUs draw {gpus} and the bus {bus}; {eclipse} of the time in eclipse (shaded).",
+    )
+
+
+def _charge(day: Day, members: slice, dark: Floats) -> tuple[Painter, str]:
+    charge = day.of("energy", "charge_share")[:, members]
+
+    def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        time = _through(axes, day, dark, last)
-        _line(axes, time, charge, svg.BLUE, "battery charge")
-        axes.set_ylim(0.0, 1.05)
-        axes.set_ylabel("charge [% of nameplate]")
+        _line(axes, _through(axes, day, dark), charge, svg.BLUE, "battery charge")
+        axes.set(ylim=(0.0, 1.05), ylabel="charge [% of nameplate]")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         svg.legend(axes)
 
-    def heat(figure: Figure) -> None:
+    least, most, mean = (percent(float(f(charge)), 0) for f in (np.min, np.max, np.mean))
+    return paint, f"charge lies between {least} and {most} of nameplate, {mean} on average."
+
+
+def _temperature(day: Day, members: slice, dark: Floats) -> tuple[Painter, str]:
+    chip, coolant, sink = (day.of("heat", f"{c}_k")[:, members] - ZERO_C_K for c in ("chip", "coolant", "sink"))
+
+    def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        time = _through(axes, day, dark, last)
-        for (column, values), colour in zip(kelvin.items(), (svg.VERMILION, svg.ORANGE, svg.BLUE), strict=True):
-            _line(axes, time, values - ZERO_C_K, colour, column)
+        time = _through(axes, day, dark)
+        for values, colour, word in (
+            (chip, svg.VERMILION, "chip"),
+            (coolant, svg.ORANGE, "coolant"),
+            (sink, svg.BLUE, "radiator's sink"),
+        ):
+            _line(axes, time, values, colour, word)
         axes.set_ylabel("temperature [°C]")
         svg.legend(axes)
 
-    span = "" if last_s is None else f" in the first {fmt(last * day.step_s / 3600, 'h', 2)}"
-    mean = {c: fmt(float(v.mean()), "W") for c, v in watts.items()}
-    told = (
-        f"{title}: the array gives {mean['array']} a ship on average{span}, GPUs draw {mean['gpu']} and the bus {mean['bus']}; {percent(float(dark[:last].mean()), 0)} of the time in eclipse (shaded).",
-        f"{title}: charge lies{span} between {percent(float(charge.min()), 0)} and {percent(float(charge.max()), 0)} of nameplate, {percent(float(charge.mean()), 0)} on average.",
-        f"{title}: chips reach {kelvin['chip'].max() - ZERO_C_K:.0f} °C and coolant {kelvin['coolant'].max() - ZERO_C_K:.0f} °C{span}; the radiator's sink lies between {kelvin['sink'].min() - ZERO_C_K:.0f} and {kelvin['sink'].max() - ZERO_C_K:.0f} °C.",
-    )  # fmt: skip
-    paints = {"power": power, "charge": battery, "heat": heat}
-    made = [
-        Plot(svg.draw(f"{name}-{k}", f"Line chart through time, {k}. {c}", size, p), c)
-        for (k, p), c in zip(paints.items(), told, strict=True)
-    ]
-    return made[0], made[1], made[2]
+    warmest = f"chips reach {chip.max():.0f} °C and coolant {coolant.max():.0f} °C"
+    return paint, f"{warmest}; the radiator's sink lies between {sink.min():.0f} and {sink.max():.0f} °C."
 
 
 def poorest(day: Day) -> int:
@@ -296,11 +326,10 @@ def links(day: Day, told: Mapping[str, Any]) -> Plot:
 
     def paint(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True)
-        time = binned(day.time_s) / day.unit_s
+        time = day.axis(lower)
         upper.fill_between(time, hourly, step="mid", color=svg.BLUE, alpha=0.75, linewidth=0)
         upper.set(ylabel="handovers an hour", ylim=(0.0, top))
         _line(lower, time, reach, svg.GREEN, "reach")
-        day.axis(lower)
         lower.set(ylabel="reach [% of time]", ylim=(min(0.98, float(binned(reach).mean(axis=1).min())) - 0.005, 1.002))
         lower.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
 
@@ -320,9 +349,8 @@ def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
 
     def paint(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, height_ratios=(3, 1 + 0.5 * len(shown)))
-        time = binned(day.time_s) / day.unit_s
+        time = day.axis(upper)
         upper.fill_between(time, binned(paused).mean(axis=1), color=svg.PURPLE, alpha=0.75, linewidth=0, step="mid")
-        day.axis(upper)
         upper.set(ylabel="paused [% of ships]", ylim=(0.0, max(0.05, 1.08 * float(binned(paused).mean(axis=1).max()))))
         upper.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         for i, (_, members) in enumerate(shown):
@@ -338,7 +366,9 @@ def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
         lower.grid(visible=False, axis="y")
 
     row = told["radiation"]
-    caption = f"Ships stand still in the South Atlantic Anomaly {percent(row['paused_share'], 2)} of the time; a year brings {row['dose_rad_year_mean']:.0f} rad(Si) on average and at most {row['dose_rad_year_max']:.0f} behind shielding (modelled, solar {row['solar_activity']})."
+    still = f"Ships stand still in the South Atlantic Anomaly {percent(row['paused_share'], 2)} of the time"
+    yearly = f"a year brings {row['dose_rad_year_mean']:.0f} rad(Si) on average and at most {row['dose_rad_year_max']:.0f} behind shielding"
+    caption = f"{still}; {yearly} (modelled, solar {row['solar_activity']})."
     return Plot(
         svg.draw(
             "radiation",
@@ -360,8 +390,8 @@ def ablation(rows: Sequence[Mapping[str, Any]]) -> Plot:
         for i, value in enumerate(change):
             axes.text(max(value, 0.0), i, f"  {value:+.2f} %", va="center")
         axes.axvline(0.0, color=svg.MUTED, linewidth=0.8)
-        axes.set(yticks=range(len(rows)), yticklabels=[f"without {r['off']}" for r in rows], ylim=(len(rows) - 0.5, -0.5), xlabel="change of deliverable compute [%]",
-                 xlim=(min(0.0, 1.2 * min(change)), 1.25 * max(*change, 0.1)))  # fmt: skip
+        axes.set(yticks=range(len(rows)), yticklabels=[f"without {r['off']}" for r in rows], ylim=(len(rows) - 0.5, -0.5),
+                 xlabel="change of deliverable compute [%]", xlim=(min(0.0, 1.2 * min(change)), 1.25 * max(*change, 0.1)))  # fmt: skip
         axes.grid(visible=False, axis="y")
 
     most = max(rows, key=lambda r: abs(r["change"]))

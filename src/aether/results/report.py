@@ -56,20 +56,23 @@ def render(made: Results) -> str:
 def _head(told: Mapping[str, Any], title: str) -> str:
     """Title, what the run says in words, and its main numbers."""
     fleet, rows, binding = told["fleet"], told["waterfall"], told["binding"]
-    hours = told["duration_s"] / 3600.0
-    end = rows["deliverable"]
+    end, hours = rows["deliverable"], told["duration_s"] / 3600.0
     made_of = (
         f"{fleet['ships']} ships with {fleet['gpus']:,} GPUs, {fleet['relays']:,} relays, {fleet['gateways']} gateways"
     )
-    kicker = f"{told['scenario']} · {made_of} · {fmt(hours, 'h')} from {told['start'][:16].replace('T', ' ')} UTC at {fmt(told['step_s'], 's')} · modelled"
+    when = f"{figures.length(told['duration_s'])} from {told['start'][:16].replace('T', ' ')} UTC at {fmt(told['step_s'], 's', 2)}"
+    kicker = f"{told['scenario']} · {made_of} · {when} · modelled"
     words = (
-        f"The fleet delivers <strong>{percent(end['share'])}</strong> of the compute installed: {end['gpu_hours']:,.0f} of {rows['installed']['gpu_hours']:,.0f} GPU-hours, "
-        f"as much as {end['gpu_hours'] / max(hours, 1e-9):,.0f} GPUs that never pause. "
+        f"The fleet delivers <strong>{percent(end['share'])}</strong> of the compute installed: {end['gpu_hours']:,.0f} of "
+        f"{rows['installed']['gpu_hours']:,.0f} GPU-hours, as much as {end['gpu_hours'] / hours:,.0f} GPUs that never pause. "
     )
     if binding["constraint"] == "none":
         words += "Nothing binds: all that is installed is deliverable. "
     else:
-        words += f'What binds is <strong class="binds">{escape(binding["words"].split(" costs ")[0])}</strong>: it costs {binding["lost_gpu_hours"]:,.0f} GPU-hours, {percent(binding["share"])} of what is installed. '
+        words += (
+            f'What binds is <strong class="binds">{escape(binding["words"].split(" costs ")[0])}</strong>: it costs '
+            f"{binding['lost_gpu_hours']:,.0f} GPU-hours, {percent(binding['share'])} of what is installed. "
+        )
     return f'<p class="kicker">{escape(kicker)}</p><h1>{title}</h1><p class="lead">{words}{_distance(told)}</p>{_tiles(told)}'
 
 
@@ -190,7 +193,10 @@ def _short(row: Mapping[str, Any]) -> str:
 
 
 def _through(day: Day) -> str:
-    html = "<p>Lines are means over the ships of a group, bands hold the middle 90 % of its ships, grey shading is the share of them in eclipse. All modelled.</p>"
+    html = (
+        "<p>Lines are means over the ships of a group, bands hold the middle 90 % of its ships, grey shading is the share "
+        "of them in eclipse. All modelled.</p>"
+    )
     for number, (name, members) in enumerate(day.groups[:MOST_GROUPS]):
         count = members.stop - members.start
         html += f"<h3>{escape(name)}, {count} {'ship' if count == 1 else 'ships'}</h3>" + _plots(
@@ -199,10 +205,9 @@ def _through(day: Day) -> str:
     if len(day.groups) > MOST_GROUPS:
         html += _none(f"{len(day.groups) - MOST_GROUPS} further groups are in the tables energy and heat.")
     ship = figures.poorest(day)
+    close = day.until(figures.CLOSE_UP_S)
     html += f"<h3>Close up: {escape(day.names[ship])}, the ship that delivers least</h3>"
-    return html + _plots(
-        figures.ships(day, "close", day.names[ship], slice(ship, ship + 1), figures.CLOSE_UP_S), "three"
-    )
+    return html + _plots(figures.ships(close, "close", day.names[ship], slice(ship, ship + 1)), "three")
 
 
 def _map(day: Day, told: Mapping[str, Any]) -> str:
@@ -289,8 +294,6 @@ def _ablation(told: Mapping[str, Any]) -> str:
 
 
 def _budgets(told: Mapping[str, Any]) -> str:
-    rows = [(g["group"], g["ship"], g["count"], f"{g['gpus'] / max(g['count'], 1):,.0f}", fmt(g["mass_kg"] / 1e3, "t"), fmt(g["array_w"], "W"), fmt(g["battery_kwh"], "kWh"),
-             fmt(g["radiator_m2"], "m²"), f"{g['coolant_max_k'] - figures.ZERO_C_K:.0f} °C", percent(g["charge_min_share"], 0), f"{g['dose_rad_year']:.0f}") for g in told["groups"]]  # fmt: skip
     columns = (
         "group",
         "class",
@@ -302,9 +305,43 @@ def _budgets(told: Mapping[str, Any]) -> str:
         "radiator",
         "warmest coolant",
         "least charge",
-        "dose [rad(Si)/year]",
     )
-    return "<p>Mass, array, battery and radiator are of one ship.</p>" + _table(columns, rows, range(2, 11))
+    rows = [
+        (g["group"], g["ship"], g["count"], f"{g['gpus'] / max(g['count'], 1):,.0f}", fmt(g["mass_kg"] / 1e3, "t"), fmt(g["array_w"], "W"),
+         fmt(g["battery_kwh"], "kWh"), fmt(g["radiator_m2"], "m²"), f"{g['coolant_max_k'] - figures.ZERO_C_K:.0f} °C", percent(g["charge_min_share"], 0))
+        for g in told["groups"]
+    ]  # fmt: skip
+    html = "<p>Mass, array, battery and radiator are of one ship.</p>" + _table(columns, rows, range(2, 10))
+    orbit = [
+        (g["group"], fmt(g["altitude_m"], "m"), _of(g, "drag_delta_v_quiet_m_s_year"), _of(g, "drag_delta_v_active_m_s_year"),
+         _of(g, "natural_life_years"), _of(g, "deorbit_delta_v_m_s"))
+        for g in told["groups"] if "altitude_m" in g
+    ]  # fmt: skip
+    keeping = (
+        "group",
+        "altitude",
+        "drag, quiet Sun [m/s a year]",
+        "drag, active Sun [m/s a year]",
+        "life without thrust [years]",
+        "to leave orbit [m/s]",
+    )
+    return (
+        html + (_table(keeping, orbit, range(1, 6)) if orbit else "") + "".join(_formation(g) for g in told["groups"])
+    )
+
+
+def _of(row: Mapping[str, Any], key: str) -> str:
+    return f"{row[key]:,.3g}" if row.get(key) is not None else "–"
+
+
+def _formation(group: Mapping[str, Any]) -> str:
+    shape = group.get("formation") or {}
+    if not shape:
+        return ""
+    words = f"{group['group']} flies in formation: within {fmt(shape['radius_m'], 'm')} of its middle through an orbit"
+    if "neighbour_least_m" in shape:
+        words += f", neighbours {fmt(shape['neighbour_least_m'], 'm')} to {fmt(shape['neighbour_most_m'], 'm')} apart"
+    return f"<p>{escape(words)} (modelled).</p>"
 
 
 def _sources(manifest: Mapping[str, Any]) -> str:
@@ -324,7 +361,8 @@ def _sources(manifest: Mapping[str, Any]) -> str:
         for a in found
     ]
     table = _table(("assumption", "value", "range", "confidence", "source"), rows, (1,))
-    return f"<p>The answer rests on {len(found)} sourced numbers: {escape(told)}.</p><details><summary>All {len(found)}, the best supported first</summary>{table}</details>"
+    words = f"<p>The answer rests on {len(found)} sourced numbers: {escape(told)}.</p>"
+    return f"{words}<details><summary>All {len(found)}, the best supported first</summary>{table}</details>"
 
 
 def _rank(confidence: str) -> int:

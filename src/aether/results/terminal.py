@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from rich.table import Table
 
 from aether.base.provenance import Assumption
 from aether.base.units import fmt
-from aether.scenario.catalog import Catalog, Part
+from aether.scenario.catalog import Catalog, Mesh, Part
 
 STAGES = {
     "installed": "installed", "power": "eclipse, array, battery", "heat": "radiator", "radiation": "anomaly, upsets",
@@ -54,7 +56,9 @@ def _print(*items: Any) -> None:
 def _table(title: str, *columns: str, right: Sequence[int] = ()) -> Table:
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False, box=None, header_style="bold")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i in right else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if i in right else "left", overflow="fold", no_wrap=i == 0 and len(columns) < 6
+        )
     return table
 
 
@@ -193,19 +197,33 @@ def names(catalog: Catalog, listed: Mapping[str, Sequence[str]], kind: str | Non
 
 def part(shown: Part, budget: Mapping[str, Any] | None) -> None:
     """A part's numbers, and a ship's budget."""
-    _print(f"[bold]{shown.title or shown.name}[/bold]", shown.note)
-    assumptions(list(shown.assumptions()))
-    plain = {
-        k: v
-        for k, v in shown
-        if not isinstance(v, Assumption | None) and k not in ("title", "note", "source", "date", "confidence", "name")
-    }
-    _print("", ", ".join(f"{k}: {v}" for k, v in plain.items()))
+    _print(f"[bold]{shown.title or shown.name}[/bold]", *([shown.note] if shown.note else []))
+    dated = f" ({shown.date})" if shown.date else ""
+    _print(f"Source unless said otherwise: {shown.source}{dated}; {shown.confidence}".replace("[", "\\["), "")
+    found = [replace(a, source="", date="") if a.source == shown.source else a for a in shown.assumptions()]
+    if found:
+        assumptions(found)
+    hidden = {"name", "title", "note", "source", "date", "confidence", "shells"}
+    plain = {k: v for k, v in shown if not isinstance(v, Assumption | None) and k not in hidden}
+    _print("", ", ".join(f"{k.replace('_', ' ')}: {v}" for k, v in plain.items()))
+    if isinstance(shown, Mesh):
+        _shells(shown)
     if budget:
         table = _table("\nBudget", "", "", "", right=(1,))
         for row in budget["rows"]:
             table.add_row(row["name"], fmt(row["value"], row["unit"]), row["note"])
         _print(table)
+
+
+def _shells(mesh: Mesh) -> None:
+    table = _table(
+        "\nShells", "planes", "per plane", "relays", "altitude", "inclination", "node spread", right=range(6)
+    )
+    for shell in mesh.shells:
+        angles = (f"{math.degrees(v):.4g} deg" for v in (shell.inclination, shell.raan_spread))
+        counts = (f"{n:,}" for n in (shell.planes, shell.per_plane, shell.planes * shell.per_plane))
+        table.add_row(*counts, fmt(shell.altitude, "m", 4), *angles)
+    _print(table)
 
 
 def bench(outcome: Mapping[str, Any]) -> None:

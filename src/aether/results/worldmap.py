@@ -79,9 +79,7 @@ def world(day: Day, told: Mapping[str, Any]) -> Plot:
     mean, places = cities(day), _places(day.tables)
     spots = np.array([(*places["city"][n], v) for n, v in mean.items() if n in places["city"]]).reshape(-1, 3)
     cells = _shading(day.tables["coverage"]) if "coverage" in day.tables and day.tables["coverage"].num_rows else None
-    known = np.concatenate([spots[:, 2], [] if cells is None else cells[0].ravel()])
-    known = 1e3 * known[np.isfinite(known)]
-    norm = Normalize(*((float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)))
+    norm, beyond = _limits(day, spots[:, 2])
 
     def paint(figure: Figure) -> None:
         axes, colours = figure.subplots(), _scale()
@@ -93,8 +91,8 @@ def world(day: Day, told: Mapping[str, Any]) -> Plot:
             axes.imshow(
                 picture, extent=(-180, 180, -90, 90), origin="lower", interpolation="nearest", aspect="auto", zorder=0.5
             )
-        axes.add_collection(LineCollection(coasts(), colors=OUTLINE, linewidths=0.55, zorder=1))  # type: ignore[arg-type]
-        _dots(axes, [*places["relay"].values()], ".", 2.0, "#ffffff", f"{len(places['relay']):,} relays at the start")
+        axes.add_collection(LineCollection(coasts(), colors=OUTLINE, linewidths=0.55, zorder=1))
+        _dots(axes, [*places["relay"].values()], ".", 1.8, OUTLINE, f"{len(places['relay']):,} relays at the start")
         table = day.tables["gateways"]
         gates = np.column_stack([table.column(c).to_numpy() for c in ("longitude_deg", "latitude_deg")])
         _dots(axes, gates.tolist(), "^", 3.4, OUTLINE, f"{len(gates)} gateways")
@@ -131,9 +129,14 @@ def world(day: Day, told: Mapping[str, Any]) -> Plot:
         )
         axes.grid(color=OUTLINE, alpha=0.15)
         axes.legend(loc="lower left", ncols=4, labelcolor=OUTLINE, fontsize=8, handletextpad=0.3, columnspacing=1.0)
-        if len(known):
+        if norm.scaled():
             bar = figure.colorbar(
-                mpl.cm.ScalarMappable(norm, colours), ax=axes, orientation="horizontal", aspect=60, pad=0.02
+                mpl.cm.ScalarMappable(norm, colours),
+                ax=axes,
+                orientation="horizontal",
+                aspect=60,
+                pad=0.02,
+                extend=beyond,
             )
             bar.set_label("mean round trip to the nearest ship that computes [ms], propagation; grey: never covered")
 
@@ -145,6 +148,18 @@ def world(day: Day, told: Mapping[str, Any]) -> Plot:
     )
 
 
+def _limits(day: Day, city_rtt_s: Floats) -> tuple[Normalize, str]:
+    """The colours' scale [ms]: the middle 96 % of cells and cities, and whether some lie beyond."""
+    table = day.tables.get("coverage")
+    cells = np.zeros(0) if table is None else table.column("rtt_mean_s").to_numpy(zero_copy_only=False)
+    known = 1e3 * np.concatenate([city_rtt_s, cells])
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return Normalize(), "neither"
+    low, high = np.quantile(known, (0.02, 0.98))
+    return Normalize(float(low), float(high)), "neither" if high >= known.max() and low <= known.min() else "both"
+
+
 def _world_caption(mean: Mapping[str, float], told: Mapping[str, Any]) -> str:
     row, seen = told.get("cities") or {}, {n: v for n, v in mean.items() if np.isfinite(v)}
     if not seen or row.get("rtt_mean_s") is None:
@@ -152,8 +167,9 @@ def _world_caption(mean: Mapping[str, float], told: Mapping[str, Any]) -> str:
             f"{told['fleet']['gateways']} gateways; no city has a path to a ship that computes, or none was asked for."
         )
     near, far = min(seen, key=lambda n: seen[n]), max(seen, key=lambda n: seen[n])
-    return (f"The people of {len(mean)} cities are {1e3 * row['rtt_mean_s']:.1f} ms from the nearest ship that computes, {near} nearest with {1e3 * seen[near]:.1f} ms, "
-            f"{far} farthest with {1e3 * seen[far]:.1f} ms (modelled, propagation there and back).")  # fmt: skip
+    ends = f"{near} nearest with {1e3 * seen[near]:.1f} ms, {far} farthest with {1e3 * seen[far]:.1f} ms"
+    mean_ms = 1e3 * row["rtt_mean_s"]
+    return f"The people of {len(mean)} cities are {mean_ms:.1f} ms from the nearest ship that computes, {ends} (modelled, propagation there and back)."
 
 
 def _dots(axes: Axes, places: Sequence[Any], marker: str, size: float, colour: str, label: str) -> None:
@@ -224,7 +240,7 @@ def probes(day: Day, rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
 def _probe(day: Day, row: Mapping[str, Any], number: int, rtt_ms: Floats, delivered_ms: Floats) -> Plot:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        time, alone = binned(day.time_s) / day.unit_s, "o" if len(day.time_s) == 1 else None
+        time, alone = day.axis(axes), "o" if len(day.time_s) == 1 else None
         axes.plot(time, binned(delivered_ms), color=svg.GREEN, label="delivered", marker=alone, linewidth=1.1)
         axes.plot(time, binned(rtt_ms), color=svg.BLUE, label="propagation", marker=alone, linewidth=1.1)
         for key, colour, style, word in (
@@ -233,7 +249,6 @@ def _probe(day: Day, row: Mapping[str, Any], number: int, rtt_ms: Floats, delive
         ):
             if row[key] is not None:
                 axes.axhline(1e3 * row[key], color=colour, linestyle=style, linewidth=1.0, label=word)
-        day.axis(axes)
         axes.set(
             ylabel="round trip [ms]",
             ylim=(

@@ -19,10 +19,12 @@ from aether.base.errors import InputError, Problem, nearest, unknown
 from aether.base.provenance import Assumption
 from aether.scenario import catalog as parts
 from aether.scenario import document
-from aether.scenario.catalog import Catalog, Ship
+from aether.scenario.catalog import Catalog, Shell, Ship
 from aether.scenario.quantity import Unit
-from aether.scenario.spec import Place, ShipGroup, Spec
+from aether.scenario.spec import MeshShell, Place, ShipGroup, Spec
 
+MOST_RELAYS = 200_000  # one tick of lists and fields stays below 2 GB
+MOST_ROWS = 40_000_000  # of ships, cities and probes by step: about 4 GB of records
 LARGEST_ELEMENTS = 200_000_000  # bytes; a million element sets in TLE are 140 MB
 
 
@@ -128,9 +130,31 @@ def load(
         raise InputError(problems + parts.explain(error, Spec, text) + _named(text, catalog)) from error
     texts: dict[str, str] = {}
     problems += _named(text, catalog) + _elements(spec, text, base, texts)
+    problems += _sizes(spec, text, catalog) if not problems else []
     if problems:
         raise InputError(problems)
     return Scenario(spec, _own(spec, catalog), text.data, text.file, texts)
+
+
+def _sizes(spec: Spec, text: document.Document, catalog: Catalog) -> list[Problem]:
+    """Problems of scenarios that no memory holds: said before the run, not by the run."""
+    problems = []
+    shells = [s for part in spec.relays.shells for s in _shells(part, catalog)]
+    relays = sum(s.planes * s.per_plane for s in shells)
+    if relays > MOST_RELAYS:
+        problems.append(text.problem(("relays", "shells"), f"{relays:,} relays; at most {MOST_RELAYS:,} are simulated"))
+    ships = sum(group.count for group in spec.ships)
+    rows = round(spec.duration / spec.step) * (ships + spec.ground.cities.largest + len(spec.probes))
+    if rows > MOST_ROWS:
+        what = f"{ships:,} ships and {spec.ground.cities.largest:,} cities through {round(spec.duration / spec.step):,} steps are {rows:,} rows"
+        problems.append(text.problem(("duration",), what, next=f"At most {MOST_ROWS:,} are kept: take fewer, or a longer step"))
+    return problems
+
+
+def _shells(part: MeshShell, catalog: Catalog) -> tuple[Shell, ...]:
+    if part.shell is not None:
+        return (part.shell,)
+    return catalog.mesh(part.mesh).shells if part.mesh is not None else ()
 
 
 def _own(spec: Spec, catalog: Catalog) -> Catalog:

@@ -69,6 +69,8 @@ class Sourced:
         part = info.data
         given = _given(value)
         source = given.get("source") or part.get("source") or ""
+        if not given.get("source") and given.get("confidence") == "estimated" and part.get("confidence") != "estimated":
+            source = "own estimate"  # the part's source does not say it
         if not source:
             raise PydanticCustomError("source", "has no source; say where the number comes from in 'source'")
         low, nominal, high = (
