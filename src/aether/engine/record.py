@@ -18,7 +18,7 @@ from aether.space import ground, motion, sun
 SHIP_COLUMNS = (
     "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_share", "shed_w",
     "sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w", "dose_rad_s", "anomaly",
-    "installed", "power", "heat", "radiation", "reach", "reach_share", "attached",
+    "installed", "power", "heat", "radiation", "reach", "reach_share", "attached", "link_bit_s",
 )  # fmt: skip
 TABLES = {
     "energy": (
@@ -35,7 +35,7 @@ TABLES = {
     ),
     "heat": ("sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w"),
     "radiation": ("dose_rad_s", "anomaly"),
-    "capacity": ("installed", "power", "heat", "radiation", "reach", "reach_share", "attached"),
+    "capacity": ("installed", "power", "heat", "radiation", "reach", "reach_share", "attached", "link_bit_s"),
 }
 LATITUDE_BANDS = 18  # of ten degrees
 HOURS = 24  # of local solar time
@@ -84,6 +84,7 @@ class Record:
             "chip_k": h.chip_k, "coolant_k": h.coolant_k, "radiator_k": h.radiator_k, "rejected_w": h.rejected_w,
             "dose_rad_s": block.dose.dose_rad_s[i], "anomaly": block.paused[i], "installed": c.installed, "power": c.power,
             "heat": c.heat, "radiation": c.radiation, "reach": c.reach, "reach_share": m.share, "attached": m.attached,
+            "link_bit_s": m.rate_bit_s,
         }  # fmt: skip
         for name, values in row.items():
             self.ships[name][t] = values

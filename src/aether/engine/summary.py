@@ -208,7 +208,9 @@ def _radiation(setup: Setup, record: Record) -> dict[str, Any]:
 
 def _network(setup: Setup, record: Record) -> dict[str, Any]:
     return {"reach_share": float(record.ships["reach_share"].mean(dtype=np.float64)), "handovers": int(record.handovers.sum()),
-            "acquisition_s": setup.relay_laser.acquisition_s, "links_alive_mean": float(record.links_alive.mean()),
+            "acquisition_s": setup.relay_laser.acquisition_s,
+            "link_mean_bit_s": float(record.ships["link_bit_s"].mean(dtype=np.float64)),
+            "link_least_bit_s": float(record.ships["link_bit_s"].min()), "links_alive_mean": float(record.links_alive.mean()),
             "gateway_open_share_min": float(setup.gateway_open.min()) if len(setup.gateway_open) else None,
             "topology": setup.scenario.spec.relays.topology}  # fmt: skip
 

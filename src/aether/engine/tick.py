@@ -21,6 +21,7 @@ class Mesh:
     gateways: Access
     attached: Floats  # (K,) mesh terminals that hold a relay
     share: Floats  # (K,) share of the tick with a path to a gateway
+    rate_bit_s: Floats  # (K,) over the links to the mesh, less acquisition
     handovers: int  # new attachments begun in the tick
 
 
@@ -81,13 +82,16 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
         drift_m_s=(block.ships.velocity_m_s[i], block.relays.velocity_m_s[i]),
     )  # fmt: skip
     up, up_alive = topology.ship_pairs(attached, alive, relays)
+    climbs = topology.links(nodes_m, up, terminal, up_alive)
     links = topology.join(
         topology.links(nodes_m, block.mesh_pairs, terminal),
-        topology.links(nodes_m, up, terminal, up_alive),
+        climbs,
         *(topology.links(nodes_m, pairs, laser) for pairs, laser in setup.neighbours),
     )
     gateways = ground.visible(setup.gateways.fixed_m, block.relays.fixed_m[i], setup.gateways.elevation_rad)
     way_down = downlink.open_share(gateways, setup.gateway_open, len(nodes_m))
     share = downlink.reach_share(links, way_down)[relays:]
+    rate_bit_s = np.bincount(up[:, 1] - relays, climbs.rate_bit_s * climbs.alive, len(state.charge_j))
     begun = int(((attached != state.attached) & (attached >= 0)).sum())
-    return Mesh(links, gateways, (attached >= 0).sum(axis=1).astype(np.float64), share, begun), attached, acquiring_s
+    held = (attached >= 0).sum(axis=1).astype(np.float64)
+    return Mesh(links, gateways, held, share, rate_bit_s, begun), attached, acquiring_s

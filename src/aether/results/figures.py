@@ -43,6 +43,11 @@ class Plot:
     caption: str
 
 
+def drawn(name: str, kind: str, caption: str, size_in: tuple[float, float], paint: Painter) -> Plot:
+    """A figure and its caption; both are told to a reader who cannot see it."""
+    return Plot(svg.draw(name, f"{kind}. {caption}", size_in, paint), caption)
+
+
 @dataclass(frozen=True)
 class Day:
     """The tables of a run as arrays (time, subject), or of its first ticks, with a time unit that suits their length."""
@@ -114,62 +119,41 @@ def percent(share: float, digits: int = 1) -> str:
 def waterfall(told: Mapping[str, Any]) -> Plot:
     """Compute left after each constraint, and what each takes."""
     rows, binding = told["waterfall"], told["binding"]["constraint"]
-    unit = f"GPU-hours in {length(told['duration_s'])}"
+    full, end = rows["installed"]["gpu_hours"], rows["reach"]
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        labels, before = ["installed"], rows["installed"]["gpu_hours"]
-        axes.barh(0, before, color=svg.MUTED, alpha=0.55, height=0.62)
-        axes.text(before * 1.012, 0, f"{before:,.0f}", va="center")
-        for i, (stage, (word, colour)) in enumerate(STAGES.items(), 1):
-            left, lost = rows[stage]["gpu_hours"], rows[stage]["lost_gpu_hours"]
-            axes.barh(i, left, color=svg.RULE, height=0.62)
-            axes.barh(
-                i,
-                lost,
-                left=left,
-                color=colour,
-                height=0.62,
-                hatch="////" if stage == binding else None,
-                edgecolor="white",
-                linewidth=0,
-            )
-            axes.text(
-                rows["installed"]["gpu_hours"] * 1.012,
-                i,
-                f"− {lost:,.0f}",
-                va="center",
-                fontweight="bold" if stage == binding else "normal",
-            )
-            axes.plot([left, left], [i - 0.31, i + 0.69], color=svg.MUTED, linewidth=0.7)
-            labels.append(f"{word} (binds)" if stage == binding else word)
-        axes.barh(5, rows["reach"]["gpu_hours"], color=svg.BLUE, height=0.62)
-        axes.text(
-            rows["reach"]["gpu_hours"] * 1.012,
-            5,
-            f"{rows['reach']['gpu_hours']:,.0f}  ({percent(rows['reach']['share'])})",
-            va="center",
-            fontweight="bold",
-        )
-        axes.set(
-            yticks=range(6),
-            yticklabels=[*labels, "deliverable"],
-            xlabel=unit,
-            xlim=(0, 1.24 * before or 1.0),
-            ylim=(5.5, -0.5),
-        )
+        axes.barh(0, full, color=svg.MUTED, alpha=0.55, height=0.62)
+        axes.text(full * 1.012, 0, f"{full:,.0f}", va="center")
+        for i, (stage, (_, colour)) in enumerate(STAGES.items(), 1):
+            _fall(axes, i, rows[stage], full, colour, stage == binding)
+        axes.barh(5, end["gpu_hours"], color=svg.BLUE, height=0.62)
+        words = f"{end['gpu_hours']:,.0f}  ({percent(end['share'])})"
+        axes.text(end["gpu_hours"] + full * 0.012, 5, words, va="center", fontweight="bold")
+        labels = [f"{word} (binds)" if stage == binding else word for stage, (word, _) in STAGES.items()]
+        axes.set(yticks=range(6), yticklabels=["installed", *labels, "deliverable"], ylim=(5.5, -0.5))
+        axes.set(xlabel=f"GPU-hours in {length(told['duration_s'])}", xlim=(0, 1.24 * full or 1.0))
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.locator_params(axis="x", nbins=4)
 
-    end = rows["reach"]
     lost = ", ".join(f"{w} takes {rows[s]['lost_gpu_hours']:,.0f}" for s, (w, _) in STAGES.items())
-    full = f"{rows['installed']['gpu_hours']:,.0f} GPU-hours installed"
-    caption = f"Of {full}, {end['gpu_hours']:,.0f} ({percent(end['share'])}) can be delivered: {lost} (modelled)."
-    return Plot(
-        svg.draw("waterfall", "Bar chart, compute left after each constraint. " + caption, (5.3, 3.0), paint), caption
+    caption = (
+        f"Of {full:,.0f} GPU-hours installed, {end['gpu_hours']:,.0f} ({percent(end['share'])}) can be delivered: "
+        f"{lost} (modelled)."
     )
+    return drawn("waterfall", "Bar chart, compute left after each constraint", caption, (5.3, 3.0), paint)
+
+
+def _fall(axes: Axes, i: int, row: Mapping[str, float], full: float, colour: str, binds: bool) -> None:
+    """One step down: what is left, what is lost, hatched where it binds."""
+    left, lost = row["gpu_hours"], row["lost_gpu_hours"]
+    axes.barh(i, left, color=svg.RULE, height=0.62)
+    hatch = "////" if binds else None
+    axes.barh(i, lost, left=left, color=colour, height=0.62, hatch=hatch, edgecolor="white", linewidth=0)
+    axes.text(full * 1.012, i, f"− {lost:,.0f}", va="center", fontweight="bold" if binds else "normal")
+    axes.plot([left, left], [i - 0.31, i + 0.69], color=svg.MUTED, linewidth=0.7)
 
 
 def groups(told: Mapping[str, Any]) -> Plot:
@@ -200,7 +184,7 @@ def groups(told: Mapping[str, Any]) -> Plot:
                     label=f"lost to {STAGES[stage][0]}" if i == 0 else None,
                 )
                 left += lost
-        axes.set(yticks=range(len(rows)), yticklabels=[f"{r['group']} ({r['count']} ships)"[:32] for r in rows], xlim=(0, 1),
+        axes.set(yticks=range(len(rows)), yticklabels=[f"{r['group']} ({r['count']} {'ship' if r['count'] == 1 else 'ships'})"[:32] for r in rows], xlim=(0, 1),
                  ylim=(len(rows) - 0.5, -0.5), xlabel="share of the group's installed GPU-hours")  # fmt: skip
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         axes.tick_params(axis="y", length=0)
@@ -211,7 +195,7 @@ def groups(told: Mapping[str, Any]) -> Plot:
     caption = f"{best['group']} can deliver {percent(best['deliverable_share'])} of its installed GPU-hours"
     caption += "" if len(rows) == 1 else f", {worst['group']} {percent(worst['deliverable_share'])}"
     caption += " (modelled)."
-    return Plot(svg.draw("groups", "Stacked bars by group. " + caption, (5.3, 1.35 + 0.34 * len(rows)), paint), caption)
+    return drawn("groups", "Stacked bars by group", caption, (5.3, 1.35 + 0.34 * len(rows)), paint)
 
 
 def _through(axes: Axes, day: Day, dark: Floats) -> Floats:
@@ -246,14 +230,13 @@ def ships(day: Day, name: str, title: str, members: slice) -> list[Plot]:
     dark = 1.0 - day.of("energy", "lit")[:, members]
     if len(day.time_s) < day.ticks:
         title += f", first {length(day.duration_s)}"
-    drawn = []
+    made = []
     for kind, make in (("power", _power), ("charge", _charge), ("temperature", _temperature)):
         plot, caption = make(day, members, dark)
-        caption = f"{title}: {caption}"
-        drawn.append(
-            Plot(svg.draw(f"{name}-{kind}", f"Line chart through time, {kind}. {caption}", (4.5, 2.75), plot), caption)
+        made.append(
+            drawn(f"{name}-{kind}", f"Line chart through time, {kind}", f"{title}: {caption}", (4.5, 2.75), plot)
         )
-    return drawn
+    return made
 
 
 def _power(day: Day, members: slice, dark: Floats) -> tuple[Painter, str]:
@@ -339,7 +322,7 @@ def links(day: Day, told: Mapping[str, Any]) -> Plot:
         f"they have a path to a gateway {percent(network['reach_share'], 2)} of the time (modelled)."
     )
     caption += " The start, when all attach at once, runs off the scale." if hourly[0] > top else ""
-    return Plot(svg.draw("links", "Handovers and reach through time. " + caption, (5.4, 3.3), paint), caption)
+    return drawn("links", "Handovers and reach through time", caption, (5.4, 3.3), paint)
 
 
 def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
@@ -369,14 +352,8 @@ def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
     still = f"Ships stand still in the South Atlantic Anomaly {percent(row['paused_share'], 2)} of the time"
     yearly = f"a year brings {row['dose_rad_year_mean']:.0f} rad(Si) on average and at most {row['dose_rad_year_max']:.0f} behind shielding"
     caption = f"{still}; {yearly} (modelled, solar {row['solar_activity']})."
-    return Plot(
-        svg.draw(
-            "radiation",
-            "Pauses through time and yearly dose by group. " + caption,
-            (5.4, 3.1 + 0.18 * len(shown)),
-            paint,
-        ),
-        caption,
+    return drawn(
+        "radiation", "Pauses through time and yearly dose by group", caption, (5.4, 3.1 + 0.18 * len(shown)), paint
     )
 
 
@@ -396,7 +373,4 @@ def ablation(rows: Sequence[Mapping[str, Any]]) -> Plot:
 
     most = max(rows, key=lambda r: abs(r["change"]))
     caption = f"Leaving {most['off']} out of the model would move the answer most, by {100 * most['change']:+.1f} % (modelled)."
-    return Plot(
-        svg.draw("ablation", "Bar chart, effect of each coupling. " + caption, (5.4, 0.8 + 0.34 * len(rows)), paint),
-        caption,
-    )
+    return drawn("ablation", "Bar chart, effect of each coupling", caption, (5.4, 0.8 + 0.34 * len(rows)), paint)

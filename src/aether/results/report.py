@@ -92,7 +92,7 @@ def _tiles(told: Mapping[str, Any]) -> str:
         ("Deliverable work", f"{end['pflop_hours']:,.0f}", "PFLOP-hours, dense BF16"),
         ("Binds", binding["constraint"], f"{percent(binding['share'])} of what is installed"),
         ("Short", f"{len(told['shortfalls'])}", "parts, listed below" if told["shortfalls"] else "parts: none"),
-        ("People to the nearest ship", _ms(cities.get("rtt_mean_s")), "mean round trip, propagation"),
+        ("To the nearest ship", _ms(cities.get("rtt_mean_s")), "mean round trip, weighted by people"),
         ("Globe covered", percent(coverage["covered_share"]) if coverage else "–", "of surface and time"),
     ]
     return (

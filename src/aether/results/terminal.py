@@ -142,17 +142,18 @@ def cases(outcome: Mapping[str, Any]) -> None:
         "status",
         right=(2, 3, 4, 5),
     )
-    colours = {"pass": "green", "miss": "red", "expected-mismatch": "yellow", "report": "cyan"}
+    colours = {"pass": "green", "miss": "red", "expected-mismatch": "yellow", "shown": "cyan"}
     for row in outcome["cases"]:
-        colour = colours.get(row["status"], "white")
+        status = "shown" if row["kind"] == "report" and row["tolerance"] is None else row["status"]
+        colour = colours[status]
         numbers = [
             f"{row[k]:.5g}" if isinstance(row[k], int | float) else str(row[k] or "")
             for k in ("published", "computed", "error", "tolerance")
         ]
-        table.add_row(row["id"], row["output"], *numbers, f"[{colour}]{row['status']}[/{colour}]")
+        table.add_row(row["id"], row["output"], *numbers, f"[{colour}]{status}[/{colour}]")
     told = outcome["headline"]
     _print(table, "", f"{told['pass']} of {told['counted']} reproduced, {told['miss']} missed, {told['expected_mismatch']} contradictions in the "
-                      f"sources shown; {told['identities']} identities are not counted")  # fmt: skip
+                      f"sources shown; {told['identities']} identities are not counted, nor what is only shown")  # fmt: skip
 
 
 def models(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from matplotlib.ticker import PercentFormatter
 
 from aether.base.tables import Floats
 from aether.results import svg
-from aether.results.figures import MOST_POINTS, MOST_ROWS, Day, Plot, binned, percent
+from aether.results.figures import MOST_POINTS, MOST_ROWS, Day, Plot, binned, drawn, percent
 
 GRID_DEG = 1.5  # of the shading, finer than the cells
 MOST_PANELS = 12
@@ -58,15 +58,15 @@ def cities(day: Day) -> dict[str, float]:
     return dict(zip(names, mean.tolist(), strict=True))
 
 
-def _shading(table: pa.Table) -> tuple[Floats, Floats]:
-    """Mean round trip [s] and covered share of the nearest cell on a grid (latitude, longitude)."""
-    lat, lon, share, rtt = (
-        table.column(c).to_numpy(zero_copy_only=False)
-        for c in ("latitude_deg", "longitude_deg", "covered_share", "rtt_mean_s")
-    )
+def _shading(table: pa.Table, norm: Normalize) -> Floats:
+    """The map's picture (latitude, longitude, 4): every point in its nearest cell's colour, paler where covered less."""
+    columns = ("latitude_deg", "longitude_deg", "covered_share", "rtt_mean_s")
+    lat, lon, share, rtt = (table.column(c).to_numpy(zero_copy_only=False) for c in columns)
     where = np.radians(np.mgrid[-90 + GRID_DEG / 2 : 90 : GRID_DEG, -180 + GRID_DEG / 2 : 180 : GRID_DEG])
     nearest = (_unit(*where).reshape(-1, 3) @ _unit(np.radians(lat), np.radians(lon)).T).argmax(axis=1)
-    return rtt[nearest].reshape(where.shape[1:]), share[nearest].reshape(where.shape[1:])
+    shown = _colours(1e3 * rtt, norm)
+    shown[:, 3] = np.where(np.isfinite(rtt), 0.15 + 0.6 * share, 1.0)
+    return shown[nearest].reshape(*where.shape[1:], 4)
 
 
 def _unit(latitude_rad: Floats, longitude_rad: Floats) -> Floats:
@@ -77,85 +77,58 @@ def _unit(latitude_rad: Floats, longitude_rad: Floats) -> Floats:
 def world(day: Day, told: Mapping[str, Any]) -> Plot:
     """Cells, cities, gateways, ships and relays on an equirectangular map."""
     mean, places = cities(day), _places(day.tables)
-    spots = np.array([(*places["city"][n], v) for n, v in mean.items() if n in places["city"]]).reshape(-1, 3)
-    cells = _shading(day.tables["coverage"]) if "coverage" in day.tables and day.tables["coverage"].num_rows else None
+    spots = np.array([(*places["city"][n], v) for n, v in mean.items()]).reshape(-1, 3)
     norm, beyond = _limits(day, spots[:, 2])
+    gates = [day.tables["gateways"].column(c).to_pylist() for c in ("longitude_deg", "latitude_deg")]
 
     def paint(figure: Figure) -> None:
-        axes, colours = figure.subplots(), _scale()
+        axes = figure.subplots()
         axes.set_facecolor("#eef1f4")
-        if cells is not None:
-            picture = colours(norm(np.nan_to_num(1e3 * cells[0])))
-            picture[..., :3] = np.where(np.isfinite(cells[0])[..., None], picture[..., :3], mpl.colors.to_rgb(UNSEEN))
-            picture[..., 3] = np.where(np.isfinite(cells[0]), 0.15 + 0.6 * cells[1], 1.0)
-            axes.imshow(
-                picture, extent=(-180, 180, -90, 90), origin="lower", interpolation="nearest", aspect="auto", zorder=0.5
-            )
+        if "coverage" in day.tables:
+            picture = _shading(day.tables["coverage"], norm)
+            extent = (-180, 180, -90, 90)
+            axes.imshow(picture, extent=extent, origin="lower", interpolation="nearest", aspect="auto", zorder=0.5)
         axes.add_collection(LineCollection(coasts(), colors=OUTLINE, linewidths=0.55, zorder=1))
-        _dots(axes, [*places["relay"].values()], ".", 1.8, OUTLINE, f"{len(places['relay']):,} relays at the start")
-        table = day.tables["gateways"]
-        gates = np.column_stack([table.column(c).to_numpy() for c in ("longitude_deg", "latitude_deg")])
-        _dots(axes, gates.tolist(), "^", 3.4, OUTLINE, f"{len(gates)} gateways")
+        relays, ships = (list(places[k].values()) for k in ("relay", "ship"))
+        _dots(axes, relays, ".", 1.8, "#5b6670", f"{len(relays):,} relays at the start")
+        _dots(axes, list(zip(*gates, strict=True)), "^", 3.4, OUTLINE, f"{len(gates[0])} gateways")
         if len(spots):
-            spots_ms = 1e3 * spots[:, 2]
-            face = np.where(
-                np.isfinite(spots_ms)[:, None], colours(norm(np.nan_to_num(spots_ms))), mpl.colors.to_rgba(UNSEEN)
-            )
-            axes.scatter(
-                spots[:, 0],
-                spots[:, 1],
-                s=30,
-                c=face,
-                edgecolors=OUTLINE,
-                linewidths=0.6,
-                zorder=4,
-                label=f"{len(spots)} cities",
-            )
-        _dots(
-            axes,
-            [*places["ship"].values()],
-            "D",
-            4.6,
-            svg.VERMILION,
-            f"{len(places['ship'])} compute ships at the start",
-        )
-        axes.set(
-            xlim=(-180, 180),
-            ylim=(-90, 90),
-            xticks=range(-180, 181, 60),
-            yticks=range(-90, 91, 30),
-            xlabel="longitude [deg]",
-            ylabel="latitude [deg]",
-        )
+            dots: dict[str, Any] = {
+                "c": _colours(1e3 * spots[:, 2], norm),
+                "edgecolors": OUTLINE,
+                "linewidths": 0.6,
+                "zorder": 4,
+            }
+            axes.scatter(spots[:, 0], spots[:, 1], s=30, label=f"{len(spots)} cities", **dots)
+        _dots(axes, ships, "D", 4.6, svg.VERMILION, f"{len(ships)} compute ships at the start")
+        axes.set(xlim=(-180, 180), xticks=range(-180, 181, 60), xlabel="longitude [deg]")
+        axes.set(ylim=(-90, 90), yticks=range(-90, 91, 30), ylabel="latitude [deg]")
         axes.grid(color=OUTLINE, alpha=0.15)
-        axes.legend(loc="lower left", ncols=4, labelcolor=OUTLINE, fontsize=8, handletextpad=0.3, columnspacing=1.0)
-        if norm.scaled():
-            bar = figure.colorbar(
-                mpl.cm.ScalarMappable(norm, colours),
-                ax=axes,
-                orientation="horizontal",
-                aspect=60,
-                pad=0.02,
-                extend=beyond,
-            )
+        look: dict[str, Any] = {"labelcolor": OUTLINE, "frameon": True, "facecolor": "white", "edgecolor": "none"}
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.3, handletextpad=0.3, **look)
+        if beyond:
+            colours = mpl.cm.ScalarMappable(norm, _scale())
+            bar = figure.colorbar(colours, ax=axes, orientation="horizontal", aspect=60, pad=0.02, extend=beyond)
             bar.set_label("mean round trip to the nearest ship that computes [ms], propagation; grey: never covered")
 
-    return Plot(
-        svg.draw(
-            "world", "World map of round trips to the fleet. " + (c := _world_caption(mean, told)), (9.2, 5.3), paint
-        ),
-        c,
-    )
+    return drawn("world", "World map of round trips to the fleet", _world_caption(mean, told), (9.2, 5.3), paint)
+
+
+def _colours(rtt_ms: Floats, norm: Normalize) -> Floats:
+    """Colours of round trips (..., 4), grey where there is none."""
+    shown: Floats = _scale()(norm(np.nan_to_num(rtt_ms)))
+    shown[~np.isfinite(rtt_ms)] = mpl.colors.to_rgba(UNSEEN)
+    return shown
 
 
 def _limits(day: Day, city_rtt_s: Floats) -> tuple[Normalize, str]:
-    """The colours' scale [ms]: the middle 96 % of cells and cities, and whether some lie beyond."""
+    """The colours' scale [ms]: the middle 96 % of cells and cities, which ends of it are open ("": no scale)."""
     table = day.tables.get("coverage")
     cells = np.zeros(0) if table is None else table.column("rtt_mean_s").to_numpy(zero_copy_only=False)
     known = 1e3 * np.concatenate([city_rtt_s, cells])
     known = known[np.isfinite(known)]
     if not len(known):
-        return Normalize(), "neither"
+        return Normalize(0.0, 1.0), ""
     low, high = np.quantile(known, (0.02, 0.98))
     return Normalize(float(low), float(high)), "neither" if high >= known.max() and low <= known.min() else "both"
 
@@ -226,9 +199,7 @@ def ranges(rows: Sequence[Mapping[str, Any]]) -> Plot:
         else "No pair has fibre beside it"
     )
     caption += f"; without a path {percent(outage)} of the time on average (modelled, {rows[0]['visibility']})."
-    return Plot(
-        svg.draw("ranges", "Round trips of every probe. " + caption, (7.4, 1.5 + 0.36 * len(shown)), paint), caption
-    )
+    return drawn("ranges", "Round trips of every probe", caption, (7.4, 1.5 + 0.36 * len(shown)), paint)
 
 
 def probes(day: Day, rows: Sequence[Mapping[str, Any]]) -> list[Plot]:
@@ -271,7 +242,7 @@ def _probe(day: Day, row: Mapping[str, Any], number: int, rtt_ms: Floats, delive
     else:
         fibre = "" if row["fibre_s"] is None else f", fibre {_ms(row['fibre_s']):.1f} ms"
         caption = f"{pair}: {_ms(row['rtt_mean_s']):.1f} ms on average over {row['hops_mean']:.1f} hops{fibre}; {row['path_changes']:,} changes of path."
-    return Plot(svg.draw(f"probe{number}", "Round trip through time. " + caption, (4.2, 2.4), paint), caption)
+    return drawn(f"probe{number}", "Round trip through time", caption, (4.2, 2.4), paint)
 
 
 def latitudes(told: Mapping[str, Any]) -> Plot:
@@ -303,7 +274,7 @@ def latitudes(told: Mapping[str, Any]) -> Plot:
         else ""
     )
     caption += " (modelled)."
-    return Plot(svg.draw("latitudes", "Coverage and round trip by latitude. " + caption, (4.5, 3.3), paint), caption)
+    return drawn("latitudes", "Coverage and round trip by latitude", caption, (4.5, 3.3), paint)
 
 
 def hours(day: Day) -> Plot | None:
@@ -330,10 +301,7 @@ def hours(day: Day) -> Plot | None:
     best, worst = int(np.nanargmin(by_hour)), int(np.nanargmax(by_hour))
     caption = (f"Ships are nearest at {best}–{best + 1} h local solar time, {by_hour[best]:.1f} ms on average over covered latitudes, "
                f"and farthest at {worst}–{worst + 1} h, {by_hour[worst]:.1f} ms (modelled; blank: not covered).")  # fmt: skip
-    return Plot(
-        svg.draw("hours", "Heat map, round trip by latitude and local solar time. " + caption, (4.5, 3.3), paint),
-        caption,
-    )
+    return drawn("hours", "Heat map, round trip by latitude and local solar time", caption, (4.5, 3.3), paint)
 
 
 def access(day: Day) -> Plot | None:
@@ -364,4 +332,4 @@ def access(day: Day) -> Plot | None:
 
     middle = [f"{np.median(v):.1f} ms by {w}" for w, (v, _, _) in known.items() if len(v)]
     caption = f"Half of all cities and ticks with a path lie within {' and '.join(middle)} (modelled, propagation)."
-    return Plot(svg.draw("access", "Distribution of round trips. " + caption, (4.5, 3.3), paint), caption)
+    return drawn("access", "Distribution of round trips", caption, (4.5, 3.3), paint)

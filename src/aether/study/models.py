@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sgp4.api import WGS72, Satrec, SatrecArray
 
 from aether.base.clock import J2000_DAYS, iso_date, julian_date
 from aether.base.errors import InputError, Problem
-from aether.base.tables import Floats
+from aether.base.tables import Elements, Fields, Floats
 from aether.engine.assemble import laser
 from aether.network import access, links, routing, terrestrial, topology
 from aether.operations import launch
@@ -336,12 +337,7 @@ def probe_times(
 ) -> Floats:
     """Round trips of a probe at each step [s], NaN in an outage: (T,)."""
     part = packaged().mesh(mesh)
-    shells = [
-        orbits.walker(s.planes, s.per_plane, s.altitude, s.inclination, phasing=s.phasing, raan_spread_rad=s.raan_spread,
-                      shell=i, odd_plane_offset=s.odd_plane_offset)
-        for i, s in enumerate(part.shells)
-    ]  # fmt: skip
-    elements = orbits.join(*shells)
+    elements = mesh_elements(mesh)
     from_jd = julian_date(iso_date(start))
     times = np.arange(0.0, duration_s, step_s)
     track = motion.propagate(elements, times, from_jd, inertial=False)
@@ -373,3 +369,83 @@ def _place(name: str) -> Place:
 def _sight_range(altitude_a: float, altitude_b: float, grazing: float = links.GRAZING.value) -> Answer:
     """The longest straight line between two altitudes that stays above the air."""
     return {"range": float(links.sight_range(altitude_a, altitude_b, grazing))}
+
+
+@model(
+    "network.access",
+    {"from": "", "mesh": "", "start": "", "duration": "s", "step": "s", "elevation": "rad"},
+    {"rtt": "s", "space": "s", "fibre": "s"},
+    optional=("mesh", "start", "duration", "step", "elevation"),
+)
+def _access(
+    mesh: str = "starlink-gen1", start: str = "2026-09-15T00:00:00Z", duration: float = 3600.0, step: float = 300.0,
+    elevation: float = math.radians(25), **ends: str,
+) -> Answer:  # fmt: skip
+    """Round trip from a country (two letters) or place by own terminals to the nearest point of presence, delivered.
+
+    Least over gateways of mesh and fibre, plus access scheduling, processing and queue; the mean over its ten largest
+    cities by people and over time. Congestion, the local network and weather are not in it.
+    """
+    space_s, fibre_s = access_times(ends["from"], mesh, start, duration, step, elevation)
+    paid = sum(packaged().value(f"access.{k}") for k in ("scheduling", "queue")) + 2.0 * packaged().value(
+        "access.processing"
+    )
+    return {"rtt": space_s + fibre_s + paid, "space": space_s, "fibre": fibre_s}
+
+
+def access_times(
+    country: str, mesh: str, start: str, duration_s: float, step_s: float, elevation_rad: float
+) -> tuple[float, float]:
+    """Mean round trip in space and in fibre [s] from a country to the nearest point of presence."""
+    catalog = packaged()
+    rows: Any = catalog.kind("cities").values()
+    cities: Any = [c for c in rows if c.country == country.upper()][:10]
+    if cities:
+        city_m = ground.place(*_angles(cities), np.zeros(len(cities)))
+        people = np.array([float(c.population) for c in cities])
+    else:  # a place
+        spot = _place(country)
+        city_m, people = ground.place(np.array([spot.latitude]), np.array([spot.longitude]), np.zeros(1)), np.ones(1)
+    stations: Any = [g for g in catalog.kind("gateways").values() if g.status == "operational"]  # type: ignore[attr-defined]
+    gateways, presence = ([g for g in stations if g.type == kind] for kind in ("gateway", "pop"))
+    down_s = 2.0 * terrestrial.matrix(terrestrial.graph(), *_angles([*gateways, *presence]), (), len(gateways))[
+        :, len(gateways) :
+    ].min(axis=1)
+    gateway_m = ground.place(*_angles(gateways), np.zeros(len(gateways)))
+    elements, from_jd, beam = (
+        mesh_elements(mesh),
+        julian_date(iso_date(start)),
+        laser(catalog.terminal(catalog.mesh(mesh).terminal)),
+    )
+    track = motion.propagate(elements, np.arange(0.0, duration_s, step_s), from_jd, inertial=False)
+    pairs = topology.plus_grid(elements, track.fixed_m[0], beam.max_range_m)
+    order, index = routing.mesh_order(elements, 0), np.arange(len(people))
+    space, fibre = [], []
+    for satellites_m in track.fixed_m:
+        graph = routing.mesh(len(satellites_m), topology.links(satellites_m, pairs, beam), order=order)
+        seen = ground.visible(city_m, satellites_m, elevation_rad)
+        fields = access.place_fields(graph, seen, index)
+        below = ground.visible(gateway_m, satellites_m, elevation_rad)
+        up_s = 2.0 * access.reach(below, Fields(index, fields)).astype(np.float64)  # (gateways, cities)
+        best = (up_s + down_s[:, None]).argmin(axis=0)
+        here = np.isfinite(up_s[best, index])
+        if here.any():
+            weight = people * here / (people * here).sum()
+            space.append(float((weight[here] * up_s[best, index][here]).sum()))
+            fibre.append(float((weight[here] * down_s[best][here]).sum()))
+    if not space:
+        raise ValueError(f"no city of '{country}' sees the mesh {mesh}")
+    return float(np.mean(space)), float(np.mean(fibre))
+
+
+def mesh_elements(name: str) -> Elements:
+    """Mean elements of a mesh of the catalog, shell by shell."""
+    return orbits.join(*(
+        orbits.walker(s.planes, s.per_plane, s.altitude, s.inclination, phasing=s.phasing, raan_spread_rad=s.raan_spread,
+                      shell=i, odd_plane_offset=s.odd_plane_offset)
+        for i, s in enumerate(packaged().mesh(name).shells)
+    ))  # fmt: skip
+
+
+def _angles(rows: Any) -> tuple[Floats, Floats]:
+    return np.radians([r.latitude for r in rows]), np.radians([r.longitude for r in rows])
