@@ -17,7 +17,7 @@ from aether.space import ground, motion, sun
 
 SHIP_COLUMNS = (
     "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_share", "shed_w",
-    "sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w", "dose_rad_s", "anomaly",
+    "sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w", "dose_rad_s", "anomaly", "upset_s", "corruption_s",
     "installed", "power", "heat", "radiation", "reach", "reach_share", "attached", "link_bit_s",
 )  # fmt: skip
 TABLES = {
@@ -34,7 +34,7 @@ TABLES = {
         "shed_w",
     ),
     "heat": ("sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w"),
-    "radiation": ("dose_rad_s", "anomaly"),
+    "radiation": ("dose_rad_s", "anomaly", "upset_s", "corruption_s"),
     "capacity": ("installed", "power", "heat", "radiation", "reach", "reach_share", "attached", "link_bit_s"),
 }
 LATITUDE_BANDS = 18  # of ten degrees
@@ -82,7 +82,8 @@ class Record:
             "bus_w": e.bus_w, "gpu_w": e.gpu_w, "charge_w": e.charge_w, "discharge_w": e.discharge_w,
             "charge_share": e.charge_j / np.maximum(setup.fleet.battery_j, 1e-9), "shed_w": e.shed_w, "sink_k": block.pose.sink_k[i],
             "chip_k": h.chip_k, "coolant_k": h.coolant_k, "radiator_k": h.radiator_k, "rejected_w": h.rejected_w,
-            "dose_rad_s": block.dose.dose_rad_s[i], "anomaly": block.paused[i], "installed": c.installed, "power": c.power,
+            "dose_rad_s": block.dose.dose_rad_s[i], "anomaly": block.paused[i], "upset_s": block.dose.upset_s[i],
+            "corruption_s": block.dose.corruption_s[i], "installed": c.installed, "power": c.power,
             "heat": c.heat, "radiation": c.radiation, "reach": c.reach, "reach_share": m.share, "attached": m.attached,
             "link_bit_s": m.rate_bit_s,
         }  # fmt: skip

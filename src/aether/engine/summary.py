@@ -20,8 +20,9 @@ CAUSES = {
     "power": "power (eclipse, array, battery)", "heat": "heat (radiator)", "radiation": "radiation (anomaly pauses, upsets)",
     "reach": "network reach (acquisition, no path to a gateway)",
 }  # fmt: skip
-HOUR_S = 3600.0
-KWH_J = 3.6e6
+HOUR_S = 3600.0  # definition
+KWH_J = 3.6e6  # definition
+YEAR_S = 365.25 * 86400.0  # Julian year
 LIGHT_M_S = 299792458.0  # definition
 
 
@@ -175,9 +176,22 @@ def _group(setup: Setup, record: Record, number: int) -> dict[str, Any]:
         "group": group.name, "ship": group.ship, "count": group.count, "gpus": int(f.gpus[members].sum()), "gpu_hours": stages,
         "deliverable_share": stages["reach"] / stages["installed"], "mass_kg": float(f.mass_kg[k]), "array_w": float(f.array_w[k]),
         "battery_kwh": float(f.battery_j[k] / KWH_J), "radiator_m2": float(f.radiator_area_m2[k]),
-        "dose_rad_year": float(record.ships["dose_rad_s"][:, members].mean(dtype=np.float64) * 365.25 * 86400),
+        "dose_rad_year": float(record.ships["dose_rad_s"][:, members].mean(dtype=np.float64) * YEAR_S),
+        "upsets": _upsets(record, members),
         "coolant_max_k": float(record.ships["coolant_k"][:, members].max()), "charge_min_share": float(record.ships["charge_share"][:, members].min()),
     }  # fmt: skip
+
+
+def _upsets(record: Record, members: np.ndarray) -> dict[str, float]:
+    """Events per GPU and year: interrupting and silent ones, and the share of them that falls in pauses."""
+    s = record.ships
+    told = {}
+    for name, column in (("interrupts", "upset_s"), ("corruptions", "corruption_s")):
+        rate = s[column][:, members].astype(np.float64)
+        paused = np.where(s["anomaly"][:, members] > 0, rate, 0.0).sum()
+        told[f"{name}_per_gpu_year"] = float(rate.mean() * YEAR_S)
+        told[f"{name}_share_paused"] = float(paused / rate.sum()) if rate.sum() > 0 else 0.0
+    return told
 
 
 def _power(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]:
@@ -201,7 +215,7 @@ def _heat(record: Record) -> dict[str, Any]:
 
 
 def _radiation(setup: Setup, record: Record) -> dict[str, Any]:
-    dose = record.ships["dose_rad_s"].mean(axis=0, dtype=np.float64) * 365.25 * 86400
+    dose = record.ships["dose_rad_s"].mean(axis=0, dtype=np.float64) * YEAR_S
     return {"paused_share": float(record.ships["anomaly"].mean(dtype=np.float64)), "dose_rad_year_mean": float(dose.mean()),
             "dose_rad_year_max": float(dose.max()), "solar_activity": setup.scenario.spec.environment.solar_activity}  # fmt: skip
 
