@@ -22,7 +22,7 @@ class Mesh:
     attached: Floats  # (K,) mesh terminals that hold a relay
     share: Floats  # (K,) share of the tick with a path to a gateway
     rate_bit_s: Floats  # (K,) over the links to the mesh, less acquisition
-    handovers: int  # new attachments begun in the tick
+    handovers: int  # terminals that went from one relay to another in the tick
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,6 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
     way_down = downlink.open_share(gateways, setup.gateway_open, len(nodes_m))
     share = downlink.reach_share(links, way_down)[relays:]
     rate_bit_s = np.bincount(up[:, 1] - relays, climbs.rate_bit_s * climbs.alive, len(state.charge_j))
-    begun = int(((attached != state.attached) & (attached >= 0)).sum())
+    moved = int(((attached != state.attached) & (attached >= 0) & (state.attached >= 0)).sum())
     held = (attached >= 0).sum(axis=1).astype(np.float64)
-    return Mesh(links, gateways, held, share, rate_bit_s, begun), attached, acquiring_s
+    return Mesh(links, gateways, held, share, rate_bit_s, moved), attached, acquiring_s

@@ -147,7 +147,9 @@ def _sizes(spec: Spec, text: document.Document, catalog: Catalog) -> list[Proble
     rows = round(spec.duration / spec.step) * (ships + spec.ground.cities.largest + len(spec.probes))
     if rows > MOST_ROWS:
         what = f"{ships:,} ships and {spec.ground.cities.largest:,} cities through {round(spec.duration / spec.step):,} steps are {rows:,} rows"
-        problems.append(text.problem(("duration",), what, next=f"At most {MOST_ROWS:,} are kept: take fewer, or a longer step"))
+        problems.append(
+            text.problem(("duration",), what, next=f"At most {MOST_ROWS:,} are kept: take fewer, or a longer step")
+        )
     return problems
 
 
