@@ -5,6 +5,7 @@ import pytest
 
 from aether.base.tables import Access, Elements
 from aether.network import access, links, routing, topology
+from aether.scenario.catalog import packaged
 
 MU = 398_600.4418e9  # Earth, m3/s2
 J2 = 1.08262668e-3
@@ -142,7 +143,7 @@ def test_delivered_round_trip_adds_what_the_assumptions_say() -> None:
     mesh, seen, _ = small()
     field = access.place_fields(mesh, seen, np.array([0]))[0]
     probe = access.round_trip(mesh, field, seen, 1, before=(0,), ground=np.array([True, True, False]))
-    paid = access.Overheads()
+    paid = access.overheads(packaged())
     assert probe.propagation_s == pytest.approx(2 * 5_100e3 / links.LIGHT_M_S, rel=1e-6)
     extra = 2 * paid.scheduling.value + paid.queue.value + 4 * paid.processing.value
     assert probe.delivered_s - probe.propagation_s == pytest.approx(extra, abs=1e-9)

@@ -99,7 +99,7 @@ def assemble(scenario: Scenario) -> Setup:
         np.concatenate(groups), np.concatenate([np.full(g.count, scenario.ship(g).terminals) for g in spec.ships]),
         _neighbours(scenario, ships, first, julian), laser(scenario.catalog.terminal(spec.relays.terminal)),
         _open(scenario, gateways), gateways, cities, _cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
-        *_probes(scenario, first), _near(scenario, cities, gateways), _overheads(scenario), routing.mesh_order(relays, len(fleet.name)),
+        *_probes(scenario, first), _near(scenario, cities, gateways), access.overheads(scenario.catalog), routing.mesh_order(relays, len(fleet.name)),
         _shielding(scenario, fleet), skipped,
     )  # fmt: skip
 
@@ -294,15 +294,14 @@ def _near(scenario: Scenario, cities: Sites, gateways: Sites) -> tuple[Ints, Flo
     return access.local_gateways(times * access.FIBRE_M_S / scenario.value("fibre.speed"))
 
 
-def _overheads(scenario: Scenario) -> access.Overheads:
-    """What a delivered round trip pays over propagation, from the scenario's assumptions."""
-    return access.Overheads(
-        *(scenario.assume(f"access.{k}") for k in ("scheduling", "processing", "queue", "last_mile"))
-    )
-
-
 def _fibre(scenario: Scenario, a: Place, b: Place) -> float | None:
     """The round trip by fibre between two places, None where no cable is left."""
-    cut = scenario.spec.ground.cut_cables
-    route = terrestrial.fibre(terrestrial.graph(), (a.latitude, a.longitude), (b.latitude, b.longitude), cut)
+    here, there = ((p.latitude, p.longitude) for p in (a, b))
+    route = terrestrial.fibre(terrestrial.graph(), here, there, _cut(scenario))
     return route.round_trip_s * access.FIBRE_M_S / scenario.value("fibre.speed") if route.nodes else None
+
+
+def _cut(scenario: Scenario) -> tuple[str, ...]:
+    """Cables out of service by their own names, whatever the case they were written in."""
+    named = {name.lower(): name for name in terrestrial.cables()}
+    return tuple(named.get(name.lower(), name) for name in scenario.spec.ground.cut_cables)

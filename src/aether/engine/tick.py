@@ -79,19 +79,22 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
     attached, acquiring_s, alive = topology.attach(
         block.ships.inertial_m[i], block.relays.inertial_m[i], state.attached, state.acquiring_s, spare, terminal.max_range_m,
         terminal.acquisition_s if spec.couplings.acquisition else 0.0, spec.step,
-        drift_m_s=(block.ships.velocity_m_s[i], block.relays.velocity_m_s[i]),
+        grazing_m=setup.scenario.value("link.grazing"), drift_m_s=(block.ships.velocity_m_s[i], block.relays.velocity_m_s[i]),
     )  # fmt: skip
     up, up_alive = topology.ship_pairs(attached, alive, relays)
-    climbs = topology.links(nodes_m, up, terminal, up_alive)
+    grazing_m = setup.scenario.value("link.grazing")
+    climbs = topology.links(nodes_m, up, terminal, up_alive, grazing_m)
     links = topology.join(
-        topology.links(nodes_m, block.mesh_pairs, terminal),
+        topology.links(nodes_m, block.mesh_pairs, terminal, 1.0, grazing_m),
         climbs,
-        *(topology.links(nodes_m, pairs, laser) for pairs, laser in setup.neighbours),
+        *(topology.links(nodes_m, pairs, laser, 1.0, grazing_m) for pairs, laser in setup.neighbours),
     )
     gateways = ground.visible(setup.gateways.fixed_m, block.relays.fixed_m[i], setup.gateways.elevation_rad)
     way_down = downlink.open_share(gateways, setup.gateway_open, len(nodes_m))
     share = downlink.reach_share(links, way_down)[relays:]
-    rate_bit_s = np.bincount(up[:, 1] - relays, climbs.rate_bit_s * climbs.alive, len(state.charge_j))
+    rate_bit_s = np.bincount(up[:, 1] - relays, climbs.rate_bit_s * climbs.alive, len(state.charge_j)).astype(
+        np.float64
+    )
     moved = int(((attached != state.attached) & (attached >= 0) & (state.attached >= 0)).sum())
     held = (attached >= 0).sum(axis=1).astype(np.float64)
     return Mesh(links, gateways, held, share, rate_bit_s, moved), attached, acquiring_s

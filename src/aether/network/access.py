@@ -12,53 +12,24 @@ from aether.base.provenance import Assumption
 from aether.base.tables import Access, Bools, Fields, Floats, Floats32, Ints
 from aether.network.links import EARTH_EQUATOR_M, LIGHT_M_S
 from aether.network.routing import Mesh, path, spread
+from aether.scenario.catalog import Catalog, packaged
 
 FIBRE_M_S = 204_200_000.0  # group index 1.468, ITU-T G.652 fibre at 1,550 nm
-
-SCHEDULING = Assumption(
-    "access scheduling of a user terminal, per round trip",
-    0.016,
-    "s",
-    "today's Starlink: about 16 ms over propagation, frames of some 1.3 ms and a 15 s scheduler",
-    "2026",
-    "estimated",
-    0.008,
-    0.025,
-)
-PROCESSING = Assumption(
-    "switching in a satellite, per satellite and direction",
-    0.0001,
-    "s",
-    "packet switching with laser modem coding and interleaving; not disclosed by operators",
-    "2026",
-    "estimated",
-    0.00001,
-    0.001,
-)
-QUEUE = Assumption(
-    "queues, per round trip",
-    0.002,
-    "s",
-    "median of a lightly loaded path; loaded cells measure tens of milliseconds",
-    "2026",
-    "estimated",
-    0.0,
-    0.03,
-)
-LAST_MILE = Assumption(
-    "local provider's access, per round trip", 0.004, "s", "fibre to the home, one to eight ms", "2026", "estimated",
-    0.001, 0.015,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Overheads:
-    """What a delivered round trip pays over propagation [s]; replace any with the operator's own figure."""
+    """What a delivered round trip pays over propagation, each an Assumption in seconds."""
 
-    scheduling: Assumption = SCHEDULING
-    processing: Assumption = PROCESSING
-    queue: Assumption = QUEUE
-    last_mile: Assumption = LAST_MILE
+    scheduling: Assumption  # of a user terminal, per round trip
+    processing: Assumption  # switching in a satellite, per satellite and direction
+    queue: Assumption  # per round trip
+    last_mile: Assumption  # a local provider's access, per round trip
+
+
+def overheads(catalog: Catalog) -> Overheads:
+    """The overheads of a catalog: its `access.*` assumptions."""
+    return Overheads(*(catalog.assume(f"access.{name}") for name in ("scheduling", "processing", "queue", "last_mile")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +128,7 @@ def place_fields(mesh: Mesh, access: Access, places: Ints, ground: Bools | None 
 
 
 def round_trip(
-    mesh: Mesh, field_s: Floats32, access: Access, place: int, overheads: Overheads | None = None,
+    mesh: Mesh, field_s: Floats32, access: Access, place: int, paying: Overheads | None = None,
     before: tuple[int, ...] = (), ground: Bools | None = None, fibre_s: float = 0.0, terminals: int = 2,
     providers: int = 0,
 ) -> Probe:  # fmt: skip
@@ -166,7 +137,7 @@ def round_trip(
     propagation = 2 (min over satellites v seen from the place of field[v] + slant / c) + 2 fibre;
     delivered = propagation + scheduling x terminals + last mile x providers + 2 x processing x satellites + queue.
     mesh: from `routing.mesh`, without processing. field_s: (N,) row of `place_fields` or of `routing.fields` [s].
-    access, place: the far end. overheads: nominal ones if not given. before: the nodes of the last probe. ground: as in
+    access, place: the far end. paying: overheads, the packaged catalog's if not given. before: the nodes of the last probe. ground: as in
     `reach`. fibre_s: one way, of both ends' gateways together [s]. terminals, providers: how many ends use their own
     satellite terminal, and how many a local provider's fibre to a gateway (2 ends in all, fewer where an end is itself
     a gateway). Returns Probe. Valid for a frozen tick: satellites move by less than 0.1 % of a path in its time.
@@ -181,11 +152,11 @@ def round_trip(
     if total.size == 0 or not np.isfinite(total.min()):
         return Probe(np.inf, np.inf, 0, (), bool(before), True)
     last = int(satellite[np.argmin(total)])
-    return _probe(mesh, field_s, last, float(total.min()) + fibre_s, overheads, before, terminals, providers)
+    return _probe(mesh, field_s, last, float(total.min()) + fibre_s, paying, before, terminals, providers)
 
 
 def ship_round_trip(
-    mesh: Mesh, field_s: Floats32, ship: int, overheads: Overheads | None = None, before: tuple[int, ...] = (),
+    mesh: Mesh, field_s: Floats32, ship: int, paying: Overheads | None = None, before: tuple[int, ...] = (),
     fibre_s: float = 0.0, terminals: int = 1, providers: int = 0,
 ) -> Probe:  # fmt: skip
     """Round trip between the source of a field and a ship, or any node.
@@ -196,14 +167,14 @@ def ship_round_trip(
     """
     if not np.isfinite(field_s[ship]):
         return Probe(np.inf, np.inf, 0, (), bool(before), True)
-    return _probe(mesh, field_s, ship, float(field_s[ship]) + fibre_s, overheads, before, terminals, providers)
+    return _probe(mesh, field_s, ship, float(field_s[ship]) + fibre_s, paying, before, terminals, providers)
 
 
 def _probe(
-    mesh: Mesh, field_s: Floats32, last: int, one_way_s: float, overheads: Overheads | None, before: tuple[int, ...],
+    mesh: Mesh, field_s: Floats32, last: int, one_way_s: float, paying: Overheads | None, before: tuple[int, ...],
     terminals: int, providers: int,
 ) -> Probe:  # fmt: skip
-    paid = overheads or Overheads()
+    paid = paying or overheads(packaged())
     nodes = tuple(path(mesh, field_s, last))
     extra = terminals * paid.scheduling.value + providers * paid.last_mile.value + paid.queue.value
     extra += 2.0 * len(nodes) * paid.processing.value

@@ -9,7 +9,6 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aether.base.provenance import Assumption
 from aether.base.tables import Bools, Floats
 
 LIGHT_M_S = 299_792_458.0  # exact, SI
@@ -17,25 +16,8 @@ PLANCK_J_S = 6.62607015e-34  # exact, SI
 EARTH_MEAN_M = 6_371_008.8  # mean radius, IUGG 1980
 EARTH_EQUATOR_M = 6_378_137.0  # WGS 84
 
-GRAZING = Assumption(
-    "lowest altitude of a laser link",
-    80e3,
-    "m",
-    "refraction and absorption above the mesopause are negligible; filings use 80 to 100 km",
-    "2026",
-    "estimated",
-    50e3,
-    100e3,
-)
-ACQUISITION = Assumption(
-    "pointing, acquisition and tracking of a laser terminal",
-    15.0,
-    "s",
-    "reacquisition of flying terminals, 5 to 60 s, from the literature",
-    "2026",
-    "estimated",
-    5.0,
-    60.0,
+GRAZING_M = (
+    80e3  # lowest altitude of a laser link, nominal of the catalog's `link.grazing`: refraction is negligible above
 )
 
 
@@ -135,7 +117,7 @@ def rate(terminal: Terminal, range_m: ArrayLike) -> Floats:
     )
 
 
-def sight_range(altitude_a_m: ArrayLike, altitude_b_m: ArrayLike, grazing_m: float = GRAZING.value) -> Floats:
+def sight_range(altitude_a_m: ArrayLike, altitude_b_m: ArrayLike, grazing_m: float = GRAZING_M) -> Floats:
     """The longest straight line between two altitudes that stays above a third.
 
     d = sqrt((R + h_a)^2 - (R + h_g)^2) + sqrt((R + h_b)^2 - (R + h_g)^2).
@@ -149,7 +131,7 @@ def sight_range(altitude_a_m: ArrayLike, altitude_b_m: ArrayLike, grazing_m: flo
     return legs[0] + legs[1]
 
 
-def clear(a_m: Floats, b_m: Floats, grazing_m: float = GRAZING.value) -> Bools:
+def clear(a_m: Floats, b_m: Floats, grazing_m: float = GRAZING_M) -> Bools:
     """Whether the straight line between two points stays above the atmosphere.
 
     The nearest point to the Earth's centre on the segment, |a + t (b - a)| with t = -a.(b - a) / |b - a|^2 held to

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from aether.base.registry import Registry
 from aether.base.tables import Elements, Floats, Ints, Links
-from aether.network.links import EARTH_EQUATOR_M, GRAZING, Terminal, clear, rate
+from aether.network.links import EARTH_EQUATOR_M, GRAZING_M, Terminal, clear, rate
 
 FREE, ABSENT = -1, -2  # what a terminal holds: nothing, or it is not there (ships have different numbers)
 STAR_GAP_RAD = np.radians(150.0)  # a wider gap between planes is the seam of a star, where neighbours fly head-on
@@ -379,7 +379,7 @@ def _attach(
 
 def attach(
     ships_m: Floats, relays_m: Floats, attached: Ints, acquiring_s: Floats, relay_spare: Ints, max_range_m: float,
-    acquisition_s: float, dt_s: float, margin_m: float = np.inf, grazing_m: float = GRAZING.value,
+    acquisition_s: float, dt_s: float, margin_m: float = np.inf, grazing_m: float = GRAZING_M,
     drift_m_s: tuple[Floats, Floats] | None = None,
 ) -> tuple[Ints, Floats, Floats]:  # fmt: skip
     """Ship terminals onto relays of the mesh, through one tick.
@@ -419,7 +419,7 @@ def ship_pairs(attached: Ints, alive: Floats, relays: int) -> tuple[Ints, Floats
 
 
 def links(
-    nodes_m: Floats, pairs: Ints, terminal: Terminal, alive: ArrayLike = 1.0, grazing_m: float = GRAZING.value
+    nodes_m: Floats, pairs: Ints, terminal: Terminal, alive: ArrayLike = 1.0, grazing_m: float = GRAZING_M
 ) -> Links:
     """Pairs as links with range, rate and alive share.
 

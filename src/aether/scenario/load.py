@@ -187,7 +187,7 @@ def override(text: document.Document, key: str, value: Any) -> list[Problem]:
         except InputError:
             return [Problem("", f"'{value}' is not a YAML value", file=told)]
     here: Any = text.data
-    if steps[0] == "assumptions":
+    if steps[0] == "assumptions" and len(steps) > 1:
         steps = ["assumptions", ".".join(map(str, steps[1:]))]
     for i, step in enumerate(steps):
         last = i == len(steps) - 1

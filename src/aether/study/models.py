@@ -366,7 +366,7 @@ def _place(name: str) -> Place:
 @model(
     "link.sight_range", {"altitude_a": "m", "altitude_b": "m", "grazing": "m"}, {"range": "m"}, optional=("grazing",)
 )
-def _sight_range(altitude_a: float, altitude_b: float, grazing: float = links.GRAZING.value) -> Answer:
+def _sight_range(altitude_a: float, altitude_b: float, grazing: float = links.GRAZING_M) -> Answer:
     """The longest straight line between two altitudes that stays above the air."""
     return {"range": float(links.sight_range(altitude_a, altitude_b, grazing))}
 
