@@ -13,6 +13,7 @@ from aether.space import attitude, motion, power, radiation, sun
 
 WINDOW = 120  # most ticks in a block
 BLOCK_BYTES = 250e6  # what the relays of a block may take: fewer ticks at a time for larger meshes
+NO_PAIRS: Ints = np.empty((0, 2), dtype=np.int64)
 AHEAD_S = 7200.0  # the batteries look an orbit ahead: the next darkness must end inside the window
 
 
@@ -34,8 +35,12 @@ class Block:
     mesh_pairs: Ints  # (E, 2) relays that hold one another
 
 
-def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Block:
-    """The Block of some ticks. previous: relay pairs of the block before, kept where nothing better has come."""
+def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None, mesh: bool = True) -> Block:
+    """The Block of some ticks.
+
+    previous: relay pairs of the block before, kept where nothing better has come. mesh: False leaves the relays out, for a
+    run whose network is known already.
+    """
     spec, fleet = setup.scenario.spec, setup.fleet
     step_s, ticks = spec.step, len(time_s)
     ahead = np.arange(1, round(AHEAD_S / step_s) + 1) * step_s
@@ -55,7 +60,7 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
     ships = Track(
         track.time_s[now], track.inertial_m[now], track.velocity_m_s[now], track.fixed_m[now], track.gmst_rad[now]
     )
-    relays = motion.propagate(setup.relays_ready, time_s, setup.julian)
+    relays = motion.propagate(setup.relays_ready, time_s if mesh else time_s[:0], setup.julian)
     dose = _dose(setup, ships)
     paused, intact = _intact(setup, dose)
     return Block(
@@ -63,7 +68,7 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
         Light(light.time_s[now], light.sun_m[now], light.lit[now], light.beta_rad[now]),
         Pose(pose.array_cosine[now], pose.absorbed_w_m2[now], pose.sink_k[now]), dose, array_w[now],
         power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),
-        paused, intact, mesh_pairs(setup, relays.fixed_m[ticks // 2], previous),
+        paused, intact, mesh_pairs(setup, relays.fixed_m[ticks // 2], previous) if mesh else NO_PAIRS,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from aether.base.events import find_events
 from aether.base.tables import Event
@@ -49,13 +50,18 @@ def simulate(scenario: Scenario, progress: Progress | None = None, threads: int 
 
 
 def play(
-    setup: Setup, progress: Progress | None = None, threads: int = 1, network: bool = True, label: str = "simulating"
-) -> Record:
-    """Step through the whole run. network: False leaves cities, cells and probes out: the ships' day alone."""
+    setup: Setup, progress: Progress | None = None, threads: int = 1, network: bool = True, label: str = "simulating",
+    known: NDArray[np.float32] | None = None,
+) -> Record:  # fmt: skip
+    """Step through the whole run.
+
+    network: False leaves cities, cells and probes out: the ships' day alone. known: (T, K) share of each tick with a path
+    to a gateway, from a run with the same mesh, which then need not be stepped again.
+    """
     record = Record.empty(setup, network)
     pool = ThreadPoolExecutor(max_workers=1) if threads > 1 and network else None
     try:
-        _loop(setup, record, pool, network, progress or (lambda *_: None), label)
+        _loop(setup, record, pool, network, progress or (lambda *_: None), label, known)
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
@@ -63,17 +69,19 @@ def play(
 
 
 def _loop(
-    setup: Setup, record: Record, pool: ThreadPoolExecutor | None, network: bool, progress: Progress, label: str
-) -> None:
+    setup: Setup, record: Record, pool: ThreadPoolExecutor | None, network: bool, progress: Progress, label: str,
+    known: NDArray[np.float32] | None,
+) -> None:  # fmt: skip
     clock = setup.scenario.clock
     state, pairs = None, None
     waiting: deque[Future[None]] = deque()
     for first, time_s in clock.windows(window(setup)):
-        ahead = block(setup, first, time_s, pairs)
+        ahead = block(setup, first, time_s, pairs, mesh=known is None)
         pairs = ahead.mesh_pairs
         state = start(setup, ahead) if state is None else state
         for i in range(len(time_s)):
-            state, tick = step(setup, state, ahead, i)
+            share = None if known is None else known[first + i].astype(np.float64)
+            state, tick = step(setup, state, ahead, i, share)
             record.add(setup, ahead, i, tick)
             if network and pool is None:
                 measure(setup, record, ahead, i, tick)

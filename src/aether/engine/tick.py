@@ -46,8 +46,11 @@ def start(setup: Setup, first: Block) -> State:
     return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape))
 
 
-def step(setup: Setup, state: State, block: Block, i: int) -> tuple[State, Tick]:
-    """Advance one tick: power offers, heat limits, radiation pauses, the mesh reaches, then power and heat settle."""
+def step(setup: Setup, state: State, block: Block, i: int, known: Floats | None = None) -> tuple[State, Tick]:
+    """Advance one tick: power offers, heat limits, radiation pauses, the mesh reaches, then power and heat settle.
+
+    known: share of the tick with a path to a gateway (K,), where another run with the same mesh has found it.
+    """
     fleet, on, step_s = setup.fleet, setup.scenario.spec.couplings, setup.scenario.spec.step
     sink_k, paused = block.pose.sink_k[i], block.paused[i]
     ahead = power.Outlook(
@@ -61,13 +64,20 @@ def step(setup: Setup, state: State, block: Block, i: int) -> tuple[State, Tick]
     idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
     energy = power.settle(fleet, state.charge_j, offered, np.where(paused, idle_w, allowed_w), step_s)
     heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
-    mesh, attached, acquiring_s = connect(setup, state, block, i)
+    mesh, attached, acquiring_s = connect(setup, state, block, i) if known is None else _reached(state, known)
 
     by_power = power.compute_for_power(fleet, offered.gpu_w)
     by_heat = np.minimum(by_power, power.compute_for_power(fleet, allowed_w))
     by_radiation = by_heat * block.intact[i]
     capacity = Capacity(fleet.gpus, by_power, by_heat, by_radiation, by_radiation * mesh.share)
     return State(energy.charge_j, heat, attached, acquiring_s), Tick(capacity, energy, heat, mesh)
+
+
+def _reached(state: State, share: Floats) -> tuple[Mesh, Ints, Floats]:
+    """The mesh of a tick of which only the ships' reach is known."""
+    ends, none, unknown = np.empty(0, dtype=np.int64), np.empty(0), np.zeros(len(share))
+    links, seen = Links(ends, ends, none, none, none), Access(np.zeros(1, dtype=np.int64), ends, none)
+    return Mesh(links, seen, unknown, share, unknown, 0), state.attached, state.acquiring_s
 
 
 def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Ints, Floats]:

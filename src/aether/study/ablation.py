@@ -11,6 +11,7 @@ from aether.engine.summary import waterfall
 from aether.scenario.spec import Couplings
 
 COUPLINGS = tuple(Couplings.model_fields)
+MESH = ("acquisition",)  # couplings that change the mesh; for the others the full run's reach stands
 
 
 def ablate(outcome: Outcome, progress: Progress | None = None) -> list[dict[str, Any]]:
@@ -20,7 +21,8 @@ def ablate(outcome: Outcome, progress: Progress | None = None) -> list[dict[str,
     for name in COUPLINGS:
         if getattr(outcome.setup.scenario.spec.couplings, name):
             other = without(outcome.setup, name)
-            record = play(other, progress, network=False, label=f"without {name}")
+            known = None if name in MESH else outcome.record.ships["reach_share"]
+            record = play(other, progress, network=False, label=f"without {name}", known=known)
             hours = waterfall(other, record)["deliverable"]["gpu_hours"]
             change = (hours - full) / full if full else 0.0
             rows.append({"off": name, "deliverable_gpu_hours": hours, "change": change})
