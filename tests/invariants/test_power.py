@@ -10,7 +10,7 @@ from aether.base.tables import Fleet, Floats
 from aether.space import power
 
 NOMINAL = {
-    "gpus": 72.0, "gpu_w": 1900.0, "gpu_idle_w": 400.0, "clock_min": 0.3, "clock_power_exponent": 2.4, "bus_w": 8e3,
+    "gpus": 72.0, "gpu_full_w": 1900.0, "gpu_idle_w": 400.0, "clock_min": 0.3, "clock_power_exponent": 2.4, "bus_w": 8e3,
     "battery_j": 7e7, "depth_of_discharge": 0.6, "charge_efficiency": 0.95, "discharge_efficiency": 0.95,
     "charge_max_w": 60e3,
 }  # fmt: skip

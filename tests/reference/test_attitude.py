@@ -15,7 +15,7 @@ AU_M = 149597870700.0
 
 def ships(mode: str, **values: float) -> Fleet:
     """One AI1-like ship."""
-    known = {"array_w": 150e3, "array_area_m2": 600.0, "radiator_emissivity": 0.91, "radiator_absorptivity": 0.20}
+    known = {"array_rated_w": 150e3, "array_area_m2": 600.0, "radiator_emissivity": 0.91, "radiator_absorptivity": 0.20}
     numbers = {f.name: np.full(1, {**known, **values}.get(f.name, 1.0)) for f in fields(Fleet)}
     return Fleet(**{**numbers, "name": ("a",), "kind": ("ai1",), "attitude": (mode,), "terminal": ("t",)})  # type: ignore[arg-type]
 

@@ -9,8 +9,8 @@ from aether.base.tables import Fleet
 from aether.space import power
 
 AI1 = {
-    "gpus": 72.0, "gpu_w": 1900.0, "gpu_idle_w": 400.0, "clock_min": 0.3, "clock_power_exponent": 2.4, "bus_w": 8e3,
-    "array_w": 150e3, "battery_j": 20e3 * 3600, "depth_of_discharge": 0.6, "charge_efficiency": 0.95,
+    "gpus": 72.0, "gpu_full_w": 1900.0, "gpu_idle_w": 400.0, "clock_min": 0.3, "clock_power_exponent": 2.4, "bus_w": 8e3,
+    "array_rated_w": 150e3, "battery_j": 20e3 * 3600, "depth_of_discharge": 0.6, "charge_efficiency": 0.95,
     "discharge_efficiency": 0.95, "charge_max_w": 60e3,
 }  # fmt: skip
 
@@ -111,7 +111,7 @@ def test_in_darkness_the_usable_charge_is_spread_over_what_is_left() -> None:
 
 
 def test_endless_light_leaves_gpus_all_that_the_bus_does_not_take() -> None:
-    fleet = ships(array_w=100e3)
+    fleet = ships(array_rated_w=100e3)
     offered = power.offer(fleet, fleet.battery_j, one(100e3), ahead(np.inf, 100e3, 0.0), 60.0, one(1.0))
     assert offered.gpu_w == pytest.approx(92e3)
 

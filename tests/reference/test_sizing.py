@@ -87,7 +87,7 @@ def test_a_sized_radiator_lets_the_ship_run_at_full_power_at_its_design_sink() -
     fleet = sizing.fleet([(made, "a", 1, 0.0)], catalog)
     sink = np.array([made.ship.design_sink.value])
     gpu_w = thermal.steady(fleet, sink, fleet.bus_w)
-    assert gpu_w == pytest.approx(fleet.gpus * fleet.gpu_w, rel=0.01)  # less the guard of a quarter of a kelvin
+    assert gpu_w == pytest.approx(fleet.gpus * fleet.gpu_full_w, rel=0.01)  # less the guard of a quarter of a kelvin
 
 
 def test_half_the_radiator_is_short_by_half() -> None:
@@ -126,7 +126,7 @@ def test_age_takes_from_array_coating_and_battery() -> None:
     catalog = packaged()
     made = sizing.budget(ship("ai1"), catalog)
     new, old = (sizing.fleet([(made, "a", 1, years * YEAR_S)], catalog) for years in (0.0, 5.0))
-    assert old.array_w / new.array_w == pytest.approx(0.88, abs=0.01)  # 2.5 % a year
+    assert old.array_rated_w / new.array_rated_w == pytest.approx(0.88, abs=0.01)  # 2.5 % a year
     panel = catalog.radiator(made.ship.radiator)
     assert new.radiator_absorptivity == pytest.approx(panel.absorptivity.value)
     assert old.radiator_absorptivity == pytest.approx(panel.absorptivity_aged.value)
@@ -142,14 +142,14 @@ def test_fleet_has_one_row_per_ship_in_the_order_of_the_groups() -> None:
     assert fleet.name == ("a/0", "a/1", "b/0", "b/1", "b/2")
     assert fleet.kind == ("ai1",) * 2 + ("suncatcher",) * 3
     assert fleet.gpus.tolist() == [72.0] * 2 + [float(catalog.ship("suncatcher").gpus)] * 3
-    assert fleet.array_w.dtype == np.float64
+    assert fleet.array_rated_w.dtype == np.float64
     assert fleet.terminals.dtype == np.int64
 
 
 def test_chips_of_the_fleet_are_as_far_above_the_plate_as_the_catalog_says() -> None:
     catalog = packaged()
     fleet = sizing.fleet([(sizing.budget(ship("ai1"), catalog), "a", 1, 0.0)], catalog)
-    rest = thermal.equilibrium(fleet, np.array([235.0]), fleet.gpus * fleet.gpu_w, fleet.bus_w)
+    rest = thermal.equilibrium(fleet, np.array([235.0]), fleet.gpus * fleet.gpu_full_w, fleet.bus_w)
     rack = catalog.accelerator("gb300-nvl72")
     assert rest.chip_k - rest.plate_k == pytest.approx(rack.power.value * rack.chip_resistance.value)
 

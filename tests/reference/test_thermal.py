@@ -10,7 +10,7 @@ from aether.space import attitude, thermal
 
 SIGMA = 5.670374419e-8
 AI1 = {
-    "gpus": 72.0, "gpu_w": 1900.0, "radiator_area_m2": 110.0, "radiator_emissivity": 0.91, "fin_effectiveness": 0.85,
+    "gpus": 72.0, "gpu_full_w": 1900.0, "radiator_area_m2": 110.0, "radiator_emissivity": 0.91, "fin_effectiveness": 0.85,
     "chip_j_k": 2e4, "plate_j_k": 6e4, "coolant_j_k": 8e5, "radiator_j_k": 5e5, "chip_plate_w_k": 8e3,
     "plate_coolant_w_k": 2e4, "coolant_radiator_w_k": 5e4, "chip_limit_k": 368.0, "coolant_limit_k": 345.0,
 }  # fmt: skip
@@ -132,7 +132,7 @@ def test_clocks_under_constant_conditions_settle_without_swinging(chip_limit_k: 
     heat = thermal.equilibrium(fleet, one(240.0), one(40e3), one(8e3))
     powers = []
     for _ in range(int(4 * 3600 / step_s)):
-        allowed = thermal.limit(fleet, heat, one(240.0), fleet.gpus * fleet.gpu_w * 1.2, one(8e3), step_s)
+        allowed = thermal.limit(fleet, heat, one(240.0), fleet.gpus * fleet.gpu_full_w * 1.2, one(8e3), step_s)
         heat = thermal.settle(fleet, heat, one(240.0), allowed, one(8e3), step_s)
         powers.append(allowed[0])
         assert heat.coolant_k[0] <= 345.0

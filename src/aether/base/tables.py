@@ -67,12 +67,12 @@ class Fleet:
     attitude: tuple[str, ...]  # a name in `space.attitude`
     gpus: Floats
     flops_per_gpu: Floats  # dense BF16 [FLOP/s]
-    gpu_w: Floats  # per GPU at full clocks, its share of CPU, NVLink switches and fans included
+    gpu_full_w: Floats  # per GPU at full clocks, its share of CPU, NVLink switches and fans included
     gpu_idle_w: Floats  # per GPU powered but waiting
     clock_min: Floats  # lowest clock as a share of full; below it GPUs take turns
     clock_power_exponent: Floats  # dynamic power ~ clock ** exponent between clock_min and 1
     bus_w: Floats  # avionics, attitude, laser terminals, pumps: served first
-    array_w: Floats  # at normal incidence, 1 au, bus side, at this age
+    array_rated_w: Floats  # at normal incidence, 1 au, bus side, at this age
     array_area_m2: Floats
     battery_j: Floats  # nameplate
     depth_of_discharge: Floats  # share of nameplate that may be used in normal running

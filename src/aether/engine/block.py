@@ -54,7 +54,7 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None, mesh:
     if not spec.couplings.attitude:
         pose = attitude.ideal_pose(light, fleet, setup.scenario.value("attitude.ideal_sink"))
     season = attitude.irradiance_w_m2(np.linalg.norm(light.sun_m, axis=1)) / power.SOLAR_CONSTANT_W_M2
-    array_w = fleet.array_w * pose.array_cosine * light.lit * season[:, None]
+    array_w = fleet.array_rated_w * pose.array_cosine * light.lit * season[:, None]
     outlook = power.outlook(light.lit, array_w, step_s)
     now = slice(0, ticks)
     ships = Track(

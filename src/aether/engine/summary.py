@@ -53,7 +53,7 @@ def _fleet(setup: Setup) -> dict[str, Any]:
     f = setup.fleet
     return {
         "ships": len(f.name), "gpus": int(f.gpus.sum()), "relays": setup.relay_count, "gateways": len(setup.gateways.names),
-        "cities": len(setup.cities.names), "gpu_power_w": float((f.gpus * f.gpu_w).sum()), "array_w": float(f.array_w.sum()),
+        "cities": len(setup.cities.names), "gpu_power_w": float((f.gpus * f.gpu_full_w).sum()), "array_rated_w": float(f.array_rated_w.sum()),
         "mass_kg": float(f.mass_kg.sum()), "peak_flops": float((f.gpus * f.flops_per_gpu).sum()),
     }  # fmt: skip
 
@@ -127,7 +127,7 @@ def _radiator(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[s
     f, k = setup.fleet, members[0]
     sinks = record.ships["sink_k"][:, members].max(axis=1)
     worst = int(sinks.argmax())
-    heat = f.gpus[k] * f.gpu_w[k] + f.bus_w[k]
+    heat = f.gpus[k] * f.gpu_full_w[k] + f.bus_w[k]
     drop = heat / f.coolant_radiator_w_k[k]
     needed = thermal.radiator_area(
         heat, f.coolant_limit_k[k], float(sinks[worst]), f.radiator_emissivity[k], f.fin_effectiveness[k], drop
@@ -140,7 +140,7 @@ def _radiator(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[s
 
 def _power_short(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[str, float, str, str]]:
     f, k, step_s = setup.fleet, members[0], setup.scenario.clock.step_s
-    load = f.gpus[k] * f.gpu_w[k] + f.bus_w[k]
+    load = f.gpus[k] * f.gpu_full_w[k] + f.bus_w[k]
     array = record.ships["array_w"][:, members].astype(np.float64)
     lack = np.maximum(load - array, 0.0)
     made = []
@@ -174,7 +174,7 @@ def _group(setup: Setup, record: Record, number: int) -> dict[str, Any]:
     f, k = setup.fleet, members[0]
     return {
         "group": group.name, "ship": group.ship, "count": group.count, "gpus": int(f.gpus[members].sum()), "gpu_hours": stages,
-        "deliverable_share": stages["reach"] / stages["installed"], "mass_kg": float(f.mass_kg[k]), "array_w": float(f.array_w[k]),
+        "deliverable_share": stages["reach"] / stages["installed"], "mass_kg": float(f.mass_kg[k]), "array_rated_w": float(f.array_rated_w[k]),
         "battery_kwh": float(f.battery_j[k] / KWH_J), "radiator_m2": float(f.radiator_area_m2[k]),
         "dose_rad_year": float(record.ships["dose_rad_s"][:, members].mean(dtype=np.float64) * YEAR_S),
         "upsets": _upsets(record, members),

@@ -39,7 +39,7 @@ def start(setup: Setup, first: Block) -> State:
     """The state before the first tick: batteries full, heat at rest at what the ship can bear, no laser link yet."""
     fleet = setup.fleet
     sink_k = first.pose.sink_k[0]
-    gpu_w = np.minimum(fleet.gpus * fleet.gpu_w, thermal.steady(fleet, sink_k, fleet.bus_w))
+    gpu_w = np.minimum(fleet.gpus * fleet.gpu_full_w, thermal.steady(fleet, sink_k, fleet.bus_w))
     terminals = np.arange(int(setup.mesh_terminals.max()))
     attached = np.where(terminals < setup.mesh_terminals[:, None], topology.FREE, topology.ABSENT)
     heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)

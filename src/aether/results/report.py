@@ -307,7 +307,7 @@ def _budgets(told: Mapping[str, Any]) -> str:
         "least charge",
     )
     rows = [
-        (g["group"], g["ship"], g["count"], f"{g['gpus'] / max(g['count'], 1):,.0f}", fmt(g["mass_kg"] / 1e3, "t"), fmt(g["array_w"], "W"),
+        (g["group"], g["ship"], g["count"], f"{g['gpus'] / max(g['count'], 1):,.0f}", fmt(g["mass_kg"] / 1e3, "t"), fmt(g["array_rated_w"], "W"),
          fmt(g["battery_kwh"], "kWh"), fmt(g["radiator_m2"], "m²"), f"{g['coolant_max_k'] - figures.ZERO_C_K:.0f} °C", percent(g["charge_min_share"], 0))
         for g in told["groups"]
     ]  # fmt: skip

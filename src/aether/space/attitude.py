@@ -116,7 +116,7 @@ def pose(
         frame = _frame(position[:, members], velocity[:, members], light.sun_m)
         array, radiator = mode.normals(frame)
         ratio = np.linalg.norm(position[:, members], axis=-1) / EARTH_RADIUS_M
-        efficiency = fleet.array_w[members] / np.maximum(fleet.array_area_m2[members], 1e-9) / SOLAR_CONSTANT_W_M2
+        efficiency = fleet.array_rated_w[members] / np.maximum(fleet.array_area_m2[members], 1e-9) / SOLAR_CONSTANT_W_M2
         cosine[:, members], absorbed[:, members] = _loads(
             _dot(array, frame.sun), _dot(array, frame.zenith), _dot(radiator, frame.sun), _dot(radiator, frame.zenith),
             _dot(frame.zenith, frame.sun), ratio, light.lit[:, members], irradiance, efficiency,

@@ -85,7 +85,7 @@ def gpu_power(clock: Floats | float, fleet: Fleet) -> Floats:
     clock [1]: broadcast with (K,). Returns [W].
     """
     at = np.clip(clock, fleet.clock_min, 1.0)
-    return fleet.gpu_idle_w + (fleet.gpu_w - fleet.gpu_idle_w) * at**fleet.clock_power_exponent
+    return fleet.gpu_idle_w + (fleet.gpu_full_w - fleet.gpu_idle_w) * at**fleet.clock_power_exponent
 
 
 def best_clock(fleet: Fleet) -> Floats:
@@ -93,7 +93,7 @@ def best_clock(fleet: Fleet) -> Floats:
 
     Below the power of all GPUs at this clock it is best to let GPUs take turns at it, the others off. Returns (K,) [1].
     """
-    return _best_clock(fleet.gpu_w, fleet.gpu_idle_w, fleet.clock_min, fleet.clock_power_exponent)
+    return _best_clock(fleet.gpu_full_w, fleet.gpu_idle_w, fleet.clock_min, fleet.clock_power_exponent)
 
 
 def compute_for_power(fleet: Fleet, gpu_w: Floats) -> Floats:
@@ -104,8 +104,8 @@ def compute_for_power(fleet: Fleet, gpu_w: Floats) -> Floats:
     """
     clock = best_clock(fleet)
     knee_w = gpu_power(clock, fleet)
-    each = np.clip(gpu_w / np.maximum(fleet.gpus, 1e-9), 0.0, fleet.gpu_w)
-    dynamic = np.maximum(fleet.gpu_w - fleet.gpu_idle_w, 1e-9)
+    each = np.clip(gpu_w / np.maximum(fleet.gpus, 1e-9), 0.0, fleet.gpu_full_w)
+    dynamic = np.maximum(fleet.gpu_full_w - fleet.gpu_idle_w, 1e-9)
     above = (np.maximum(each - fleet.gpu_idle_w, 0.0) / dynamic) ** (1.0 / fleet.clock_power_exponent)
     return fleet.gpus * np.where(each <= knee_w, each * clock / knee_w, above)
 
@@ -144,7 +144,7 @@ def offer(fleet: Fleet, charge_j: Floats, array_w: Floats, ahead: Outlook, step_
     """
     gpu_w, shed_w = _offer(
         charge_j, array_w, ahead.light_s, ahead.light_array_w, ahead.dark_s, ahead.dark_array_w, step_s,
-        fleet.gpus * running, fleet.gpu_w, fleet.gpu_idle_w, fleet.clock_min, fleet.clock_power_exponent, fleet.bus_w,
+        fleet.gpus * running, fleet.gpu_full_w, fleet.gpu_idle_w, fleet.clock_min, fleet.clock_power_exponent, fleet.bus_w,
         fleet.battery_j, fleet.depth_of_discharge, fleet.charge_efficiency, fleet.discharge_efficiency,
         fleet.charge_max_w,
     )  # fmt: skip
