@@ -1,5 +1,6 @@
 """What must hold in every run, tick by tick, and the couplings by the direction in which each moves what is delivered."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -170,3 +171,15 @@ def test_the_suncatcher_cluster_stays_within_its_radius_at_the_published_spacing
 def test_drag_of_an_ai1_ship_lies_in_the_published_range():
     (group,) = simulate(load("ai1-ring", {**DAY, "duration": "5 min"})).summary["groups"]
     assert 0.5 < group["drag_delta_v_quiet_m_s_year"] < group["drag_delta_v_active_m_s_year"] < 40.0
+
+
+def test_a_narrow_field_of_view_never_reaches_more():
+    setup = assemble(
+        load("ai1-ring", {**DAY, "duration": "1 h", "ships.0.terminals": 1, "ships.0.neighbour_terminals": 0})
+    )
+    shares = []
+    for degrees in (5, 60, 110):
+        seen = replace(setup, view_rad=np.full(len(setup.fleet.name), np.radians(degrees)))
+        shares.append(play(seen, network=False).ships["reach_share"].mean())
+    assert shares[0] < 0.2
+    assert shares == sorted(shares)

@@ -155,3 +155,13 @@ def test_ships_are_the_last_satellites_of_a_track() -> None:
     )
     fleet = ships("dawn-dusk-edge-on")
     assert np.array_equal(attitude.pose(longer, light, fleet).sink_k, attitude.pose(track, light, fleet).sink_k)
+
+
+def test_terminals_look_down_from_ships_that_face_the_earth_and_away_from_the_sun_from_those_that_turn() -> None:
+    track, light = orbit(60.0)
+    zenith = track.inertial_m / np.linalg.norm(track.inertial_m, axis=-1, keepdims=True)
+    for mode in ("dawn-dusk-edge-on", "nadir"):
+        assert np.allclose(attitude.boresight(track, light, ships(mode)), -zenith)
+    sun = light.sun_m / np.linalg.norm(light.sun_m, axis=-1, keepdims=True)
+    turned = attitude.boresight(track, light, ships("sun-tracking"))
+    assert np.einsum("tkx,tx->tk", turned, sun).max() < -0.99

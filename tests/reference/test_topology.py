@@ -239,3 +239,18 @@ def test_relays_without_a_plane_take_the_nearest() -> None:
     loose = dataclasses.replace(elements, plane=np.where(np.arange(120) % 10 == 3, -1, elements.plane))
     pairs = topology.plus_grid(loose, circles(elements, 550e3, 0.0), 6_000e3)
     assert np.isin(np.flatnonzero(loose.plane < 0), pairs).all()
+
+
+def test_a_relay_outside_the_field_of_view_is_not_taken_and_one_that_leaves_it_is_let_go() -> None:
+    ship = np.array([[7.0e6, 0.0, 0.0]])
+    relays = np.array([[6.9e6, 1.0e6, 0.0], [7.6e6, 0.5e6, 0.0]])  # one below the ship, one above it
+    free, none, spare = np.full((1, 1), topology.FREE), np.zeros((1, 1)), np.ones(2, np.int64)
+    down, wide = np.array([[-1.0, 0.0, 0.0]]), np.array([np.pi])
+    anything, *_ = topology.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide))
+    assert anything[0, 0] == 1  # the nearer
+    below, *_ = topology.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 2.0))
+    assert below[0, 0] == 0
+    kept, *_ = topology.attach(ship, relays, anything, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 2.0))
+    assert kept[0, 0] == 0
+    blind, *_ = topology.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 20.0))
+    assert blind[0, 0] == topology.FREE

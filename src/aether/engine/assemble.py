@@ -55,6 +55,7 @@ class Setup:
     mesh_terminals: Ints  # (K,)
     neighbours: tuple[tuple[Ints, links.Terminal], ...]  # (P, 2) node numbers of ships joined, and by which laser
     relay_laser: links.Terminal
+    view_rad: Floats  # (K,) half-angle of the field of view of each ship's mesh terminals
     gateway_open: Floats  # (G,) share of an average year in which rain leaves a gateway open
     gateways: Sites
     cities: Sites
@@ -94,14 +95,34 @@ def assemble(scenario: Scenario) -> Setup:
     )
     first = len(relays.epoch_s)
     gateways, cities = _gateways(scenario), _cities(scenario)
+    probes, probe_sites, fibre_s = _probes(scenario, first)
+    per_group = [np.full(group.count, scenario.ship(group).terminals) for group in spec.ships]
     return Setup(
-        scenario, julian, relays, motion.prepare(relays), motion.prepare(orbits.join(*ships)), fleet, budgets,
-        np.concatenate(groups), np.concatenate([np.full(g.count, scenario.ship(g).terminals) for g in spec.ships]),
-        _neighbours(scenario, ships, first, julian), laser(scenario.catalog.terminal(spec.relays.terminal)),
-        _open(scenario, gateways), gateways, cities, _cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
-        *_probes(scenario, first), _near(scenario, cities, gateways), access.overheads(scenario.catalog), routing.mesh_order(relays, len(fleet.name)),
-        _shielding(scenario, fleet), skipped,
-    )  # fmt: skip
+        scenario=scenario,
+        julian=julian,
+        relays=relays,
+        relays_ready=motion.prepare(relays),
+        ships_ready=motion.prepare(orbits.join(*ships)),
+        fleet=fleet,
+        budgets=budgets,
+        group=np.concatenate(groups),
+        mesh_terminals=np.concatenate(per_group),
+        neighbours=_neighbours(scenario, ships, first, julian),
+        relay_laser=laser(scenario.catalog.terminal(spec.relays.terminal)),
+        view_rad=np.array([scenario.catalog.terminal(name).field_of_view.value for name in fleet.terminal]),
+        gateway_open=_open(scenario, gateways),
+        gateways=gateways,
+        cities=cities,
+        cells=_cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
+        probes=probes,
+        probe_sites=probe_sites,
+        fibre_s=fibre_s,
+        city_gateways=_near(scenario, cities, gateways),
+        overheads=access.overheads(scenario.catalog),
+        sweep=routing.mesh_order(relays, len(fleet.name)),
+        shielding=_shielding(scenario, fleet),
+        skipped=skipped,
+    )
 
 
 def _relays(scenario: Scenario, julian: float, problems: list[Problem]) -> tuple[Elements, tuple[Problem, ...]]:

@@ -28,6 +28,7 @@ class Block:
     light: Light
     pose: Pose
     dose: Dose
+    boresight: Floats  # (T, K, 3) middle of the terminals' field of view, inertial; zero where it is not limited
     array_w: Floats  # (T, K) that the arrays make
     outlook: power.Outlook  # (T, K)
     paused: Bools  # (T, K) inside the anomaly, chips wait
@@ -60,13 +61,18 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None, mesh:
     ships = Track(
         track.time_s[now], track.inertial_m[now], track.velocity_m_s[now], track.fixed_m[now], track.gmst_rad[now]
     )
+    seen = Light(light.time_s[now], light.sun_m[now], light.lit[now], light.beta_rad[now])
+    boresight = attitude.boresight(ships, seen, fleet)
+    if not spec.couplings.attitude:
+        boresight = np.zeros_like(boresight)
     relays = motion.propagate(setup.relays_ready, time_s if mesh else time_s[:0], setup.julian)
     dose = _dose(setup, ships)
     paused, intact = _intact(setup, dose)
     return Block(
         first, time_s, relays, ships,
-        Light(light.time_s[now], light.sun_m[now], light.lit[now], light.beta_rad[now]),
-        Pose(pose.array_cosine[now], pose.absorbed_w_m2[now], pose.sink_k[now]), dose, array_w[now],
+        seen,
+        Pose(pose.array_cosine[now], pose.absorbed_w_m2[now], pose.sink_k[now]), dose,
+        boresight, array_w[now],
         power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),
         paused, intact, mesh_pairs(setup, relays.fixed_m[ticks // 2], previous) if mesh else NO_PAIRS,
     )  # fmt: skip

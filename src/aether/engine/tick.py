@@ -90,6 +90,7 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
         block.ships.inertial_m[i], block.relays.inertial_m[i], state.attached, state.acquiring_s, spare, terminal.max_range_m,
         terminal.acquisition_s if spec.couplings.acquisition else 0.0, spec.step,
         grazing_m=setup.scenario.value("link.grazing"), drift_m_s=(block.ships.velocity_m_s[i], block.relays.velocity_m_s[i]),
+        view=(block.boresight[i], setup.view_rad),
     )  # fmt: skip
     up, up_alive = topology.ship_pairs(attached, alive, relays)
     grazing_m = setup.scenario.value("link.grazing")

@@ -314,9 +314,17 @@ def _lasts(gap: Floats, drift: Floats, most_sq: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+def _in_view(ship: Floats, relay: Floats, axis: Floats, cosine: float) -> bool:
+    """Whether the relay lies within the cone about the boresight; a boresight of zero sees everything."""
+    x, y, z = relay[0] - ship[0], relay[1] - ship[1], relay[2] - ship[2]
+    along = x * axis[0] + y * axis[1] + z * axis[2]
+    return along >= cosine * np.sqrt(x * x + y * y + z * z) or (axis[0] == 0.0 and axis[1] == 0.0 and axis[2] == 0.0)
+
+
+@njit(cache=True, nogil=True)
 def _best(
     ship: Floats, drift: Floats, relays: Floats, drifts: Floats, held: Ints, spare: Ints, limit_sq: float, most_sq: float,
-    edge_sq: float, foresight: bool,
+    edge_sq: float, foresight: bool, axis: Floats, cosine: float,
 ) -> int:  # fmt: skip
     """The spare relay within the limit that lasts longest, or without foresight the nearest; -1 for none."""
     best, best_score = -1, -np.inf
@@ -325,7 +333,7 @@ def _best(
             continue
         gap = (relays[r, 0] - ship[0], relays[r, 1] - ship[1], relays[r, 2] - ship[2])
         length = gap[0] * gap[0] + gap[1] * gap[1] + gap[2] * gap[2]
-        if length > limit_sq:
+        if length > limit_sq or not _in_view(ship, relays[r], axis, cosine):
             continue
         score = -length
         if foresight:
@@ -344,14 +352,16 @@ def _best(
 @njit(cache=True, nogil=True)
 def _attach(
     ships: Floats, relays: Floats, ship_drift: Floats, relay_drift: Floats, attached: Ints, acquiring: Floats,
-    spare: Ints, most_sq: float, edge_sq: float, acquisition_s: float, margin_m: float, foresight: bool,
+    spare: Ints, most_sq: float, edge_sq: float, acquisition_s: float, margin_m: float, foresight: bool, axis: Floats,
+    cosine: Floats,
 ) -> None:  # fmt: skip
     ship_count, terminals = attached.shape
     for k in range(ship_count):  # what is held and still good stays
         for m in range(terminals):
             held = attached[k, m]
             if held >= 0:
-                if spare[held] > 0 and _range_sq(ships[k], relays[held], edge_sq) <= most_sq:
+                seen = _in_view(ships[k], relays[held], axis[k], cosine[k])
+                if seen and spare[held] > 0 and _range_sq(ships[k], relays[held], edge_sq) <= most_sq:
                     spare[held] -= 1
                 else:
                     attached[k, m] = FREE
@@ -367,8 +377,9 @@ def _attach(
                 continue
             limit_sq = limit * limit if moving else most_sq
             best = _best(
-                ships[k], ship_drift[k], relays, relay_drift, attached[k], spare, limit_sq, most_sq, edge_sq, foresight
-            )
+                ships[k], ship_drift[k], relays, relay_drift, attached[k], spare, limit_sq, most_sq, edge_sq, foresight,
+                axis[k], cosine[k],
+            )  # fmt: skip
             if best >= 0:
                 if held >= 0:
                     spare[held] += 1
@@ -380,7 +391,7 @@ def _attach(
 def attach(
     ships_m: Floats, relays_m: Floats, attached: Ints, acquiring_s: Floats, relay_spare: Ints, max_range_m: float,
     acquisition_s: float, dt_s: float, margin_m: float = np.inf, grazing_m: float = GRAZING_M,
-    drift_m_s: tuple[Floats, Floats] | None = None,
+    drift_m_s: tuple[Floats, Floats] | None = None, view: tuple[Floats, Floats] | None = None,
 ) -> tuple[Ints, Floats, Floats]:  # fmt: skip
     """Ship terminals onto relays of the mesh, through one tick.
 
@@ -391,17 +402,19 @@ def attach(
     ships_m: (K, 3) and relays_m: (R, 3), one frame [m]. attached: (K, M) relay, FREE or ABSENT. acquiring_s: (K, M)
     still to do [s]. relay_spare: (R,) terminals a relay has for ships, 0 for a dead one. max_range_m, margin_m,
     grazing_m: [m]. acquisition_s, dt_s: [s], dt_s positive. drift_m_s: velocities of ships (K, 3) and relays (R, 3) in
-    that frame [m/s]. Returns new attached (K, M), acquiring_s (K, M) and the share of the tick in which each terminal
+    that frame [m/s]. view: boresights (K, 3), unit vectors in that frame or zero for no limit, and the half-angle of the
+    field of view about them (K,) [rad]. Returns new attached (K, M), acquiring_s (K, M) and the share of the tick in which each terminal
     carries data (K, M). Valid for ticks shorter than a contact (a pass within 2,000 km lasts 270 to 700 s).
     Reference: [1] own model; two terminals per ship make before they break.
     """
     new, todo = attached.astype(np.int64), acquiring_s.astype(np.float64)
     ships, relays = np.ascontiguousarray(ships_m), np.ascontiguousarray(relays_m)
     drifts = (np.zeros_like(ships), np.zeros_like(relays)) if drift_m_s is None else drift_m_s
+    axis, half_angle_rad = (np.zeros_like(ships), np.full(len(ships), np.pi)) if view is None else view
     _attach(
         ships, relays, np.ascontiguousarray(drifts[0]), np.ascontiguousarray(drifts[1]), new, todo,
         relay_spare.astype(np.int64), max_range_m**2, (EARTH_EQUATOR_M + grazing_m) ** 2, acquisition_s, margin_m,
-        drift_m_s is not None,
+        drift_m_s is not None, np.ascontiguousarray(axis), np.cos(half_angle_rad),
     )  # fmt: skip
     lost = np.where(new >= 0, np.minimum(todo, dt_s), 0.0)
     return new, todo - lost, np.where(new >= 0, 1.0 - lost / dt_s, 0.0)

@@ -152,6 +152,7 @@ class Terminal(Part):
         description="optics, pointing and implementation"
     )
     photons_per_bit: Number
+    field_of_view: Angle = Field(description="half-angle about the boresight that the gimbal reaches")
     acquisition: Time = Field(description="from the command to the first bit, slewing and settling included")
 
 
@@ -482,7 +483,8 @@ def find_assumptions(catalog: Catalog, path: str) -> list[Assumption]:
     under = [catalog.assume(name) for name in generals if name.startswith(f"{path}.")]
     if under:
         return under
-    name, _, wanted = path.partition(".")
+    kind, _, rest = path.partition(".")
+    name, _, wanted = (rest if kind in KINDS and rest else path).partition(".")
     try:
         part = find_part(catalog, name)
     except InputError:

@@ -44,11 +44,13 @@ class Mode:
 
     normals: Frame -> unit normals of the array's cells and of one radiator face (T, K, 3). array_view: view factor from
     each radiator face to the ship's own array. drag_share: planform area across the flight direction, orbit mean.
+    boresight: Frame -> where the middle of the laser terminals' field of view points (T, K, 3).
     """
 
     normals: Callable[[Frame], tuple[Floats, Floats]]
     array_view: float
     drag_share: float
+    boresight: Callable[[Frame], Floats]
 
 
 MODES: Registry[Mode] = Registry("attitude")
@@ -77,9 +79,20 @@ def _nadir(frame: Frame) -> tuple[Floats, Floats]:
 # Radiators prolong the wing and stand across it, so each face sees the array end-on. Two perpendicular rectangles that
 # meet end to end exchange a few per cent; 0.10 leaves room for booms and the body. Estimated: 0.05 to 0.20.
 _END_ON_VIEW = 0.10
-MODES.add("dawn-dusk-edge-on")(Mode(_dawn_dusk, _END_ON_VIEW, EDGE_SHARE))
-MODES.add("sun-tracking")(Mode(_sun_tracking, _END_ON_VIEW, 0.5))  # mean |cosine| of directions over a sphere
-MODES.add("nadir")(Mode(_nadir, _END_ON_VIEW, EDGE_SHARE))
+
+
+def _down(frame: Frame) -> Floats:
+    return -frame.zenith
+
+
+def _shade(frame: Frame) -> Floats:
+    # A body that turns with its cells carries its terminals on the side away from the Sun.
+    return -frame.sun
+
+
+MODES.add("dawn-dusk-edge-on")(Mode(_dawn_dusk, _END_ON_VIEW, EDGE_SHARE, _down))
+MODES.add("sun-tracking")(Mode(_sun_tracking, _END_ON_VIEW, 0.5, _shade))  # 0.5: mean |cosine| over a sphere
+MODES.add("nadir")(Mode(_nadir, _END_ON_VIEW, EDGE_SHARE, _down))
 
 
 def pose(
@@ -124,6 +137,22 @@ def pose(
             albedo, earth_infrared_w_m2,
         )  # fmt: skip
     return Pose(cosine, absorbed, sink_temperature(absorbed, fleet.radiator_emissivity))
+
+
+def boresight(track: Track, light: Light, fleet: Fleet) -> Floats:
+    """Where the middle of each ship's laser terminals' field of view points.
+
+    Nadir for ships that keep a face to the Earth; away from the Sun for those that turn with it.
+    track, light, fleet: as in `pose`. Returns unit vectors (T, K, 3), inertial. Raises InputError as `pose`.
+    """
+    ships = len(fleet.name)
+    position, velocity = track.inertial_m[:, -ships:], track.velocity_m_s[:, -ships:]
+    axis = np.empty(position.shape)
+    for name in dict.fromkeys(fleet.attitude):
+        members = np.flatnonzero([a == name for a in fleet.attitude])
+        frame = _frame(position[:, members], velocity[:, members], light.sun_m)
+        axis[:, members] = MODES.get(name, "attitude").boresight(frame)
+    return axis
 
 
 def ideal_pose(light: Light, fleet: Fleet, sink_k: float = IDEAL_SINK_K) -> Pose:

@@ -57,7 +57,8 @@ def _geometry(
 )
 def _dawn_dusk_year(altitude: float, node_local_time: float = 64800.0, year: float = 2026) -> Answer:
     """A year of a sun-synchronous orbit: sunlight, days with eclipses, the longest one."""
-    sunlit, days, longest = sun.dawn_dusk_year(altitude, node_local_time, round(year))
+    clock_s = node_local_time * 3600.0 if node_local_time <= 24.0 else node_local_time  # a plain 18 means 18 h
+    sunlit, days, longest = sun.dawn_dusk_year(altitude, clock_s, round(year))
     return {"sunlit_fraction": sunlit, "eclipse_days": days, "longest_eclipse": longest}
 
 
