@@ -30,7 +30,7 @@ def test_energy_in_is_energy_out_and_stored(day):
     e, fleet, step_s = {k: v.astype(np.float64) for k, v in day.record.ships.items()}, day.setup.fleet, 60.0
     left = e["array_w"] + e["discharge_w"] - e["curtailed_w"] - e["bus_w"] - e["gpu_w"] - e["charge_w"]
     assert np.abs(left).max() < 1e-6 * e["array_w"].max()
-    stored = np.diff(e["charge_share"], axis=0, prepend=1.0) * fleet.battery_j
+    stored = np.diff(e["charge_j"], axis=0, prepend=fleet.battery_j[None])
     flows = step_s * (fleet.charge_efficiency * e["charge_w"] - e["discharge_w"] / fleet.discharge_efficiency)
     assert np.abs(stored - flows).max() < 1e-6 * fleet.battery_j.max()
 

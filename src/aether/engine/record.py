@@ -16,7 +16,7 @@ from aether.network import access
 from aether.space import ground, motion, sun
 
 SHIP_COLUMNS = (
-    "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_share", "shed_w",
+    "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_j", "charge_share", "shed_w",
     "sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w", "dose_rad_s", "anomaly", "upset_s", "corruption_s",
     "installed", "power", "heat", "radiation", "reach", "reach_share", "attached", "link_bit_s",
 )  # fmt: skip
@@ -30,6 +30,7 @@ TABLES = {
         "gpu_w",
         "charge_w",
         "discharge_w",
+        "charge_j",
         "charge_share",
         "shed_w",
     ),
@@ -80,7 +81,7 @@ class Record:
         row = {
             "lit": block.light.lit[i], "array_cosine": block.pose.array_cosine[i], "array_w": e.array_w, "curtailed_w": e.curtailed_w,
             "bus_w": e.bus_w, "gpu_w": e.gpu_w, "charge_w": e.charge_w, "discharge_w": e.discharge_w,
-            "charge_share": e.charge_j / np.maximum(setup.fleet.battery_j, 1e-9), "shed_w": e.shed_w, "sink_k": block.pose.sink_k[i],
+            "charge_j": e.charge_j, "charge_share": e.charge_j / np.maximum(setup.fleet.battery_j, 1e-9), "shed_w": e.shed_w, "sink_k": block.pose.sink_k[i],
             "chip_k": h.chip_k, "coolant_k": h.coolant_k, "radiator_k": h.radiator_k, "rejected_w": h.rejected_w,
             "dose_rad_s": block.dose.dose_rad_s[i], "anomaly": block.paused[i], "upset_s": block.dose.upset_s[i],
             "corruption_s": block.dose.corruption_s[i], "installed": c.installed, "power": c.power,
