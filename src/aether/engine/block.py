@@ -14,7 +14,7 @@ from aether.space import attitude, motion, power, radiation, sun
 WINDOW = 120  # most ticks in a block
 BLOCK_BYTES = 250e6  # what the relays of a block may take: fewer ticks at a time for larger meshes
 NO_PAIRS: Ints = np.empty((0, 2), dtype=np.int64)
-AHEAD_S = 9000.0  # the batteries look an orbit ahead (127 min at 2,000 km): the next darkness must end inside the window
+AHEAD_S = 9000.0  # batteries look an orbit ahead (127 min at 2,000 km): the next darkness must end inside
 
 
 @dataclass(frozen=True)
