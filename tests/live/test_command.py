@@ -156,6 +156,24 @@ def test_bad_records_are_skipped_only_when_told_so(aether, tmp_path):
     assert "checksum" in told
 
 
+def test_two_ships_of_one_name_exit_with_2(aether, tmp_path):
+    ring = {"name": "a", "ship": "ai1", "orbit": {"ring": {"altitude": "600 km", "node_local_time": "18 h"}}}
+    path = scenario(tmp_path, ships=[ring, ring])
+    code, out, err = aether("run", path, "--out", "r")
+    assert (code, out) == (2, "")
+    assert "ships[1].name: 'a' is already the name of ships[0]" in err
+    assert nothing_written(tmp_path, path)
+
+
+def test_what_is_not_yaml_exits_with_2_and_names_the_line(aether, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: x\nships: [1, 2\n")
+    code, out, err = aether("run", path, "--out", "r")
+    assert (code, out) == (2, "")
+    assert "mine.yaml:3: not YAML" in err
+    assert nothing_written(tmp_path, path)
+
+
 def test_missing_scenario_names_the_nearest(aether):
     code, _, err = aether("run", "project-ather")
     assert code == 2

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from aether.base import registry
 from aether.base.clock import Clock, julian_date, stream
 from aether.base.errors import InputError, Problem, nearest
 from aether.base.events import find_events
@@ -55,3 +56,22 @@ def test_registry_names_the_nearest_choice():
 def test_all_problems_are_told_at_once():
     error = InputError([Problem("a", "is wrong", file="f.yaml", line=3), Problem("b", "too")])
     assert str(error) == "2 problems:\nf.yaml:3: a: is wrong\nb: too"
+
+
+def test_a_plug_in_registers_by_entry_point_and_does_not_replace_ours(monkeypatch):
+    class Point:
+        def __init__(self, name, value):
+            self.name, self.value = name, value
+
+        def load(self):
+            return self.value
+
+    asked = []
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: asked.append(group) or [Point("mine", 7), Point("ours", 8)]
+    )
+    policies: Registry[int] = Registry("ring policy")
+    policies.add("ours")(1)
+    assert (policies["mine"], policies["ours"]) == (7, 1)
+    assert list(policies) == ["mine", "ours"]
+    assert asked == ["aether.ring_policy"]
