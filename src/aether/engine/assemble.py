@@ -81,12 +81,8 @@ def assemble(scenario: Scenario) -> Setup:
     julian = scenario.clock.julian()
     problems: list[Problem] = []
     relays, skipped = _relays(scenario, julian, problems)
-    ships, groups = [], []
-    for number, group in enumerate(spec.ships):
-        made = _orbit(group, number, julian, problems)
-        if made is not None:
-            ships.append(made)
-            groups.append(np.full(group.count, number))
+    orbiting = [_orbit(group, number, julian, problems) for number, group in enumerate(spec.ships)]
+    ships = [made for made in orbiting if made is not None]
     if problems:
         raise InputError(problems)
     budgets = tuple(sizing.budget(scenario.ship(g), scenario.catalog) for g in spec.ships)
@@ -96,7 +92,7 @@ def assemble(scenario: Scenario) -> Setup:
     first = len(relays.epoch_s)
     gateways, cities = _gateways(scenario), _cities(scenario)
     probes, probe_sites, fibre_s = _probes(scenario, first)
-    per_group = [np.full(group.count, scenario.ship(group).terminals) for group in spec.ships]
+    counts = [group.count for group in spec.ships]
     return Setup(
         scenario=scenario,
         julian=julian,
@@ -105,8 +101,8 @@ def assemble(scenario: Scenario) -> Setup:
         ships_ready=motion.prepare(orbits.join(*ships)),
         fleet=fleet,
         budgets=budgets,
-        group=np.concatenate(groups),
-        mesh_terminals=np.concatenate(per_group),
+        group=np.repeat(np.arange(len(counts)), counts),
+        mesh_terminals=np.repeat([scenario.ship(group).terminals for group in spec.ships], counts),
         neighbours=_neighbours(scenario, ships, first, julian),
         relay_laser=laser(scenario.catalog.terminal(spec.relays.terminal)),
         view_rad=np.array([scenario.catalog.terminal(name).field_of_view.value for name in fleet.terminal]),

@@ -16,9 +16,7 @@ PLANCK_J_S = 6.62607015e-34  # exact, SI
 EARTH_MEAN_M = 6_371_008.8  # mean radius, IUGG 1980
 EARTH_EQUATOR_M = 6_378_137.0  # WGS 84
 
-GRAZING_M = (
-    80e3  # lowest altitude of a laser link, nominal of the catalog's `link.grazing`: refraction is negligible above
-)
+GRAZING_M = 80e3  # lowest altitude of a laser link, the catalog's `link.grazing`: no refraction to speak of above
 
 
 @dataclass(frozen=True, slots=True)

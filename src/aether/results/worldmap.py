@@ -22,7 +22,7 @@ from aether.results import svg
 from aether.results.figures import MOST_POINTS, MOST_ROWS, Day, Plot, binned, drawn, percent
 
 GRID_DEG = 1.5  # of the shading, finer than the cells
-MOST_PANELS = 12
+MOST_PANELS = 12  # ours: three rows of four
 OUTLINE = "#16202a"  # the map keeps its colours on a dark page
 UNSEEN = "#d3d8dd"  # never covered: lighter and greyer than the whole scale
 

@@ -211,45 +211,61 @@ def override(text: document.Document, key: str, value: Any) -> list[Problem]:
 def _named(text: document.Document, catalog: Catalog) -> list[Problem]:
     """Problems of names: unknown parts, places and ships, and names that stand twice."""
     data = text.data
-    problems: list[Problem] = []
-
-    def known(path: document.Path_, kind: str, name: Any, label: str) -> None:
-        if isinstance(name, str) and name not in catalog.kind(kind):
-            told = unknown("", label, name, catalog.kind(kind))
-            problems.append(text.problem(path, told.what, told.nearest, told.next))
-
+    wanted: list[tuple[document.Path_, str, Any, str]] = []  # path, kind of part, name, what to call it
     relays = data.get("relays")
     if isinstance(relays, dict):
-        known(("relays", "terminal"), "terminals", relays.get("terminal"), "laser terminal")
+        wanted.append((("relays", "terminal"), "terminals", relays.get("terminal"), "laser terminal"))
         for i, shell in enumerate(_list(relays.get("shells"))):
-            known(("relays", "shells", i, "mesh"), "meshes", shell.get("mesh"), "mesh")
-    seen: dict[str, int] = {}
+            wanted.append((("relays", "shells", i, "mesh"), "meshes", shell.get("mesh"), "mesh"))
     for i, group in enumerate(_list(data.get("ships"))):
-        known(("ships", i, "ship"), "ships", group.get("ship"), "ship")
+        wanted.append((("ships", i, "ship"), "ships", group.get("ship"), "ship"))
         for key, kind in (("array", "arrays"), ("battery", "batteries"), ("radiator", "radiators")):
             if isinstance(group.get(key), dict):
-                known(("ships", i, key, "part"), kind, group[key].get("part"), key)
+                wanted.append((("ships", i, key, "part"), kind, group[key].get("part"), key))
+    problems = [p for path, kind, name, label in wanted for p in _known(text, catalog, path, kind, name, label)]
+    return problems + _twice(text) + _probe_ends(text, catalog) + _assumptions(text, catalog)
+
+
+def _known(
+    text: document.Document, catalog: Catalog, path: document.Path_, kind: str, name: Any, label: str
+) -> list[Problem]:
+    if not isinstance(name, str) or name in catalog.kind(kind):
+        return []
+    told = unknown("", label, name, catalog.kind(kind))
+    return [text.problem(path, told.what, told.nearest, told.next)]
+
+
+def _twice(text: document.Document) -> list[Problem]:
+    """Groups of ships that bear the name of an earlier one."""
+    seen: dict[str, int] = {}
+    problems = []
+    for i, group in enumerate(_list(text.data.get("ships"))):
         name = str(group.get("name"))
         if name in seen:
-            problems.append(
-                text.problem(
-                    ("ships", i, "name"),
-                    f"'{name}' is already the name of ships[{seen[name]}]",
-                    next="Each group needs a name of its own",
-                )
-            )
+            what = f"'{name}' is already the name of ships[{seen[name]}]"
+            problems.append(text.problem(("ships", i, "name"), what, next="Each group needs a name of its own"))
         seen.setdefault(name, i)
-    groups = {str(g.get("name")): g.get("count", 1) for g in _list(data.get("ships"))}
-    for i, probe in enumerate(_list(data.get("probes"))):
-        for key in ("from", "to"):
-            if isinstance(probe.get(key), str):
-                problems += [
-                    text.problem(("probes", i, key), p.what, p.nearest, p.next)
-                    for p in _end(probe[key], groups, catalog)
-                ]
-    assumptions = data.get("assumptions")
-    for name, value in assumptions.items() if isinstance(assumptions, dict) else ():
-        known(("assumptions", name), "assumptions", name, "assumption")
+    return problems
+
+
+def _probe_ends(text: document.Document, catalog: Catalog) -> list[Problem]:
+    """Ends of probes that are neither a ship nor a place."""
+    groups = {str(g.get("name")): g.get("count", 1) for g in _list(text.data.get("ships"))}
+    return [
+        text.problem(("probes", i, key), p.what, p.nearest, p.next)
+        for i, probe in enumerate(_list(text.data.get("probes")))
+        for key in ("from", "to")
+        if isinstance(probe.get(key), str)
+        for p in _end(probe[key], groups, catalog)
+    ]
+
+
+def _assumptions(text: document.Document, catalog: Catalog) -> list[Problem]:
+    """General assumptions that are unknown, or whose value cannot be read."""
+    given = text.data.get("assumptions")
+    problems = []
+    for name, value in given.items() if isinstance(given, dict) else ():
+        problems += _known(text, catalog, ("assumptions", name), "assumptions", name, "assumption")
         if name in catalog.kind("assumptions"):
             try:
                 Unit(catalog.assume(name).unit).read(value)

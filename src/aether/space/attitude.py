@@ -78,7 +78,7 @@ def _nadir(frame: Frame) -> tuple[Floats, Floats]:
 
 # Radiators prolong the wing and stand across it, so each face sees the array end-on. Two perpendicular rectangles that
 # meet end to end exchange a few per cent; 0.10 leaves room for booms and the body. Estimated: 0.05 to 0.20.
-_END_ON_VIEW = 0.10
+_END_ON_VIEW = 0.10  # estimated, see above
 
 
 def _down(frame: Frame) -> Floats:
