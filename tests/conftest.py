@@ -1,11 +1,17 @@
 """Shared by all tests."""
 
+import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from aether.engine.run import simulate
 from aether.scenario.load import load
+
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("here"), derandomize=True)  # the same examples every time
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +31,6 @@ def run_engine():
 @pytest.fixture
 def aether(tmp_path):
     """`aether(*arguments)`: the command as a process in an empty folder: (exit code, standard output, standard error)."""
-    import os
     import subprocess
 
     def call(*arguments, timeout=300, cwd=tmp_path):
