@@ -287,6 +287,17 @@ def test_validate_reproduces_the_published_cases_and_takes_more(aether, tmp_path
     assert "did you mean 'orbit.geometry'" in err
 
 
+def test_what_people_read_says_it_too(aether):
+    code, out, _ = aether("validate")
+    assert code == 0
+    assert "starcloud-array" in out
+    assert "expected-mismatch" in out
+    assert "reproduced, 0 missed" in out
+    assert "orbit.geometry" in aether("validate", "--list")[1]
+    assert "53 deg" in aether("catalog", "show", "starlink-s1")[1]
+    assert "propagate" in aether("bench", "--quick")[1]
+
+
 def test_validate_lists_models_with_units(aether):
     code, out, _ = aether("validate", "--list", "--json")
     assert code == 0

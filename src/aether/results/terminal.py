@@ -131,36 +131,36 @@ def _ablation(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def cases(outcome: Mapping[str, Any]) -> None:
     """Published results beside ours."""
-    table = _table(
-        "Published results",
-        "case",
-        "output",
-        "published",
-        "computed",
-        "error",
-        "tolerance",
-        "status",
-        right=(2, 3, 4, 5),
-    )
+    table = _table("Published results", "case", "published", "computed", "error", "status", right=(1, 2, 3))
+    for column in table.columns[1:]:
+        column.no_wrap = True
     colours = {"pass": "green", "miss": "red", "expected-mismatch": "yellow", "shown": "cyan"}
     for row in outcome["cases"]:
         status = "shown" if row["kind"] == "report" and row["tolerance"] is None else row["status"]
+        unit = "" if row["unit"] == "1" else f" {row['unit']}"
         colour = colours[status]
-        numbers = [
-            f"{row[k]:.5g}" if isinstance(row[k], int | float) else str(row[k] or "")
-            for k in ("published", "computed", "error", "tolerance")
-        ]
-        table.add_row(row["id"], row["output"], *numbers, f"[{colour}]{status}[/{colour}]")
+        table.add_row(
+            row["id"],
+            f"{row['published']:.5g}{unit}",
+            f"{row['computed']:.5g}",
+            f"{row['error']:.1e}",
+            f"[{colour}]{status}[/{colour}]",
+        )
     told = outcome["headline"]
-    _print(table, "", f"{told['pass']} of {told['counted']} reproduced, {told['miss']} missed, {told['expected_mismatch']} contradictions in the "
-                      f"sources shown; {told['identities']} identities are not counted, nor what is only shown")  # fmt: skip
+    summed = (
+        f"{told['pass']} of {told['counted']} reproduced, {told['miss']} missed, {told['expected_mismatch']} contradictions in "
+        f"the sources shown; {told['identities']} identities are not counted, nor what is only shown"
+    )
+    _print(
+        table, "Errors are relative, or in the unit of a tolerance that has one; --json has the tolerances.", "", summed
+    )
 
 
 def models(rows: Sequence[Mapping[str, Any]]) -> None:
     """Registered models with inputs, units and outputs."""
-    table = _table("Models", "name", "inputs", "outputs")
+    table = _table("Models (an input with ? may be left out)", "name", "inputs", "outputs")
     for row in rows:
-        ins = ", ".join(f"{k} [{v}]" for k, v in row["inputs"].items())
+        ins = ", ".join(f"{k}{'?' if k in row['optional'] else ''} [{v or 'text'}]" for k, v in row["inputs"].items())
         outs = ", ".join(f"{k} [{v}]" for k, v in row["outputs"].items())
         table.add_row(row["name"], ins.replace("[", "\\["), outs.replace("[", "\\["))
     _print(table)
