@@ -132,8 +132,8 @@ def _ablation(rows: Sequence[Mapping[str, Any]]) -> None:
 def cases(outcome: Mapping[str, Any]) -> None:
     """Published results beside ours."""
     table = _table("Published results", "case", "published", "computed", "error", "status", right=(1, 2, 3))
-    for column in table.columns[1:]:
-        column.no_wrap = True
+    for i, column in enumerate(table.columns):
+        column.no_wrap = i > 0  # on a narrow terminal names fold before numbers do
     colours = {"pass": "green", "miss": "red", "expected-mismatch": "yellow", "shown": "cyan"}
     for row in outcome["cases"]:
         status = "shown" if row["kind"] == "report" and row["tolerance"] is None else row["status"]
