@@ -11,7 +11,7 @@ from aether.engine.run import play, simulate
 from aether.engine.summary import waterfall
 from aether.network.links import LIGHT_M_S
 from aether.scenario.load import load
-from aether.study.ablation import COUPLINGS, without
+from aether.study.ablation import COUPLINGS, ablate, without
 
 DAY = {"duration": "6 h", "ships.0.count": 6, "ground.coverage_cells": 60, "ground.cities.largest": 20}
 
@@ -100,6 +100,21 @@ def test_switching_a_coupling_off_raises_what_is_delivered_where_it_binds(coupli
     other = without(setup, coupling)
     full, free = (waterfall(s, play(s, network=False))["deliverable"]["gpu_hours"] for s in (setup, other))
     assert free > full * 1.001
+
+
+def test_ablations_that_reuse_the_mesh_say_what_a_run_of_their_own_says():
+    narrow = {
+        **DAY,
+        "duration": "2 h",
+        "ships.0.attitude": "sun-tracking",
+        "ships.0.terminals": 1,
+        "ships.0.neighbour_terminals": 0,
+    }
+    outcome = simulate(load("ai1-ring", narrow))
+    for row in ablate(outcome):
+        other = without(outcome.setup, row["off"])
+        alone = waterfall(other, play(other, network=False))["deliverable"]["gpu_hours"]
+        assert row["deliverable_gpu_hours"] == pytest.approx(alone, rel=1e-6), row["off"]
 
 
 def test_every_coupling_is_covered_above():

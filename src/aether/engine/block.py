@@ -13,6 +13,7 @@ from aether.space import attitude, motion, power, radiation, sun
 
 WINDOW = 120  # most ticks in a block
 BLOCK_BYTES = 250e6  # what the relays of a block may take: fewer ticks at a time for larger meshes
+MESH_TERMINALS = 4  # of a relay for other relays: fore, aft, left, right; those for ships come on top
 NO_PAIRS: Ints = np.empty((0, 2), dtype=np.int64)
 AHEAD_S = 9000.0  # batteries look an orbit ahead (127 min at 2,000 km): the next darkness must end inside
 
@@ -87,7 +88,7 @@ def mesh_pairs(setup: Setup, relays_m: Floats, previous: Ints | None) -> Ints:
     """The links that relays hold with one another, by the scenario's policy."""
     relays = setup.scenario.spec.relays
     policy = topology.topologies.get(relays.topology, "relays.topology")
-    return policy(setup.relays, relays_m, setup.relay_laser.max_range_m, 4, previous)
+    return policy(setup.relays, relays_m, setup.relay_laser.max_range_m, MESH_TERMINALS, previous)
 
 
 def _dose(setup: Setup, ships: Track) -> Dose:

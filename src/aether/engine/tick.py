@@ -84,16 +84,15 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
     """The mesh of a tick: ships take relays, links get range and rate, gateways open the way down."""
     spec, relays = setup.scenario.spec, setup.relay_count
     nodes_m = np.concatenate([block.relays.fixed_m[i], block.ships.fixed_m[i]])
-    terminal = setup.relay_laser
+    terminal, grazing_m = setup.relay_laser, setup.scenario.value("link.grazing")
     spare = np.where(np.isfinite(block.relays.fixed_m[i, :, 0]), spec.relays.ship_terminals, 0).astype(np.int64)
     attached, acquiring_s, alive = topology.attach(
         block.ships.inertial_m[i], block.relays.inertial_m[i], state.attached, state.acquiring_s, spare, terminal.max_range_m,
         terminal.acquisition_s if spec.couplings.acquisition else 0.0, spec.step,
-        grazing_m=setup.scenario.value("link.grazing"), drift_m_s=(block.ships.velocity_m_s[i], block.relays.velocity_m_s[i]),
+        grazing_m=grazing_m, drift_m_s=(block.ships.velocity_m_s[i], block.relays.velocity_m_s[i]),
         view=(block.boresight[i], setup.view_rad),
     )  # fmt: skip
     up, up_alive = topology.ship_pairs(attached, alive, relays)
-    grazing_m = setup.scenario.value("link.grazing")
     climbs = topology.links(nodes_m, up, terminal, up_alive, grazing_m)
     links = topology.join(
         topology.links(nodes_m, block.mesh_pairs, terminal, 1.0, grazing_m),

@@ -22,7 +22,6 @@ from aether.base.provenance import Assumption, Confidence
 from aether.scenario import document
 from aether.scenario.quantity import Sourced, Unit
 
-Positive = {"above": 0.0}
 Length = Annotated[Assumption, Sourced(Unit("m", above=0.0))]
 Thickness = Annotated[Assumption, Sourced(Unit("m", least=0.0))]
 Area = Annotated[Assumption, Sourced(Unit("m^2", above=0.0))]

@@ -190,6 +190,7 @@ def as_dict(made: Budget) -> dict[str, Any]:
         ("radiator", made.radiator_area_m2, "m^2", "planform, both faces radiate"),
         *((f"mass: {part}", kg, "kg", "") for part, kg in made.masses_kg.items()),
         ("mass", made.mass_kg, "kg", _beside(made)),
+        *((f"volume: {part}", m3, "m^3", "stowed") for part, m3 in made.volumes_m3.items()),
         ("stowed volume", made.volume_m3, "m^3", ""),
         ("launcher loads", made.loads, "1", f"{made.ship.launcher}, by {made.binding}"),
     ]

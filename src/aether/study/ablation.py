@@ -11,7 +11,7 @@ from aether.engine.summary import waterfall
 from aether.scenario.spec import Couplings
 
 COUPLINGS = tuple(Couplings.model_fields)
-MESH = ("acquisition",)  # couplings that change the mesh; for the others the full run's reach stands
+MESH = ("acquisition", "attitude")  # couplings that change the mesh; for the others the full run's reach stands
 
 
 def ablate(outcome: Outcome, progress: Progress | None = None) -> list[dict[str, Any]]:
