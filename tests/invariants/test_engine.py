@@ -138,6 +138,19 @@ def test_a_radiator_too_small_runs_and_says_how_much_is_short():
     assert told["binding"]["constraint"] == "heat"
 
 
+def test_the_radiator_that_is_short_is_the_one_that_lets_all_gpus_run():
+    def winter(area):
+        return simulate(
+            load("ai1-ring", {**DAY, "start": "2026-12-21T00:00:00Z", "ships.0.radiator.area": f"{area} m2"})
+        ).summary
+
+    (short,) = [s for s in winter(110)["shortfalls"] if s["part"] == "radiator"]
+    enough, less = winter(110 + short["short"] + 1.0), winter(110 + 0.8 * short["short"])
+    assert enough["waterfall"]["heat"]["lost_gpu_hours"] < 1e-3 * enough["waterfall"]["installed"]["gpu_hours"]
+    assert not [s for s in enough["shortfalls"] if s["part"] == "radiator"]
+    assert less["waterfall"]["heat"]["lost_gpu_hours"] > 1e-3 * less["waterfall"]["installed"]["gpu_hours"]
+
+
 def test_a_battery_too_small_runs_and_says_how_much_is_short():
     told = simulate(load("ai1-ring", {**DAY, "ships.0.battery.energy": "1 kWh"})).summary
     (short,) = [s for s in told["shortfalls"] if s["part"] == "battery"]

@@ -106,6 +106,8 @@ def shortfalls(setup: Setup, record: Record) -> list[dict[str, Any]]:
         members = np.flatnonzero(setup.group == number)
         for part, short, unit, when in (*_radiator(setup, record, members), *_power_short(setup, record, members)):
             what = f"{group.name}: {part} short by {fmt(short, unit)} a ship {when}"
+            if not np.isfinite(short):
+                what = f"{group.name}: no {part} is large enough {when}: its coolant is no warmer than the sink"
             found.append({"group": group.name, "part": part, "short": short, "unit": unit, "when": when, "words": what})
         unreached = float(1.0 - record.ships["reach_share"][:, members].mean(dtype=np.float64))
         if unreached > 0.5:
@@ -124,18 +126,26 @@ def shortfalls(setup: Setup, record: Record) -> list[dict[str, Any]]:
 
 
 def _radiator(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[str, float, str, str]]:
+    """The coolant may be as warm as its own limit, or as the chips' limit less the drops from chip to coolant."""
     f, k = setup.fleet, members[0]
     sinks = record.ships["sink_k"][:, members].max(axis=1)
     worst = int(sinks.argmax())
-    heat = f.gpus[k] * f.gpu_full_w[k] + f.bus_w[k]
-    drop = heat / f.coolant_radiator_w_k[k]
+    chips_w = f.gpus[k] * f.gpu_full_w[k]
+    heat_w = chips_w + f.bus_w[k]
+    by_chip_k = f.chip_limit_k[k] - chips_w / f.chip_plate_w_k[k] - chips_w / f.plate_coolant_w_k[k]
+    warmest_k = min(f.coolant_limit_k[k], by_chip_k)
     needed = thermal.radiator_area(
-        heat, f.coolant_limit_k[k], float(sinks[worst]), f.radiator_emissivity[k], f.fin_effectiveness[k], drop
+        heat_w,
+        warmest_k,
+        float(sinks[worst]),
+        f.radiator_emissivity[k],
+        f.fin_effectiveness[k],
+        heat_w / f.coolant_radiator_w_k[k],
     )
     short = needed - f.radiator_area_m2[k]
     date = setup.scenario.clock.date((worst + 0.5) * setup.scenario.clock.step_s)
     when = f"in {date:%B} (sink {sinks[worst]:.0f} K)"
-    return [("radiator", short if np.isfinite(short) else 1e9, "m^2", when)] if short > 1e-6 * needed else []
+    return [("radiator", short, "m^2", when)] if short > 1e-6 * needed else []
 
 
 def _power_short(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[str, float, str, str]]:
