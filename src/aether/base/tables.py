@@ -199,10 +199,89 @@ class Capacity:
     """What each ship can deliver in one tick, in GPUs at full clocks (K,): each no larger than the one before."""
 
     installed: Floats
+    working: Floats  # not failed, worn out or in a ship out of service
     power: Floats  # what power lets run
     heat: Floats  # and heat
     radiation: Floats  # less anomaly pauses and what upsets destroy
     reach: Floats  # less the time without a path to a gateway: deliverable
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How one replica of a model serves at full clocks, by requests in flight (B,), from `workloads.inference`."""
+
+    gpus: int  # of the replica
+    batch: Floats  # requests in flight, rising, 1 to what memory holds
+    request_s: Floats  # requests per second
+    iteration_s: Floats  # between two tokens of an answer
+    first_token_s: Floats  # from admission to the first token
+    weight_bytes: float
+    kv_bytes: float  # of one request at its end
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Something out of service, from `operations.faults`."""
+
+    kind: str  # ship, relay, link, gateway, site, gpu
+    subject: int  # its number among its kind
+    start_s: float
+    end_s: float  # infinity for what is not repaired
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What placement sees at a tick. Hosts H: ships, then ground sites. Classes of requests Q, places C, jobs W."""
+
+    time_s: float
+    step_s: float
+    ships: int  # hosts before this number are ships
+    requests: Floats  # (Q, C) to be placed: those that waited and those that come in this tick
+    gpu_s: Floats  # (H,) GPU-seconds at full clocks that hosts can give in this tick
+    need_gpu_s: Floats  # (Q, H) of one request; infinity where its model does not fit
+    allowed: Bools  # (Q, H) by jurisdiction and by the workload's own choice of hosts
+    round_trip_s: Floats32  # (C, H) delivered; infinity without a path
+    limit_s: Floats  # (Q,) longest round trip
+    value_usd: Floats  # (Q,) worth of one request served
+    late_worth: float  # share of that worth left to a request at its longest round trip
+    energy_usd: Floats  # (Q, H) price of the energy of one request
+    job_gpu: Floats  # (W, H) GPUs that a training job asks of a host; 0 where it has no part
+    job_value_usd: Floats  # (W,) worth of a GPU-second of training
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What runs where in a tick, from a placement policy: rows of requests (P,) and the share of training jobs."""
+
+    work: Ints  # (P,) class of request
+    place: Ints  # (P,)
+    host: Ints  # (P,)
+    requests: Floats  # (P,) how many
+    job_share: Floats  # (W, H) of `job_gpu` granted, 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Bits over directed links in a tick: link 2e goes from a to b of Links e, 2e + 1 back."""
+
+    demand_bit_s: Floats  # (F,)
+    rate_bit_s: Floats  # (F,) granted, max-min fair
+    start: Ints  # (F + 1,) into link
+    link: Ints  # (sum of hops,)
+    load_bit_s: Floats  # (L,) on every resource
+    capacity_bit_s: Floats  # (L,)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one training job has come."""
+
+    step: float  # inner steps done and kept
+    phase_s: float  # of compute left to the next synchronisation, at full pace
+    sync_bit: float = 0.0  # left to send of the synchronisation under way, each member to the next
+    kept_s: float = 0.0  # useful work since the last checkpoint; past the interval, how far its writing is
+    down_s: float = 0.0  # of restart still to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +292,5 @@ class State:
     heat: Heat
     attached: Ints  # (K, terminals) relay that each mesh terminal holds, -1 when free
     acquiring_s: Floats  # (K, terminals) acquisition still to do
+    waiting: Floats  # (B, Q, C) requests not served yet, by how many ticks they have waited
+    jobs: tuple[Progress, ...] = ()

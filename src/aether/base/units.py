@@ -112,22 +112,64 @@ def describe(unit: str) -> str:
     return _EXAMPLES.get(unit, f"a quantity in {unit}")
 
 
+_YEAR_S = 365.25 * 86400.0  # Julian year
+_KWH_J = 3.6e6  # definition
+_SAID = {  # units that people use in place of the SI ones: unit, its SI units
+    "USD/J": ("USD/kWh", 1.0 / _KWH_J), "kg/J": ("kg/kWh", 1.0 / _KWH_J), "J/kg": ("Wh/kg", 3600.0), "J/m^3": ("kWh/m^3", _KWH_J),
+    "USD/W/s": ("USD/kW/year", 1e-3 / _YEAR_S), "USD/bit": ("USD/(Mbit/s)/month", 1e-6 / (_YEAR_S / 12.0)),
+    "rad": ("deg", math.pi / 180.0),
+}  # fmt: skip
+_TIMES = ((_YEAR_S, _YEAR_S, "years"), (2 * 86400.0, 86400.0, "days"), (7200.0, 3600.0, "h"), (120.0, 60.0, "min"))
+
+
 def fmt(value: float, unit: str, digits: int = 3) -> str:
-    """A value with its unit for people: `fmt(5.5e5, "m")` is '550 km'; powers of a unit keep the unit as it is."""
+    """A value with its unit for people: `fmt(5.5e5, "m")` is '550 km'; powers of a unit keep the unit as it is.
+
+    Rates are said by the year, lives in years, prices of energy by the kWh and of traffic by the Mbit/s and month.
+    """
     if not math.isfinite(value):
         return f"{value} {unit}"
-    if unit in ("m", "W", "J", "bit/s", "FLOP/s", "byte", "byte/s", "Hz", "g", "rad_si"):
-        size = abs(value)
-        prefix, scale = next(((p, s) for p, s in _PREFIXES if size >= s), ("", 1.0)) if size else ("", 1.0)
-        if unit == "m" and scale > 1e3:
-            prefix, scale = "k", 1e3
-        return f"{_round(value / scale, digits)} {prefix}{unit}"
-    if unit == "s" and 0.0 < abs(value) < 1.0:
-        prefix, scale = next(((p, f) for p, f in _PREFIXES if abs(value) >= f), ("n", 1e-9))
-        return f"{_round(value / scale, digits)} {prefix}s"
+    if unit in ("m", "W", "bit/s", "bit", "FLOP/s", "byte", "byte/s", "Hz", "g", "rad_si"):
+        return _prefixed(value, unit, digits)
+    if unit == "s":
+        return _time(value, digits)
+    if unit == "1/s":
+        return _rate(value, digits)
     if unit == "1":
         return _round(value, digits)
-    return f"{_round(value, digits)} {unit}"
+    if unit == "J":
+        return _prefixed(value / 3600.0, "Wh", digits)
+    if unit == "USD" and abs(value) >= 1e6:
+        return _round(value / 1e6, digits) + " million USD"
+    if unit == "kg" and abs(value) >= 1e4:
+        return _round(value / 1e3, digits) + " t"
+    said, scale = _SAID.get(unit, (unit, 1.0))
+    return f"{_round(value / scale, digits)} {said}"
+
+
+def _prefixed(value: float, unit: str, digits: int) -> str:
+    size = abs(value)
+    prefix, scale = next(((p, s) for p, s in _PREFIXES if size >= s), ("", 1.0)) if size else ("", 1.0)
+    if unit == "m" and scale > 1e3:
+        prefix, scale = "k", 1e3
+    return f"{_round(value / scale, digits)} {prefix}{unit.replace('byte', 'B')}"
+
+
+def _time(value: float, digits: int) -> str:
+    size = abs(value)
+    if 0.0 < size < 1.0:
+        prefix, scale = next(((p, f) for p, f in _PREFIXES if size >= f), ("n", 1e-9))
+        return f"{_round(value / scale, digits)} {prefix}s"
+    scale, word = next(((s, w) for least, s, w in _TIMES if size >= least), (1.0, "s"))
+    return f"{_round(value / scale, digits)} {word}"
+
+
+def _rate(value: float, digits: int) -> str:
+    """A share or a count in a year; in an hour where it is more than a thousand in a year."""
+    yearly = value * _YEAR_S
+    if abs(yearly) < 1.0 - 1e-9:
+        return f"{_round(100.0 * yearly, digits)} %/year"
+    return f"{_round(yearly, digits)}/year" if abs(yearly) < 1e3 else f"{_round(value * 3600.0, digits)}/h"
 
 
 def _round(value: float, digits: int) -> str:

@@ -8,8 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from aether.base.errors import InputError, Problem
-from aether.base.tables import Elements, Fleet, Floats, Ints
+from aether.base.tables import Elements, Fleet, Floats, Ints, Outage
+from aether.engine import faults
+from aether.engine.hosts import Hosts, cut, hosts
+from aether.engine.work import Work, work
 from aether.network import access, links, routing, terrestrial, topology
+from aether.placement.policy import policies
 from aether.scenario.catalog import Shell, Terminal
 from aether.scenario.load import Scenario
 from aether.scenario.spec import MeshShell, Place, ShipGroup
@@ -68,6 +72,10 @@ class Setup:
     sweep: Ints  # order in which routing sweeps over the nodes
     shielding: radiation.Shielding
     skipped: tuple[Problem, ...]  # bad element records left out
+    hosts: Hosts
+    work: Work
+    worn: Floats  # (H,) share of the GPUs that the host's age has left
+    outages: tuple[Outage, ...]  # of the whole run
 
     @property
     def relay_count(self) -> int:
@@ -93,6 +101,18 @@ def assemble(scenario: Scenario) -> Setup:
     gateways, cities = _gateways(scenario), _cities(scenario)
     probes, probe_sites, fibre_s = _probes(scenario, first)
     counts = [group.count for group in spec.ships]
+    group = np.repeat(np.arange(len(counts)), counts)
+    wired = np.array(
+        [1.0] * (len(cities.names) - len(spec.ground.cities.add)) + [float(p.fibre) for p in spec.ground.cities.add]
+    )
+    there = hosts(
+        scenario,
+        fleet,
+        group,
+        (cities.latitude_rad, cities.longitude_rad, wired),
+        (gateways.latitude_rad, gateways.longitude_rad),
+    )
+    policies.get(spec.placement.policy, "placement.policy")
     return Setup(
         scenario=scenario,
         julian=julian,
@@ -101,7 +121,7 @@ def assemble(scenario: Scenario) -> Setup:
         ships_ready=motion.prepare(orbits.join(*ships)),
         fleet=fleet,
         budgets=budgets,
-        group=np.repeat(np.arange(len(counts)), counts),
+        group=group,
         mesh_terminals=np.repeat([scenario.ship(group).terminals for group in spec.ships], counts),
         neighbours=_neighbours(scenario, ships, first, julian),
         relay_laser=laser(scenario.catalog.terminal(spec.relays.terminal)),
@@ -113,11 +133,15 @@ def assemble(scenario: Scenario) -> Setup:
         probes=probes,
         probe_sites=probe_sites,
         fibre_s=fibre_s,
-        city_gateways=_near(scenario, cities, gateways),
+        city_gateways=_near(scenario, cities, gateways, wired),
         overheads=access.overheads(scenario.catalog),
         sweep=routing.mesh_order(relays, len(fleet.name)),
         shielding=_shielding(scenario, fleet),
         skipped=skipped,
+        hosts=there,
+        work=work(scenario, there, (cities.names, cities.longitude_rad, cities.weight)),
+        worn=faults.worn(scenario, group, len(spec.sites)),
+        outages=faults.outages(scenario, there, first, len(gateways.names)),
     )
 
 
@@ -253,7 +277,7 @@ def _cities(scenario: Scenario) -> Sites:
     rows: list[Any] = sorted(scenario.catalog.kind("cities").values(), key=lambda c: -c.population)[: wanted.largest]  # type: ignore[attr-defined]
     latitude = np.radians([c.latitude for c in rows] + [np.degrees(p.latitude) for p in wanted.add])
     longitude = np.radians([c.longitude for c in rows] + [np.degrees(p.longitude) for p in wanted.add])
-    people = np.array([float(c.population) for c in rows] + [1.0] * len(wanted.add))
+    people = np.array([float(c.population) for c in rows] + [max(p.people, 1.0) for p in wanted.add])
     names = [c.name for c in rows] + [p.name for p in wanted.add]
     return _sites(names, latitude, longitude, people, wanted.elevation, wanted.max_slant)
 
@@ -299,26 +323,22 @@ def _shielding(scenario: Scenario, fleet: Fleet) -> radiation.Shielding:
     return radiation.prepare(radiation.environment(solar, scenario.spec.start.year), fleet.shielding_m)
 
 
-def _near(scenario: Scenario, cities: Sites, gateways: Sites) -> tuple[Ints, Floats]:
-    """The gateways that a local provider of each city reaches soonest, by land routes and cables still in service."""
+def _near(scenario: Scenario, cities: Sites, gateways: Sites, wired: Floats) -> tuple[Ints, Floats]:
+    """The gateways that a local provider of each city reaches soonest, by land routes and cables still in service.
+
+    wired: (C,) 0 for a place without a local provider.
+    """
     latitude, longitude = (
         np.concatenate([getattr(s, k) for s in (cities, gateways)]) for k in ("latitude_rad", "longitude_rad")
     )
     first = len(cities.names)
-    times = terrestrial.matrix(terrestrial.graph(), latitude, longitude, scenario.spec.ground.cut_cables, first)[
-        :, first:
-    ]
+    times = terrestrial.matrix(terrestrial.graph(), latitude, longitude, cut(scenario), first)[:, first:]
+    times = np.where(wired[:, None] > 0.0, times, np.inf)
     return access.local_gateways(times * access.FIBRE_M_S / scenario.value("fibre.speed"))
 
 
 def _fibre(scenario: Scenario, a: Place, b: Place) -> float | None:
     """The round trip by fibre between two places, None where no cable is left."""
     here, there = ((p.latitude, p.longitude) for p in (a, b))
-    route = terrestrial.fibre(terrestrial.graph(), here, there, _cut(scenario))
+    route = terrestrial.fibre(terrestrial.graph(), here, there, cut(scenario))
     return route.round_trip_s * access.FIBRE_M_S / scenario.value("fibre.speed") if route.nodes else None
-
-
-def _cut(scenario: Scenario) -> tuple[str, ...]:
-    """Cables out of service by their own names, whatever the case they were written in."""
-    named = {name.lower(): name for name in terrestrial.cables()}
-    return tuple(named.get(name.lower(), name) for name in scenario.spec.ground.cut_cables)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aether.base.tables import Bools, Dose, Floats, Ints, Light, Pose, Track
+from aether.engine import faults, work
 from aether.engine.assemble import Setup
 from aether.network import topology
 from aether.space import attitude, motion, power, radiation, sun
@@ -14,7 +15,6 @@ from aether.space import attitude, motion, power, radiation, sun
 WINDOW = 120  # most ticks in a block
 BLOCK_BYTES = 250e6  # what the relays of a block may take: fewer ticks at a time for larger meshes
 MESH_TERMINALS = 4  # of a relay for other relays: fore, aft, left, right; those for ships come on top
-NO_PAIRS: Ints = np.empty((0, 2), dtype=np.int64)
 AHEAD_S = 9000.0  # batteries look an orbit ahead (127 min at 2,000 km): the next darkness must end inside
 
 
@@ -35,14 +35,16 @@ class Block:
     paused: Bools  # (T, K) inside the anomaly, chips wait
     intact: Floats  # (T, K) share of compute that radiation leaves: 0 in a pause, else less what upsets destroy
     mesh_pairs: Ints  # (E, 2) relays that hold one another
+    working: Floats  # (T, H) GPUs of each host not failed, worn out or out of service
+    ship_up: Floats  # (T, K) share of the tick in which a ship is in service at all
+    gateway_up: Floats  # (T, W)
+    links_down: tuple[Ints, ...]  # of each tick: terminals of relays that have dropped out
+    arrivals: Floats  # (T, Q, C) requests
+    interruptions: tuple[tuple[tuple[float, ...], ...], ...]  # of each tick and job: when, seconds into the tick
 
 
-def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None, mesh: bool = True) -> Block:
-    """The Block of some ticks.
-
-    previous: relay pairs of the block before, kept where nothing better has come. mesh: False leaves the relays out, for a
-    run whose network is known already.
-    """
+def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Block:
+    """The Block of some ticks; previous: relay pairs of the block before, kept where nothing better has come."""
     spec, fleet = setup.scenario.spec, setup.fleet
     step_s, ticks = spec.step, len(time_s)
     ahead = np.arange(1, round(AHEAD_S / step_s) + 1) * step_s
@@ -66,17 +68,36 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None, mesh:
     boresight = attitude.boresight(ships, seen, fleet)
     if not spec.couplings.attitude:
         boresight = np.zeros_like(boresight)
-    relays = motion.propagate(setup.relays_ready, time_s if mesh else time_s[:0], setup.julian)
+    relays = motion.propagate(setup.relays_ready, time_s, setup.julian)
     dose = _dose(setup, ships)
     paused, intact = _intact(setup, dose)
+    failed = faults.window(
+        setup.outages,
+        setup.hosts,
+        (setup.relay_count, len(setup.gateways.names)),
+        time_s,
+        step_s,
+        on=spec.couplings.faults,
+    )
+    pairs = mesh_pairs(setup, relays.fixed_m[ticks // 2], previous)
+    relays.fixed_m[failed.relay_down] = np.nan
+    relays.inertial_m[failed.relay_down] = np.nan
     return Block(
         first, time_s, relays, ships,
         seen,
         Pose(pose.array_cosine[now], pose.absorbed_w_m2[now], pose.sink_k[now]), dose,
         boresight, array_w[now],
         power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),
-        paused, intact, mesh_pairs(setup, relays.fixed_m[ticks // 2], previous) if mesh else NO_PAIRS,
+        paused, intact, pairs, _working(setup, failed), failed.ship_up, failed.gateway_up, failed.links_down,
+        work.arrivals(setup.scenario, setup.work, first, time_s),
+        faults.interruptions(setup.scenario, setup.work.runs, dose, first, len(time_s)),
     )  # fmt: skip
+
+
+def _working(setup: Setup, failed: faults.Window) -> Floats:
+    """GPUs left at each host: less those worn out before the run, those that failed in it, and hosts out of service."""
+    left = setup.hosts.gpus * (setup.worn if setup.scenario.spec.couplings.faults else 1.0)
+    return np.maximum(left - failed.gpus_lost, 0.0) * failed.host_up
 
 
 def window(setup: Setup) -> int:

@@ -9,16 +9,18 @@ import pyarrow as pa
 
 from aether.base.clock import DAY_S
 from aether.base.tables import Event, Floats, Ints
+from aether.engine import work_record
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.tick import Tick
+from aether.engine.work_record import WorkRecord
 from aether.network import access
 from aether.space import ground, motion, sun
 
 SHIP_COLUMNS = (
     "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_j", "charge_share", "shed_w",
     "sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w", "dose_rad_s", "anomaly", "upset_s", "corruption_s",
-    "installed", "power", "heat", "radiation", "reach", "reach_share", "attached", "link_bit_s",
+    "installed", "working", "power", "heat", "radiation", "reach", "placed", "delivered", "reach_share", "attached", "link_bit_s",
 )  # fmt: skip
 TABLES = {
     "energy": (
@@ -36,7 +38,19 @@ TABLES = {
     ),
     "heat": ("sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w"),
     "radiation": ("dose_rad_s", "anomaly", "upset_s", "corruption_s"),
-    "capacity": ("installed", "power", "heat", "radiation", "reach", "reach_share", "attached", "link_bit_s"),
+    "capacity": (
+        "installed",
+        "working",
+        "power",
+        "heat",
+        "radiation",
+        "reach",
+        "placed",
+        "delivered",
+        "reach_share",
+        "attached",
+        "link_bit_s",
+    ),
 }
 LATITUDE_BANDS = 18  # of ten degrees
 HOURS = 24  # of local solar time
@@ -58,6 +72,7 @@ class Record:
     cell_covered: np.ndarray  # (N,) ticks
     cell_rtt_s: np.ndarray  # (N,) sum over covered ticks
     hours: access.Coverage  # by latitude band and local solar time
+    work: WorkRecord  # what was asked and served; empty where nothing is asked
     paths: list[tuple[int, ...]] = field(default_factory=list)  # last path of each probe
 
     @classmethod
@@ -72,7 +87,8 @@ class Record:
             np.zeros(ticks, dtype=np.int32), np.full((ticks, probes), np.nan), np.full((ticks, probes), np.nan),
             np.zeros((ticks, probes), dtype=np.int32), np.zeros((ticks, probes), dtype=np.bool_),
             np.full((ticks, cities), np.nan, dtype=np.float32), np.full((ticks, cities), np.nan, dtype=np.float32),
-            np.zeros(cells), np.zeros(cells), access.coverage(LATITUDE_BANDS, HOURS), [()] * probes,
+            np.zeros(cells), np.zeros(cells), access.coverage(LATITUDE_BANDS, HOURS),
+            WorkRecord.empty(setup), [()] * probes,
         )  # fmt: skip
 
     def add(self, setup: Setup, block: Block, i: int, tick: Tick) -> None:
@@ -84,10 +100,11 @@ class Record:
             "charge_j": e.charge_j, "charge_share": e.charge_j / np.maximum(setup.fleet.battery_j, 1e-9), "shed_w": e.shed_w, "sink_k": block.pose.sink_k[i],
             "chip_k": h.chip_k, "coolant_k": h.coolant_k, "radiator_k": h.radiator_k, "rejected_w": h.rejected_w,
             "dose_rad_s": block.dose.dose_rad_s[i], "anomaly": block.paused[i], "upset_s": block.dose.upset_s[i],
-            "corruption_s": block.dose.corruption_s[i], "installed": c.installed, "power": c.power,
+            "corruption_s": block.dose.corruption_s[i], "installed": c.installed, "working": c.working, "power": c.power,
             "heat": c.heat, "radiation": c.radiation, "reach": c.reach, "reach_share": m.share, "attached": m.attached,
             "link_bit_s": m.rate_bit_s,
         }  # fmt: skip
+        row["placed"], row["delivered"] = self.work.add(setup, t, tick)
         for name, values in row.items():
             self.ships[name][t] = values
         self.handovers[t] = m.handovers
@@ -124,7 +141,7 @@ def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Ta
     made["gateways"] = pa.table({"name": list(setup.gateways.names), "latitude_deg": np.degrees(setup.gateways.latitude_rad),
                                  "longitude_deg": np.degrees(setup.gateways.longitude_rad), "open_share": setup.gateway_open})  # fmt: skip
     made["places"] = _places(setup)
-    return made
+    return made | work_record.tables(setup, record.work, _keys)
 
 
 def _sun_elevation(setup: Setup, times: Floats) -> np.ndarray:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from aether.base.events import find_events
 from aether.base.tables import Event
@@ -20,10 +19,11 @@ from aether.engine.distance import measure
 from aether.engine.record import Record, tables
 from aether.engine.summary import summary
 from aether.engine.tick import start, step
+from aether.engine.work_summary import outage_events
 from aether.scenario.load import Scenario
 
 Progress = Callable[[str, float, float, str], None]
-QUEUE = 256  # ticks that may wait to be measured: bounds memory
+QUEUE = 32  # ticks that may wait to be measured: bounds memory
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,16 @@ def simulate(scenario: Scenario, progress: Progress | None = None, threads: int 
 
 
 def play(
-    setup: Setup, progress: Progress | None = None, threads: int = 1, network: bool = True, label: str = "simulating",
-    known: NDArray[np.float32] | None = None,
-) -> Record:  # fmt: skip
+    setup: Setup, progress: Progress | None = None, threads: int = 1, network: bool = True, label: str = "simulating"
+) -> Record:
     """Step through the whole run.
 
-    network: False leaves cities, cells and probes out: the ships' day alone. known: (T, K) share of each tick with a path
-    to a gateway, from a run with the same mesh, which then need not be stepped again.
+    network: False leaves the latencies of cities, cells and probes out: the ships' day and their work alone.
     """
     record = Record.empty(setup, network)
     pool = ThreadPoolExecutor(max_workers=1) if threads > 1 and network else None
     try:
-        _loop(setup, record, pool, network, progress or (lambda *_: None), label, known)
+        _loop(setup, record, pool, network, progress or (lambda *_: None), label)
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
@@ -69,19 +67,17 @@ def play(
 
 
 def _loop(
-    setup: Setup, record: Record, pool: ThreadPoolExecutor | None, network: bool, progress: Progress, label: str,
-    known: NDArray[np.float32] | None,
-) -> None:  # fmt: skip
+    setup: Setup, record: Record, pool: ThreadPoolExecutor | None, network: bool, progress: Progress, label: str
+) -> None:
     clock = setup.scenario.clock
     state, pairs = None, None
     waiting: deque[Future[None]] = deque()
     for first, time_s in clock.windows(window(setup)):
-        ahead = block(setup, first, time_s, pairs, mesh=known is None)
+        ahead = block(setup, first, time_s, pairs)
         pairs = ahead.mesh_pairs
         state = start(setup, ahead) if state is None else state
         for i in range(len(time_s)):
-            share = None if known is None else known[first + i].astype(np.float64)
-            state, tick = step(setup, state, ahead, i, share)
+            state, tick = step(setup, state, ahead, i)
             record.add(setup, ahead, i, tick)
             if network and pool is None:
                 measure(setup, record, ahead, i, tick)
@@ -109,4 +105,5 @@ def find(setup: Setup, record: Record) -> list[Event]:
         found += find_events(
             "limit", name, times, throttled[:, k].astype(np.float64), 1e-6 * float(setup.fleet.gpus[k])
         )
+    found += outage_events(setup)
     return sorted(found, key=lambda e: (e.start_s, e.kind, e.subject))

@@ -12,11 +12,15 @@ from aether.base.version import VERSION
 from aether.engine.assemble import Setup
 from aether.engine.keeping import keeping
 from aether.engine.record import Record
+from aether.engine.verdict import verdict
+from aether.engine.work_summary import work
 from aether.network import links
 from aether.space import thermal
 
-STAGES = ("installed", "power", "heat", "radiation", "reach")
+STAGES = ("installed", "working", "power", "heat", "radiation", "reach", "placed", "delivered")
 CAUSES = {
+    "working": "faults (worn out, failed, out of service)", "placed": "placement (nothing asked of it, or not allowed)",
+    "delivered": "waiting (links, synchronisation, restarts, work done again)",
     "power": "power (eclipse, array, battery)", "heat": "heat (radiator)", "radiation": "radiation (anomaly pauses, upsets)",
     "reach": "network reach (acquisition, no path to a gateway)",
 }  # fmt: skip
@@ -45,6 +49,8 @@ def summary(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]
     told["probes"] = [_probe(setup, record, p) for p in range(len(setup.probes))]
     told["cities"] = _cities(setup, record)
     told["coverage"] = _coverage(setup, record)
+    told["work"] = work(setup, record)
+    told |= verdict(setup, record)
     told["skipped_records"] = [str(p) for p in setup.skipped]
     return told
 

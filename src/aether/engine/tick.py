@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from aether.base.tables import Access, Capacity, Energy, Floats, Heat, Ints, Links, State
+from aether.engine import faults
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
+from aether.engine.reach import Ways, ways
+from aether.engine.serve import Served, nothing, serve
 from aether.network import downlink, topology
 from aether.space import ground, power, thermal
 
@@ -23,6 +26,7 @@ class Mesh:
     share: Floats  # (K,) share of the tick with a path to a gateway
     rate_bit_s: Floats  # (K,) over the links to the mesh, less acquisition
     handovers: int  # terminals that went from one relay to another in the tick
+    ways: Ways | None  # from every place to every host, where anything is asked
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Tick:
     energy: Energy
     heat: Heat
     mesh: Mesh
+    served: Served | None  # where anything is asked
 
 
 def start(setup: Setup, first: Block) -> State:
@@ -43,51 +48,63 @@ def start(setup: Setup, first: Block) -> State:
     terminals = np.arange(int(setup.mesh_terminals.max()))
     attached = np.where(terminals < setup.mesh_terminals[:, None], topology.FREE, topology.ABSENT)
     heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)
-    return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape))
+    return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup))
 
 
-def step(setup: Setup, state: State, block: Block, i: int, known: Floats | None = None) -> tuple[State, Tick]:
-    """Advance one tick: power offers, heat limits, radiation pauses, the mesh reaches, then power and heat settle.
+def step(setup: Setup, state: State, block: Block, i: int) -> tuple[State, Tick]:
+    """Advance one tick.
 
-    known: share of the tick with a path to a gateway (K,), where another run with the same mesh has found it.
+    Faults take away, power offers, heat limits, radiation pauses, the mesh reaches; what is asked is placed, carried and
+    served; then power and heat settle by what really ran.
     """
-    fleet, on, step_s = setup.fleet, setup.scenario.spec.couplings, setup.scenario.spec.step
+    spec = setup.scenario.spec
+    on, step_s, ships = spec.couplings, spec.step, len(setup.fleet.name)
+    fleet = replace(setup.fleet, gpus=block.working[i, :ships])
     sink_k, paused = block.pose.sink_k[i], block.paused[i]
     ahead = power.Outlook(
         *(getattr(block.outlook, k)[i] for k in ("light_s", "light_array_w", "dark_s", "dark_array_w"))
     )
 
-    offered = power.offer(fleet, state.charge_j, block.array_w[i], ahead, step_s, np.ones(len(fleet.name)))
+    offered = power.offer(fleet, state.charge_j, block.array_w[i], ahead, step_s, np.ones(ships))
     allowed_w = offered.gpu_w
     if on.heat:
         allowed_w = thermal.limit(fleet, state.heat, sink_k, offered.gpu_w, fleet.bus_w, step_s)
-    idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
-    energy = power.settle(fleet, state.charge_j, offered, np.where(paused, idle_w, allowed_w), step_s)
-    heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
-    mesh, attached, acquiring_s = connect(setup, state, block, i) if known is None else _reached(state, known)
-
+    mesh, attached, acquiring_s = connect(setup, state, block, i)
     by_power = power.compute_for_power(fleet, offered.gpu_w)
     by_heat = np.minimum(by_power, power.compute_for_power(fleet, allowed_w))
     by_radiation = by_heat * block.intact[i]
-    capacity = Capacity(fleet.gpus, by_power, by_heat, by_radiation, by_radiation * mesh.share)
-    return State(energy.charge_j, heat, attached, acquiring_s), Tick(capacity, energy, heat, mesh)
+    capacity = Capacity(setup.fleet.gpus, fleet.gpus, by_power, by_heat, by_radiation, by_radiation * mesh.share)
+
+    served, waiting, jobs = None, state.waiting, state.jobs
+    if mesh.ways is not None:
+        served = serve(setup, state.waiting, state.jobs, block, i, capacity, mesh.links, mesh.ways)
+        waiting, jobs = served.waiting, served.jobs
+    idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
+    run_w = idle_w + (allowed_w - idle_w) * _busy(capacity, served, ships)
+    energy = power.settle(fleet, state.charge_j, offered, np.where(paused, idle_w, run_w), step_s)
+    heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
+    after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs)
+    return after, Tick(capacity, energy, heat, mesh, served)
 
 
-def _reached(state: State, share: Floats) -> tuple[Mesh, Ints, Floats]:
-    """The mesh of a tick of which only the ships' reach is known."""
-    ends, none, unknown = np.empty(0, dtype=np.int64), np.empty(0), np.zeros(len(share))
-    links, seen = Links(ends, ends, none, none, none), Access(np.zeros(1, dtype=np.int64), ends, none)
-    return Mesh(links, seen, unknown, share, unknown, 0), state.attached, state.acquiring_s
+def _busy(capacity: Capacity, served: Served | None, ships: int) -> Floats:
+    """Share of what each ship could compute that it did (K,): all of it where nothing is asked and the ship is free."""
+    if served is None:
+        return np.ones(ships)
+    used = (served.inference_gpu + served.training_gpu)[:ships]
+    return np.clip(used / np.maximum(capacity.radiation, 1e-12), 0.0, 1.0)
 
 
 def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Ints, Floats]:
     """The mesh of a tick: ships take relays, links get range and rate, gateways open the way down."""
     spec, relays = setup.scenario.spec, setup.relay_count
-    nodes_m = np.concatenate([block.relays.fixed_m[i], block.ships.fixed_m[i]])
+    up_here = block.ship_up[i][:, None] >= 0.5
+    ships_m, aloft_m = (np.where(up_here, p[i], np.nan) for p in (block.ships.fixed_m, block.ships.inertial_m))
+    nodes_m = np.concatenate([block.relays.fixed_m[i], ships_m])
     terminal, grazing_m = setup.relay_laser, setup.scenario.value("link.grazing")
     spare = np.where(np.isfinite(block.relays.fixed_m[i, :, 0]), spec.relays.ship_terminals, 0).astype(np.int64)
     attached, acquiring_s, alive = topology.attach(
-        block.ships.inertial_m[i], block.relays.inertial_m[i], state.attached, state.acquiring_s, spare, terminal.max_range_m,
+        aloft_m, block.relays.inertial_m[i], state.attached, state.acquiring_s, spare, terminal.max_range_m,
         terminal.acquisition_s if spec.couplings.acquisition else 0.0, spec.step,
         grazing_m=grazing_m, drift_m_s=(block.ships.velocity_m_s[i], block.relays.velocity_m_s[i]),
         view=(block.boresight[i], setup.view_rad),
@@ -95,16 +112,38 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
     up, up_alive = topology.ship_pairs(attached, alive, relays)
     climbs = topology.links(nodes_m, up, terminal, up_alive, grazing_m)
     links = topology.join(
-        topology.links(nodes_m, block.mesh_pairs, terminal, 1.0, grazing_m),
+        topology.links(nodes_m, block.mesh_pairs, terminal, _joined(block, i), grazing_m),
         climbs,
         *(topology.links(nodes_m, pairs, laser, 1.0, grazing_m) for pairs, laser in setup.neighbours),
     )
     gateways = ground.visible(setup.gateways.fixed_m, block.relays.fixed_m[i], setup.gateways.elevation_rad)
-    way_down = downlink.open_share(gateways, setup.gateway_open, len(nodes_m))
+    way_down = downlink.open_share(gateways, setup.gateway_open * block.gateway_up[i], len(nodes_m))
     share = downlink.reach_share(links, way_down)[relays:]
     rate_bit_s = np.bincount(up[:, 1] - relays, climbs.rate_bit_s * climbs.alive, len(state.charge_j)).astype(
         np.float64
     )
     moved = int(((attached != state.attached) & (attached >= 0) & (state.attached >= 0)).sum())
     held = (attached >= 0).sum(axis=1).astype(np.float64)
-    return Mesh(links, gateways, held, share, rate_bit_s, moved), attached, acquiring_s
+    way = ways(setup, block.relays.fixed_m[i], links, _open(gateways, block.gateway_up[i])) if setup.work.some else None
+    return Mesh(links, gateways, held, share, rate_bit_s, moved, way), attached, acquiring_s
+
+
+def _joined(block: Block, i: int) -> Floats:
+    """1 for each link between relays, 0 where a terminal at one of its ends has dropped out (E,)."""
+    alive = np.ones(len(block.mesh_pairs))
+    for terminal in block.links_down[i]:
+        relay, side = divmod(int(terminal), faults.TERMINALS)
+        held = np.flatnonzero((block.mesh_pairs == relay).any(axis=1))
+        if side < len(held):
+            alive[held[side]] = 0.0
+    return alive
+
+
+def _open(gateways: Access, up: Floats) -> Access:
+    """What gateways in service see; nothing for the others."""
+    if (up >= 0.5).all():
+        return gateways
+    count = np.diff(gateways.start)
+    keep = np.repeat(up >= 0.5, count)
+    start = np.concatenate([[0], np.cumsum(np.where(up >= 0.5, count, 0))]).astype(np.int64)
+    return Access(start, gateways.satellite[keep], gateways.slant_m[keep])

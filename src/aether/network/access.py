@@ -108,6 +108,55 @@ def _through(gateway_reach: Floats32, gateway: Ints, fibre: Floats32) -> Floats3
     return best
 
 
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Where pairs of place and host enter the mesh (P,)."""
+
+    satellite: Ints  # -1 without a way
+    gateway: Ints  # through which a local provider goes up, -1 by the place's own terminal
+
+
+def entries(
+    place: Ints, row: Ints, fields: Fields, own: Access, gateways: Access, near: tuple[Ints, Floats], extra_s: tuple[float, float]
+) -> Entries:  # fmt: skip
+    """The satellite by which each pair of place and host is quickest, and the gateway if a local provider is.
+
+    least over own satellites v of slant / c + field[row, v] + extra[0], and over the place's gateways w and the
+    satellites they see of fibre[w] + slant / c + field[row, v] + extra[1].
+    place, row: (P,) place and row of the fields. own: satellites seen by places; gateways: by gateways. near: from
+    `local_gateways`. extra_s: one-way overheads of an own terminal and of a local provider [s]. Returns Entries.
+    Reference: [1] own model.
+    """
+    return Entries(*_entries(
+        place, row, fields.latency_s, own.start, own.satellite, (own.slant_m / LIGHT_M_S).astype(np.float32),
+        gateways.start, gateways.satellite, (gateways.slant_m / LIGHT_M_S).astype(np.float32), near[0],
+        near[1].astype(np.float32), np.float32(extra_s[0]), np.float32(extra_s[1]),
+    ))  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _entries(
+    place: Ints, row: Ints, field: Floats32, start: Ints, satellite: Ints, slant: Floats32, gate_start: Ints,
+    gate_satellite: Ints, gate_slant: Floats32, near: Ints, fibre: Floats32, own_extra: float, local_extra: float,
+) -> tuple[Ints, Ints]:  # fmt: skip
+    entry, gate = np.full(place.size, -1, np.int64), np.full(place.size, -1, np.int64)
+    for p in range(place.size):
+        c, k, best = place[p], row[p], np.inf
+        for v in range(start[c], start[c + 1]):
+            via = slant[v] + field[k, satellite[v]] + own_extra
+            if via < best:
+                best, entry[p] = via, satellite[v]
+        for m in range(near.shape[1]):
+            w = near[c, m]
+            if not np.isfinite(fibre[c, m]):
+                continue
+            for v in range(gate_start[w], gate_start[w + 1]):
+                via = fibre[c, m] + gate_slant[v] + field[k, gate_satellite[v]] + local_extra
+                if via < best:
+                    best, entry[p], gate[p] = via, gate_satellite[v], w
+    return entry, gate
+
+
 def place_fields(mesh: Mesh, access: Access, places: Ints, ground: Bools | None = None) -> Floats32:
     """Latency from places on the ground to every node.
 

@@ -20,6 +20,7 @@ class Mesh:
     start: Ints  # (N + 1,)
     node: Ints  # (2 E,) ascending within a row
     weight_s: Floats32  # (2 E,) propagation, and processing on arrival
+    link: Ints  # (2 E,) directed link from n: 2 e along edge e of Links, a to b, 2 e + 1 back
     order: Ints  # (N,) in which nodes are swept: neighbours near each other
 
 
@@ -30,11 +31,11 @@ def mesh(nodes: int, links: Links, processing_s: float = 0.0, order: Ints | None
     nodes: N. links: (E,). processing_s: at every node that a path enters [s]. order: (N,) from `mesh_order`, or as
     numbered. Returns Mesh. Reference: [1] compressed sparse rows.
     """
-    use = links.alive > 0.0
+    use = np.flatnonzero(links.alive > 0.0)
     a, b = links.a[use], links.b[use]
     weight = (links.range_m[use] / LIGHT_M_S + processing_s).astype(np.float32)
-    start, node, weight_s = _rows(nodes, a, b, weight)
-    return Mesh(start, node, weight_s, np.arange(nodes, dtype=np.int64) if order is None else order)
+    start, node, weight_s, link = _rows(nodes, a, b, weight, use)
+    return Mesh(start, node, weight_s, link, np.arange(nodes, dtype=np.int64) if order is None else order)
 
 
 def mesh_order(elements: Elements, ships: int) -> Ints:
@@ -47,7 +48,7 @@ def mesh_order(elements: Elements, ships: int) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def _rows(nodes: int, a: Ints, b: Ints, weight: Floats32) -> tuple[Ints, Ints, Floats32]:
+def _rows(nodes: int, a: Ints, b: Ints, weight: Floats32, edge: Ints) -> tuple[Ints, Ints, Floats32, Ints]:
     start = np.zeros(nodes + 1, np.int64)
     for e in range(a.size):
         start[a[e] + 1] += 1
@@ -56,15 +57,16 @@ def _rows(nodes: int, a: Ints, b: Ints, weight: Floats32) -> tuple[Ints, Ints, F
         start[n + 1] += start[n]
     fill = start[:-1].copy()
     node, cost = np.empty(2 * a.size, np.int64), np.empty(2 * a.size, np.float32)
+    link = np.empty(2 * a.size, np.int64)
     for e in range(a.size):
-        for near, far in ((a[e], b[e]), (b[e], a[e])):
+        for near, far, along in ((a[e], b[e], 2 * edge[e]), (b[e], a[e], 2 * edge[e] + 1)):
             place = fill[near]
             while place > start[near] and node[place - 1] > far:  # ascending, so that ties break by number
-                node[place], cost[place] = node[place - 1], cost[place - 1]
+                node[place], cost[place], link[place] = node[place - 1], cost[place - 1], link[place - 1]
                 place -= 1
-            node[place], cost[place] = far, weight[e]
+            node[place], cost[place], link[place] = far, weight[e], along
             fill[near] += 1
-    return start, node, cost
+    return start, node, cost, link
 
 
 @njit(cache=True, nogil=True)

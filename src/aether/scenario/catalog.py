@@ -40,6 +40,9 @@ Bytes = Annotated[Assumption, Sourced(Unit("byte", above=0.0))]
 ByteRate = Annotated[Assumption, Sourced(Unit("byte/s", above=0.0))]
 Flops = Annotated[Assumption, Sourced(Unit("FLOP/s", least=0.0))]
 Price = Annotated[Assumption, Sourced(Unit("USD", least=0.0))]
+PowerPrice = Annotated[Assumption, Sourced(Unit("USD/W", least=0.0))]
+EnergyPrice = Annotated[Assumption, Sourced(Unit("USD/J", least=0.0))]
+AreaPrice = Annotated[Assumption, Sourced(Unit("USD/m^2", least=0.0))]
 
 
 class Part(BaseModel):
@@ -102,6 +105,7 @@ class SolarArray(Part):
         description="deployed wing, structure included"
     )
     stowed_thickness: Thickness = Field(description="wing area times this is the stowed volume")
+    price: PowerPrice | None = Field(None, description="deployed wing over its new output at the bus")
     degradation: Rate = Field(description="share of output lost per time")
 
 
@@ -115,6 +119,7 @@ class Battery(Part):
     discharge_efficiency: Share = Field(description="out of the cells")
     charge_rate: Rate = Field(description="largest charge power over nameplate energy (1/h is 1 C)")
     cycle_fade: Number = Field(description="share of nameplate lost per full cycle")
+    price: EnergyPrice | None = Field(None, description="pack over its nameplate energy")
 
 
 class Radiator(Part):
@@ -134,6 +139,7 @@ class Radiator(Part):
     heat_capacity: Annotated[Assumption, Sourced(Unit("J/K/m^2", above=0.0))] = Field(
         description="panel planform, fluid included"
     )
+    price: AreaPrice | None = Field(None, description="panel planform with its loop")
 
 
 class Terminal(Part):
@@ -153,6 +159,7 @@ class Terminal(Part):
     photons_per_bit: Number
     field_of_view: Angle = Field(description="half-angle about the boresight that the gimbal reaches")
     acquisition: Time = Field(description="from the command to the first bit, slewing and settling included")
+    price: Price | None = Field(None, description="one terminal")
 
 
 class Launcher(Part):
@@ -206,6 +213,7 @@ class Ship(Part):
     )
     design_sink: Temperature = Field(description="radiator sink used for sizing")
     drag_area: Area | None = Field(None, description="across the flight direction in the ship's attitude")
+    bus_price: Price | None = Field(None, description="avionics, propulsion, structure and integration of one ship")
 
 
 class Shell(BaseModel):
@@ -231,6 +239,68 @@ class Mesh(Part):
 
     shells: tuple[Shell, ...] = Field(min_length=1)
     terminal: str = "starlink-laser"
+
+
+class LanguageModel(Part):
+    """A transformer: what its arithmetic needs, in the names of published configurations."""
+
+    layers: int = Field(ge=1)
+    hidden: int = Field(ge=1, description="width of the residual stream")
+    heads: int = Field(ge=1, description="query heads")
+    kv_heads: int = Field(ge=1, description="key and value heads; equal to heads without grouping")
+    head_dim: int = Field(ge=1)
+    ffn: int = Field(ge=1, description="width of a dense feed-forward block")
+    gated: bool = Field(True, description="three feed-forward matrices (SwiGLU) instead of two")
+    vocabulary: int = Field(ge=1)
+    tied: bool = Field(False, description="input and output embedding are one")
+    experts: int = Field(0, ge=0, description="routed experts of a layer; 0 for a dense model")
+    active_experts: int = Field(0, ge=0, description="routed experts that a token passes")
+    shared_experts: int = Field(0, ge=0, description="experts that every token passes")
+    expert_ffn: int = Field(0, ge=0, description="width of one expert")
+    dense_layers: int = Field(0, ge=0, description="leading layers without experts")
+    query_rank: int = Field(0, ge=0, description="latent attention: rank of the query projection, 0 for none")
+    kv_rank: int = Field(0, ge=0, description="latent attention: cached latent per token, 0 for plain heads")
+    rope_dim: int = Field(0, ge=0, description="latent attention: rotary part of a head, cached once")
+    value_dim: int = Field(0, ge=0, description="latent attention: width of a value head, 0 for head_dim")
+    positions: int = Field(0, ge=0, description="learned position embeddings, 0 for rotary ones")
+    context: int = Field(0, ge=0, description="longest context, 0 where not said")
+    published_parameters: Number | None = Field(None, description="as the authors count them, for comparison")
+    published_active: Number | None = Field(None, description="passed by one token, as the authors count them")
+
+
+class Site(Part):
+    """A class of ground data centre."""
+
+    accelerator: str
+    pue: Annotated[Assumption, Sourced(Unit("1", least=1.0))] = Field(description="facility power over IT power")
+    wue: Annotated[Assumption, Sourced(Unit("kg/J", least=0.0))] = Field(description="water over IT energy")
+    facility_price: PowerPrice = Field(description="building, power and cooling over IT power, without IT")
+    facility_life: Time
+    build_time: Time = Field(description="from decision to power, queue and permits included")
+    network_price: PowerPrice = Field(description="network inside and to the site over IT power")
+    operations: Annotated[Assumption, Sourced(Unit("USD/W/s", least=0.0))] = Field(
+        description="staff and maintenance over IT power and time"
+    )
+    attrition: Rate = Field(description="share of GPUs that need hands, replaced")
+    cost_of_capital: Rate = Field(description="weighted, a year")
+
+
+class Grid(Part):
+    """Electricity of a country."""
+
+    country: str = Field(description="two letters")
+    carbon: Annotated[Assumption, Sourced(Unit("kg/J", least=0.0))] = Field(description="CO2 equivalent")
+    price: EnergyPrice = Field(description="to a large industrial customer")
+
+
+class Lengths(Part):
+    """How long requests and answers are: quantiles of a measured service."""
+
+    input_mean: Number
+    output_mean: Number
+    shares: tuple[float, ...] = Field(description="of requests no longer than")
+    input_tokens: tuple[float, ...]
+    output_tokens: tuple[float, ...]
 
 
 class City(Part):
@@ -262,7 +332,8 @@ class General(Part):
 
 KINDS: dict[str, type[Part]] = {
     "accelerators": Accelerator, "arrays": SolarArray, "batteries": Battery, "radiators": Radiator, "terminals": Terminal,
-    "launchers": Launcher, "ships": Ship, "meshes": Mesh, "cities": City, "gateways": Gateway, "assumptions": General,
+    "launchers": Launcher, "ships": Ship, "meshes": Mesh, "cities": City, "gateways": Gateway,
+    "models": LanguageModel, "sites": Site, "grids": Grid, "lengths": Lengths, "assumptions": General,
 }  # fmt: skip
 
 
@@ -313,6 +384,22 @@ class Catalog:
     def mesh(self, name: str) -> Mesh:
         """A mesh by name."""
         return self.get("meshes", name)
+
+    def model(self, name: str) -> LanguageModel:
+        """A language model by name."""
+        return self.get("models", name)
+
+    def site(self, name: str) -> Site:
+        """A class of ground data centre by name."""
+        return self.get("sites", name)
+
+    def grid(self, name: str) -> Grid:
+        """The electricity of a country by its two letters."""
+        return self.get("grids", name.lower())
+
+    def lengths(self, name: str) -> Lengths:
+        """Lengths of requests and answers by name."""
+        return self.get("lengths", name)
 
     def assume(self, name: str) -> Assumption:
         """A number that belongs to no part, as "access.scheduling"."""

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,27 @@ from pydantic import ValidationError
 from aether.base.clock import Clock
 from aether.base.errors import InputError, Problem, nearest, unknown
 from aether.base.provenance import Assumption
+from aether.base.units import fmt
+from aether.scenario import asked, document
 from aether.scenario import catalog as parts
-from aether.scenario import document
 from aether.scenario.catalog import Catalog, Shell, Ship
 from aether.scenario.quantity import Unit
 from aether.scenario.spec import MeshShell, Place, ShipGroup, Spec
 
 MOST_RELAYS = 200_000  # one tick of lists and fields stays below 2 GB
 MOST_ROWS = 40_000_000  # of ships, cities and probes by step: about 4 GB of records
-LARGEST_ELEMENTS = 200_000_000  # bytes; a million element sets in TLE are 140 MB
+LARGEST_FILE = 200_000_000  # bytes; a million element sets in TLE are 140 MB
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What will be simulated: the validated spec, its catalog, and the text of its element files."""
+    """What will be simulated: the validated spec, its catalog, and the text of the files it names."""
 
     spec: Spec
     catalog: Catalog
     data: dict[str, Any]  # the file with its overrides, as text
     file: str = ""
-    texts: dict[str, str] = field(default_factory=dict)  # element files by the name in the spec
+    texts: dict[str, str] = field(default_factory=dict)  # files by the name in the spec
 
     @property
     def clock(self) -> Clock:
@@ -49,7 +51,13 @@ class Scenario:
 
     def value(self, name: str) -> float:
         """Its nominal value, SI."""
-        return self.assume(name).value
+        known = self._values.get(name)
+        return self.assume(name).value if known is None else known
+
+    @cached_property
+    def _values(self) -> dict[str, float]:
+        """All nominal values, read once: the engine asks for them in every tick."""
+        return {name: self.catalog.value(name) for name in self.catalog.kind("assumptions")}
 
     def ship(self, group: ShipGroup) -> Ship:
         """The class of a group with what the group changes; its own numbers carry the scenario as their source."""
@@ -163,15 +171,15 @@ def _own(spec: Spec, catalog: Catalog) -> Catalog:
     """The catalog with the scenario's own values for general assumptions."""
     generals = dict(catalog.kind("assumptions"))
     for name, value in spec.assumptions.items():
+        given = value if isinstance(value, dict) else {"value": value}
         own = {
-            "value": value,
-            "low": value,
-            "high": value,
+            "low": given["value"],
+            "high": given["value"],
             "source": f"the scenario {spec.name}",
             "date": "",
             "confidence": "estimated",
         }
-        generals[name] = generals[name].model_copy(update=own)
+        generals[name] = generals[name].model_copy(update=own | given)
     return Catalog({**catalog.parts, "assumptions": generals})
 
 
@@ -223,6 +231,7 @@ def _named(text: document.Document, catalog: Catalog) -> list[Problem]:
             if isinstance(group.get(key), dict):
                 wanted.append((("ships", i, key, "part"), kind, group[key].get("part"), key))
     problems = [p for path, kind, name, label in wanted for p in _known(text, catalog, path, kind, name, label)]
+    problems += asked.problems(text, catalog, find_place)
     return problems + _twice(text) + _probe_ends(text, catalog) + _assumptions(text, catalog)
 
 
@@ -267,10 +276,31 @@ def _assumptions(text: document.Document, catalog: Catalog) -> list[Problem]:
     for name, value in given.items() if isinstance(given, dict) else ():
         problems += _known(text, catalog, ("assumptions", name), "assumptions", name, "assumption")
         if name in catalog.kind("assumptions"):
-            try:
-                Unit(catalog.assume(name).unit).read(value)
-            except ValueError as error:
-                problems.append(text.problem(("assumptions", name), str(error)))
+            problems += _assumption(text, ("assumptions", name), catalog.assume(name), value)
+    return problems
+
+
+def _assumption(text: document.Document, at: document.Path_, known: Assumption, given: Any) -> list[Problem]:
+    """Problems of one value: a quantity in its unit, or a mapping with its range and source; a price needs a source."""
+    asked_for = given if isinstance(given, dict) else {"value": given}
+    strange = sorted(set(map(str, asked_for)) - {"value", "low", "high", "source", "date", "confidence", "note"})
+    problems = [
+        text.problem((*at, key), "unknown key", next="Known: value, low, high, source, date, confidence, note")
+        for key in strange
+    ]
+    if "value" not in asked_for:
+        problems.append(text.problem(at, "has no value"))
+    for key in ("value", "low", "high"):
+        try:
+            if key in asked_for:
+                Unit(known.unit).read(asked_for[key])
+        except ValueError as error:
+            problems.append(text.problem(at if given is not asked_for else (*at, key), str(error)))
+    by_hand = text.told.get(at, "").startswith("--set")
+    if "USD" in known.unit and not asked_for.get("source") and not by_hand:
+        low, high = known.range
+        what = f"a price has no source; the catalog says {fmt(known.value, known.unit)} ({fmt(low, known.unit)} to {fmt(high, known.unit)}): {known.source}"
+        problems.append(text.problem(at, what, next="Give {value: ..., source: ...}"))
     return problems
 
 
@@ -327,7 +357,15 @@ def _index(catalog: Catalog) -> dict[str, Any]:
 
 def _spot(row: Any) -> Place:
     radian = 0.017453292519943295  # pi/180
-    return Place.model_construct(name=row.name, latitude=row.latitude * radian, longitude=row.longitude * radian)
+    country = getattr(row, "country", None)
+    return Place.model_construct(
+        name=row.name,
+        latitude=row.latitude * radian,
+        longitude=row.longitude * radian,
+        country=country,
+        people=0.0,
+        fibre=True,
+    )
 
 
 def _plain(name: str) -> str:
@@ -341,27 +379,40 @@ def _list(value: Any) -> list[dict[str, Any]]:
 
 
 def _elements(spec: Spec, text: document.Document, base: Path, texts: dict[str, str]) -> list[Problem]:
-    """Read the element files of the mesh into `texts`."""
-    problems = []
-    for i, shell in enumerate(spec.relays.shells):
-        if shell.elements is None:
-            continue
-        path, at = base / shell.elements, ("relays", "shells", i, "elements")
-        if not path.is_file() and Path(shell.elements).is_file():
-            path = Path(shell.elements)
-        try:
-            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-                content = file.read(LARGEST_ELEMENTS + 1)
-            if len(content) > LARGEST_ELEMENTS:
-                problems.append(text.problem(at, f"{path} holds more than {LARGEST_ELEMENTS // 1_000_000} MB"))
-            texts[shell.elements] = content.decode("utf-8")
-        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError):
-            problems.append(
-                text.problem(at, f"{path} is not a text file", next="Give TLE or OMM (JSON, CSV), plain or as .gz")
-            )
-        except OSError as error:
-            problems.append(text.problem(at, f"{path} cannot be read: {error.strerror}"))
-    return problems
+    """Read the files that a scenario names (element sets, traces, model configurations) into `texts`."""
+    wanted: list[tuple[document.Path_, str, str]] = [
+        (("relays", "shells", i, "elements"), shell.elements, "Give TLE or OMM (JSON, CSV), plain or as .gz")
+        for i, shell in enumerate(spec.relays.shells)
+        if shell.elements is not None
+    ]
+    for i, workload in enumerate(spec.workloads):
+        asked_for = workload.inference or workload.training
+        key = "inference" if workload.inference else "training"
+        if asked_for is not None and asked_for.model.endswith(".json"):
+            wanted.append((("workloads", i, key, "model"), asked_for.model, "Give a Hugging Face config.json"))
+        if workload.inference is not None and workload.inference.requests.trace is not None:
+            at = ("workloads", i, "inference", "requests", "trace")
+            wanted.append((at, workload.inference.requests.trace, "Give a CSV file with a header, plain or as .gz"))
+    return [p for at, name, follow in wanted for p in _read(text, base, at, name, follow, texts)]
+
+
+def _read(
+    text: document.Document, base: Path, at: document.Path_, name: str, follow: str, texts: dict[str, str]
+) -> list[Problem]:
+    path = base / name
+    if not path.is_file() and Path(name).is_file():
+        path = Path(name)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            return [text.problem(at, f"{path} holds more than {LARGEST_FILE // 1_000_000} MB")]
+        texts[name] = content.decode("utf-8")
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError):
+        return [text.problem(at, f"{path} is not a text file", next=follow)]
+    except OSError as error:
+        return [text.problem(at, f"{path} cannot be read: {error.strerror}")]
+    return []
 
 
 def schema() -> dict[str, Any]:

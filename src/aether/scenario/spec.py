@@ -118,6 +118,7 @@ class ShipGroup(Strict):
     )
     attitude: str | None = None
     shielding: Annotated[float, Unit("m", least=0.0)] | None = Field(None, description="aluminium equivalent")
+    registry: str = Field("US", pattern=r"^[A-Z]{2}$", description="state of registry, two letters: its jurisdiction")
 
 
 class Place(Strict):
@@ -126,6 +127,9 @@ class Place(Strict):
     name: str = Field(min_length=1, max_length=80)
     latitude: Annotated[float, Unit("rad", least=-1.5707963268, most=1.5707963268)]
     longitude: Annotated[float, Unit("rad", least=-3.1415926536, most=6.2831853072)]
+    country: str | None = Field(None, pattern=r"^[A-Z]{2}$", description="two letters")
+    people: float = Field(0.0, ge=0, description="who ask from here, for a place of demand")
+    fibre: bool = Field(True, description="off: no local provider, only the place's own satellite terminal")
 
 
 class Gateways(Strict):
@@ -166,6 +170,102 @@ class Probe(Strict):
     to: str | Place
 
 
+class SiteGroup(Strict):
+    """A ground data centre beside the ships."""
+
+    name: str = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    site: str = Field("liquid-cooled", description="a class of ground data centre of the catalog")
+    at: str | Place = Field(description="a city or gateway of the catalog, or a place with its country")
+    gpus: int = Field(ge=1, le=10_000_000)
+    accelerator: str | None = Field(None, description="instead of the class's own")
+
+
+class Requests(Strict):
+    """How many ask, when, and how long they ask. Exactly one of per_person_day, rate and trace."""
+
+    per_person_day: float | None = Field(None, ge=0, description="requests of one inhabitant in a day")
+    rate: Annotated[float, Unit("1/s", least=0.0)] | None = Field(
+        None, description="of all places together, a day's mean"
+    )
+    trace: str | None = Field(None, description="a CSV file of request times and lengths, beside the scenario")
+    scale: float = Field(1.0, gt=0, description="times the trace's own rate")
+    repeat: bool = Field(True, description="a trace shorter than the run starts again")
+    lengths: str = Field("azure-conversation", description="lengths of requests and answers, of the catalog")
+    input_tokens: float | None = Field(None, gt=0, le=10_000_000, description="mean, instead of the lengths'")
+    output_tokens: float | None = Field(None, gt=0, le=10_000_000, description="mean, instead of the lengths'")
+    places: tuple[str, ...] = Field(
+        (), description="who asks: names of cities or countries (two letters); all when empty"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Requests:
+        _exactly_one(self, ("per_person_day", "rate", "trace"))
+        return self
+
+
+class Inference(Strict):
+    """A model that answers people."""
+
+    model: str = Field(description="a model of the catalog, or a Hugging Face config.json beside the scenario")
+    precision: Literal["bf16", "fp8", "fp4"] = "fp8"
+    gpus: int | None = Field(
+        None, ge=1, description="GPUs of one replica; the fewest that hold the model when left out"
+    )
+    requests: Requests
+    max_first_token: Seconds = Field(5.0, description="longest time to first token that counts as served")
+    max_round_trip: Seconds | None = Field(None, description="longest network round trip allowed")
+    patience: Annotated[float, Unit("s", least=0.0)] = Field(
+        0.0,
+        description="how long a request waits for a place, in whole steps; refused at once when shorter than a step",
+    )
+    price: Annotated[float, Unit("USD", least=0.0)] = Field(
+        10.0, description="worth of a million tokens of answer: what placement weighs"
+    )
+
+
+class Training(Strict):
+    """A model trained over one or more hosts: whole inside a host, low-communication data parallel between them."""
+
+    model: str = Field(description="a model of the catalog, or a Hugging Face config.json beside the scenario")
+    precision: Literal["bf16", "fp8"] = "bf16"
+    tokens: float = Field(gt=0, description="of the whole run")
+    batch: float = Field(4e6, gt=0, description="tokens of a global step, all hosts together")
+    sequence: int = Field(4096, ge=1, le=10_000_000)
+    gpus: int | None = Field(None, ge=1, description="at each host; all of a host's when left out")
+    sync_every: int = Field(
+        100, ge=1, description="inner steps between synchronisations of hosts; 1 is plain data parallel"
+    )
+    sync_bits: float = Field(16, ge=1, le=32, description="per parameter sent")
+    sync_overlap: bool = Field(False, description="synchronise while computing on")
+    checkpoint_every: Seconds | None = Field(None, description="Young-Daly's interval when left out")
+    price: Annotated[float, Unit("USD", least=0.0)] = Field(
+        2.0, description="worth of a GPU-hour: what placement weighs"
+    )
+
+
+class Workload(Strict):
+    """Work for the fabric. Exactly one of inference and training."""
+
+    name: str = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    inference: Inference | None = None
+    training: Training | None = None
+    where: tuple[str, ...] = Field((), description="ship groups and sites that may run it; all when empty")
+    jurisdictions: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = Field(
+        (), description="states, two letters, whose law may hold at the host; any when empty"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Workload:
+        _exactly_one(self, ("inference", "training"))
+        return self
+
+
+class Placement(Strict):
+    """Who decides what runs where."""
+
+    policy: str = Field("value", description="a placement policy")
+
+
 class Couplings(Strict):
     """Each may be switched off to see what it costs (an ablation)."""
 
@@ -178,6 +278,10 @@ class Couplings(Strict):
     anomaly: bool = Field(
         True, description="off: chips run on through the South Atlantic Anomaly and radiation costs nothing"
     )
+    access: bool = Field(True, description="off: every place reaches every host at once, without delay")
+    flows: bool = Field(True, description="off: links carry all that is asked of them")
+    faults: bool = Field(True, description="off: nothing fails")
+    placement: bool = Field(True, description="off: requests stay with their nearest host, whatever its load")
 
 
 class Environment(Strict):
@@ -208,6 +312,9 @@ class Spec(Strict):
     relays: Relays
     ships: tuple[ShipGroup, ...] = Field(min_length=1)
     ground: Ground = Ground()
+    sites: tuple[SiteGroup, ...] = Field((), description="ground data centres beside the ships")
+    workloads: tuple[Workload, ...] = Field((), description="what people ask of the fabric")
+    placement: Placement = Placement()
     probes: tuple[Probe, ...] = ()
     couplings: Couplings = Couplings()
     environment: Environment = Environment()

@@ -1,32 +1,59 @@
-"""What each coupling costs: the same day again with one of them switched off."""
+"""What each coupling costs: the same run again with one of them switched off."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from aether.engine.assemble import Setup
+from aether.engine.assemble import Setup, assemble
 from aether.engine.run import Outcome, Progress, play
 from aether.engine.summary import waterfall
+from aether.engine.verdict import usd_per_mtoken
+from aether.engine.work_summary import work
 from aether.scenario.spec import Couplings
 
 COUPLINGS = tuple(Couplings.model_fields)
-MESH = ("acquisition", "attitude")  # couplings that change the mesh; for the others the full run's reach stands
+STEP_S = 300.0  # least step: a coupling's cost is a difference of two runs alike, and needs no finer one
 
 
 def ablate(outcome: Outcome, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """One row per coupling that is on: deliverable compute with it off, and the change relative to the full run."""
-    full = outcome.summary["waterfall"]["deliverable"]["gpu_hours"]
-    rows = []
-    for name in COUPLINGS:
-        if getattr(outcome.setup.scenario.spec.couplings, name):
-            other = without(outcome.setup, name)
-            known = None if name in MESH else outcome.record.ships["reach_share"]
-            record = play(other, progress, network=False, label=f"without {name}", known=known)
-            hours = waterfall(other, record)["deliverable"]["gpu_hours"]
-            change = (hours - full) / full if full else 0.0
-            rows.append({"off": name, "deliverable_gpu_hours": hours, "change": change})
-    return rows
+    """One row per coupling that is on: what is deliverable, delivered and paid with it off, and the change.
+
+    All runs of the table, the one with nothing off too, go at steps of at least five minutes; changes are between them.
+    """
+    setup = coarse(outcome.setup)
+    on = [name for name in COUPLINGS if getattr(setup.scenario.spec.couplings, name)]
+    full = _row(setup, progress, "all couplings on")
+    return [_changed(_row(without(setup, name), progress, f"without {name}") | {"off": name}, full) for name in on]
+
+
+def _row(setup: Setup, progress: Progress | None, label: str) -> dict[str, Any]:
+    record = play(setup, progress, network=False, label=label)
+    told, stages = work(setup, record), waterfall(setup, record)
+    return {
+        "deliverable_gpu_hours": stages["deliverable"]["gpu_hours"], "delivered_gpu_hours": stages["delivered"]["gpu_hours"],
+        "output_tokens": sum(s["output_tokens"] for s in told.get("inference", ())),
+        "training_tokens": sum(r["tokens"] for r in told.get("training", ())), "usd_per_mtoken": usd_per_mtoken(setup, record),
+    }  # fmt: skip
+
+
+def _changed(row: dict[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its changes relative to the run with all couplings on."""
+    keys = {"deliverable_gpu_hours": "change", "delivered_gpu_hours": "delivered_change", "output_tokens": "tokens_change",
+            "training_tokens": "training_change", "usd_per_mtoken": "usd_change"}  # fmt: skip
+    return row | {
+        name: (row[key] - full[key]) / full[key] if row[key] is not None and full[key] else 0.0
+        for key, name in keys.items()
+    }
+
+
+def coarse(setup: Setup) -> Setup:
+    """The same run at steps of at least five minutes that divide it evenly."""
+    spec = setup.scenario.spec
+    steps = max(1, int(spec.duration // max(spec.step, STEP_S)))
+    step_s = spec.duration / steps
+    return assemble(replace(setup.scenario, spec=spec.model_copy(update={"step": min(step_s, 3600.0)})))
 
 
 def without(setup: Setup, coupling: str) -> Setup:

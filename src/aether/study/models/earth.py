@@ -1,4 +1,4 @@
-"""The models that `aether validate` knows: a stage's function under a name, with units at the door."""
+"""Orbits, power, heat, links, radiation, launch and the network, for `aether validate`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,193 @@
+"""All bytes of all work over the mesh in one tick: requests and answers, synchronisation of training, copies of checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aether.base.tables import Floats, Ints, Links, Plan
+from aether.engine.assemble import Setup
+from aether.engine.reach import Ways
+from aether.network import access, flows
+
+PLENTY_BIT_S = 1e15  # asked by a flow that takes what it gets
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Ways over numbered resources in compressed rows: directed lasers, then user and feeder beams by satellite."""
+
+    start: Ints
+    link: Ints
+
+    def back(self, lasers: int) -> Paths:
+        """The same ways in the other direction."""
+        n = self.link - lasers
+        turned = np.where(n < 0, self.link ^ 1, self.link)
+        return Paths(self.start, turned)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the network did with what was asked (one row each)."""
+
+    share: Floats  # (P,) of each row of requests that got through
+    sync_bit_s: tuple[Floats, ...]  # per job, each member's rate to the next
+    copy_share: Floats  # (W,) of the checkpoint copies asked for
+    paths: Paths  # of all flows, in the order answers, requests, synchronisation, copies
+    rate_bit_s: Floats
+    demand_bit_s: Floats
+    capacity_bit_s: Floats
+    sync_rows: tuple[slice, ...]
+
+
+def carry(setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[bool, ...]) -> Carried:
+    """Route and rate everything by max-min fairness.
+
+    plan: rows of requests (P,). syncing: which jobs synchronise in this tick.
+    """
+    nodes = setup.relay_count + setup.hosts.ships
+    capacity = _capacity(setup, links, nodes)
+    answers, asks = _inference(setup, plan, way, links, nodes)
+    jobs = [_ring(setup, way, links, nodes, w) if on else Paths(np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.int64))
+            for w, on in enumerate(syncing)]  # fmt: skip
+    copies = _copies(setup, way, links, nodes)
+    bits = _bits(setup, plan)
+    demand = [bits[0], bits[1], *(np.full(len(j.start) - 1, PLENTY_BIT_S) for j in jobs), _copy_demand(setup)]
+    paths = _concatenate([answers, asks, *jobs, copies])
+    asked = np.concatenate(demand)
+    rate = asked
+    if setup.scenario.spec.couplings.flows:
+        rate = flows.fair(asked, paths.start, paths.link, capacity)
+    parts = np.split(rate, np.cumsum([len(d) for d in demand])[:-1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.minimum(
+            np.where(bits[0] > 0, parts[0] / bits[0], 1.0), np.where(bits[1] > 0, parts[1] / bits[1], 1.0)
+        )
+        copied = np.where(demand[-1] > 0, parts[-1] / demand[-1], 1.0)
+    ends = np.cumsum([len(d) for d in demand])
+    rows = tuple(slice(int(ends[1 + w]), int(ends[2 + w])) for w in range(len(jobs)))
+    return Carried(share, tuple(parts[2:-1]), copied, paths, rate, asked, capacity, rows)
+
+
+def _capacity(setup: Setup, links: Links, nodes: int) -> Floats:
+    """Of lasers in both directions, then of every satellite's beams: user down, user up, feeder down, feeder up."""
+    laser = np.repeat(links.rate_bit_s * links.alive, 2)
+    beams = [np.full(nodes, setup.scenario.value(name)) for name in BEAMS]
+    return np.concatenate([laser, *beams])
+
+
+BEAMS = ("access.user_down", "access.user_up", "access.feeder_down", "access.feeder_up")
+
+
+def _bits(setup: Setup, plan: Plan) -> tuple[Floats, Floats]:
+    """Bits per second of the answers and of the requests of each row."""
+    step_s, services = setup.scenario.spec.step, setup.work.services
+    down, up = (setup.scenario.value(f"demand.{k}_bytes") for k in ("answer", "request"))
+    answer = np.array([8.0 * down * s.output_tokens for s in services] or [0.0])
+    request = np.array([8.0 * up * s.input_tokens for s in services] or [0.0])
+    return plan.requests * answer[plan.work] / step_s, plan.requests * request[plan.work] / step_s
+
+
+def _inference(setup: Setup, plan: Plan, way: Ways, links: Links, nodes: int) -> tuple[Paths, Paths]:
+    """Ways of answers, host to place, and of requests, place to host; rows that go by fibre alone are empty."""
+    lasers = 2 * len(links.a)
+    if not setup.scenario.spec.couplings.access:
+        none = Paths(np.zeros(len(plan.work) + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
+        return none, none
+    paid = setup.overheads
+    extra = (0.5 * (paid.scheduling.value + paid.queue.value), 0.5 * (paid.last_mile.value + paid.queue.value))
+    found = access.entries(plan.place, plan.host, way.fields, way.own, way.gateways, setup.city_gateways, extra)
+    entry = np.where(way.by_fibre[plan.place, plan.host], -1, found.satellite)
+    on, by_gate = entry >= 0, found.gateway >= 0
+    path = _walk(way, plan.host, entry, on)
+    seed = _first(path, links, entry)
+    ends_down = np.where(on, lasers + np.where(by_gate, 2 * nodes, 0) + entry, -1)
+    ends_up = np.where(on, lasers + np.where(by_gate, 3 * nodes, nodes) + entry, -1)
+    site = on & (plan.host >= setup.hosts.ships)
+    answers = _append(_append(path, ends_down), np.where(site, lasers + 3 * nodes + seed, -1))
+    asks = _append(_append(path.back(lasers), ends_up), np.where(site, lasers + 2 * nodes + seed, -1))
+    return answers, asks
+
+
+def _ring(setup: Setup, way: Ways, links: Links, nodes: int, w: int) -> Paths:
+    """Each member of a job to the next, round the ring."""
+    members, hosts = setup.work.runs[w].members, setup.hosts
+    lasers, first = 2 * len(links.a), setup.relay_count
+    rows = []
+    for a, b in zip(members, np.roll(members, -1), strict=True):
+        if len(members) < 2 or (a >= hosts.ships and b >= hosts.ships):
+            rows.append(Paths(np.zeros(2, dtype=np.int64), np.empty(0, dtype=np.int64)))
+            continue
+        from_site = a >= hosts.ships or b < hosts.ships
+        row, target = (a, b) if from_site else (b, a)  # rows of ships reach ships; a site's row starts at its gateways
+        node = np.array([first + target])
+        path = _walk(way, np.array([row]), node)
+        if row >= hosts.ships:
+            seed = _first(path, links, node)
+            beam = lasers + (3 if row == a else 2) * nodes + seed
+            path = _append(path if row == a else path.back(lasers), beam)
+        rows.append(path)
+    return _concatenate(rows)
+
+
+def _copies(setup: Setup, way: Ways, links: Links, nodes: int) -> Paths:
+    """Each job's copies of checkpoints: its first ship to the nearest gateway; none from a site."""
+    hosts, lasers, rows = setup.hosts, 2 * len(links.a), []
+    for run in setup.work.runs:
+        ship = run.members[0]
+        if ship >= hosts.ships:
+            rows.append(Paths(np.zeros(2, dtype=np.int64), np.empty(0, dtype=np.int64)))
+            continue
+        node = np.array([setup.relay_count + ship])
+        up = _walk(way, np.array([len(hosts.names)]), node)
+        rows.append(_append(up.back(lasers), lasers + 2 * nodes + _first(up, links, node)))
+    return _concatenate(rows)
+
+
+def _copy_demand(setup: Setup) -> Floats:
+    """Bits per second of checkpoint copies, spread over the interval."""
+    ships = setup.hosts.ships
+    return np.array(
+        [r.checkpoint_bit / r.job.checkpoint_every_s if r.members[0] < ships else 0.0 for r in setup.work.runs]
+    )
+
+
+def _walk(way: Ways, row: Ints, target: Ints, on: np.ndarray | None = None) -> Paths:
+    """Ways from rows of the fields to nodes; rows that are not `on` cross nothing."""
+    if on is None:
+        return Paths(*flows.walk(way.mesh, way.fields.latency_s, row, target))
+    start, link = flows.walk(way.mesh, way.fields.latency_s, row[on], target[on])
+    count = np.zeros(len(row), dtype=np.int64)
+    count[on] = np.diff(start)
+    return Paths(np.concatenate([[0], np.cumsum(count)]).astype(np.int64), link)
+
+
+def _first(path: Paths, links: Links, otherwise: Ints) -> Ints:
+    """The node at which each way starts; `otherwise` where it crosses nothing."""
+    crosses = np.diff(path.start) > 0
+    link = (
+        path.link[np.minimum(path.start[:-1], max(len(path.link) - 1, 0))]
+        if len(path.link)
+        else np.zeros(len(crosses), dtype=np.int64)
+    )
+    edge = link // 2
+    origin = np.where(link % 2 == 0, links.a[edge], links.b[edge]) if len(links.a) else np.zeros_like(link)
+    return np.where(crosses, origin, otherwise)
+
+
+def _append(path: Paths, last: Ints) -> Paths:
+    """One more resource at the end of each way, where it is not negative."""
+    more, count = last >= 0, np.diff(path.start)
+    start = np.concatenate([[0], np.cumsum(count + more)])
+    link = np.empty(start[-1], dtype=np.int64)
+    link[np.arange(len(path.link)) + np.repeat(start[:-1] - path.start[:-1], count)] = path.link
+    link[start[1:][more] - 1] = last[more]
+    return Paths(start, link)
+
+
+def _concatenate(parts: list[Paths]) -> Paths:
+    counts = np.concatenate([np.diff(p.start) for p in parts] + [np.empty(0, dtype=np.int64)])
+    link = np.concatenate([p.link for p in parts] + [np.empty(0, dtype=np.int64)])
+    return Paths(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), link.astype(np.int64))

@@ -1,0 +1,102 @@
+"""What fails in a run: drawn once from named streams, then read window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aether.base.clock import DAY_S, stream
+from aether.base.tables import Bools, Dose, Floats, Ints, Outage
+from aether.engine.hosts import Hosts
+from aether.engine.work import Run
+from aether.operations import faults
+from aether.scenario.load import Scenario
+
+TERMINALS = 4  # of a relay for other relays
+NODE_GPUS = 8.0  # GPUs of the nodes that interruption rates are counted by
+
+
+@dataclass(frozen=True)
+class Window:
+    """Service through a window of ticks."""
+
+    ship_up: Floats  # (T, K)
+    host_up: Floats  # (T, H)
+    gpus_lost: Floats  # (T, H) failed in this run
+    relay_down: Bools  # (T, R)
+    gateway_up: Floats  # (T, W)
+    links_down: tuple[Ints, ...]
+
+
+def outages(scenario: Scenario, hosts: Hosts, relays: int, gateways: int) -> tuple[Outage, ...]:
+    """Every outage of the run, in order of time."""
+    duration_s, seed = scenario.clock.duration_s, scenario.spec.seed
+    kinds = (("ship", hosts.ships, "ship"), ("relay", relays, "relay_outage"), ("link", TERMINALS * relays, "link"),
+             ("gateway", gateways, "gateway"), ("site", hosts.sites, "site"))  # fmt: skip
+    found: list[Outage] = []
+    for kind, count, rate in kinds:
+        repair = scenario.value(f"faults.{kind}_repair")
+        found += faults.draw(
+            stream(seed, f"faults/{kind}"), kind, count, scenario.value(f"faults.{rate}"), repair, duration_s
+        )
+    found += faults.draw(
+        stream(seed, "faults/relay lost"), "relay", relays, scenario.value("faults.relay"), np.inf, duration_s
+    )
+    in_orbit = np.arange(len(hosts.names)) < hosts.ships
+    aboard, below = (np.where(here, hosts.gpus, 0.0).astype(np.int64) for here in (in_orbit, ~in_orbit))
+    rng = stream(seed, "faults/gpu")
+    found += faults.broken(rng, aboard, scenario.value("faults.gpu_orbit"), duration_s)
+    found += faults.broken(
+        rng, below, scenario.value("faults.gpu_ground"), duration_s, scenario.value("faults.gpu_repair_ground")
+    )
+    return tuple(sorted(found, key=lambda o: (o.start_s, o.kind, o.subject)))
+
+
+def worn(scenario: Scenario, group: Ints, sites: int) -> Floats:
+    """Share of each host's GPUs that its age has left (H,): those of ships are not replaced, those of sites are."""
+    ages = np.array([scenario.spec.ships[g].age for g in group])
+    left = faults.attrition(ages, scenario.value("faults.gpu_orbit"))
+    return np.concatenate([left, np.ones(sites)])
+
+
+def window(
+    found: Sequence[Outage], hosts: Hosts, others: tuple[int, int], time_s: Floats, step_s: float, on: bool
+) -> Window:
+    """Service through a window (T,); others: how many relays and gateways; off: everything stays up."""
+    here = [o for o in found if o.start_s < time_s[-1] + step_s and o.end_s > time_s[0] - step_s] if on else []
+    relays, gateways = others
+
+    def up(kind: str, count: int) -> Floats:
+        return faults.share_up(here, kind, count, time_s, step_s)
+
+    ship_up = up("ship", hosts.ships)
+    lost = faults.lost(here, "gpu", len(hosts.names), time_s, step_s)
+    dropped = [(o.subject, o.start_s, o.end_s) for o in here if o.kind == "link"]
+    links_down = tuple(np.array([n for n, a, b in dropped if a <= t < b], dtype=np.int64) for t in time_s)
+    host_up = np.concatenate([ship_up, up("site", hosts.sites)], axis=1)
+    return Window(ship_up, host_up, lost, up("relay", relays) < 0.5, up("gateway", gateways), links_down)
+
+
+def interruptions(
+    scenario: Scenario, runs: Sequence[Run], dose: Dose, first: int, ticks: int
+) -> tuple[tuple[tuple[float, ...], ...], ...]:
+    """When training jobs are interrupted: of each tick and job, seconds into the tick.
+
+    Poisson: nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang.
+    """
+    on, step_s = scenario.spec.couplings, scenario.spec.step
+    base = scenario.value("faults.interruption") / NODE_GPUS / DAY_S if on.faults else 0.0
+    told: list[list[tuple[float, ...]]] = [[] for _ in range(ticks)]
+    ships = dose.upset_s.shape[1]
+    for run in runs:
+        rng = stream(scenario.spec.seed, f"interruptions/{run.name}/{first}")
+        aboard = run.members < ships
+        upsets = (
+            (dose.upset_s[:, run.members[aboard]] * run.gpus[aboard]).sum(axis=1) if on.anomaly else np.zeros(ticks)
+        )
+        counts = rng.poisson((base * run.gpus.sum() + upsets) * step_s)
+        for t in range(ticks):
+            told[t].append(tuple(np.sort(rng.uniform(0.0, step_s, counts[t])).tolist()))
+    return tuple(tuple(row) for row in told)

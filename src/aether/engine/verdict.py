@@ -1,0 +1,264 @@
+"""The verdict of a run: what a GPU-hour, a PFLOP-hour and a million tokens cost in orbit and on the ground, and what they emit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from aether.base.errors import InputError
+from aether.base.provenance import Assumption
+from aether.economics import boundary, carbon, cost, threshold
+from aether.economics.boundary import ShipCost, SiteCost, Value
+from aether.engine.assemble import Setup
+from aether.engine.hosts import accelerator, site_place
+from aether.engine.record import Record
+from aether.operations import launch
+
+HOUR_S, YEAR_S = 3600.0, 365.25 * 86400.0  # definition; Julian year
+SWINGS = 10  # terms shown
+REFERENCE = ("liquid-cooled", "us")  # the ground beside a scenario without sites: its class and its grid
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the comparison and what it made in the run."""
+
+    ships: tuple[ShipCost, ...]
+    sites: tuple[SiteCost, ...]
+    installed_h: float  # GPU-hours a year
+    deliverable_h: float  # that could have worked
+    delivered_h: float  # that did
+    pflop_deliverable_h: float  # PFLOP-hours a year, dense BF16
+    inference_h: float  # GPU-hours a year at work for people
+    mtokens: float  # millions of tokens of answers a year
+
+    def usd_year(self, value: Value) -> float:
+        """All terms of a year [USD]."""
+        return cost.total(self.terms(value))
+
+    def terms(self, value: Value) -> tuple[cost.Term, ...]:
+        """A year's terms by asset, groups and sites together, in the boundary's order."""
+        rows = [t for g in self.ships for t in boundary.orbit(g, value)] + [
+            t for s in self.sites for t in boundary.ground(s, value)
+        ]
+        merged: dict[str, float] = {}
+        for term in rows:
+            merged[term.asset] = merged.get(term.asset, 0.0) + term.usd_year
+        return tuple(cost.Term(asset, usd) for asset, usd in merged.items())
+
+    def per_gpu_hour(self, value: Value) -> float:
+        """Levelised over all that could have worked [USD per GPU-hour at full clocks]."""
+        return cost.levelised([self.usd_year(value)], self.deliverable_h)
+
+
+def verdict(setup: Setup, record: Record) -> dict[str, Any]:
+    """Cost and carbon of both sides; `missing` says in words what has no price."""
+    orbit, ground, own = _orbit(setup, record), _ground(setup, record), bool(setup.hosts.sites)
+    if not own:
+        ground = _reference(setup)
+    known = _known(setup, orbit, ground)
+    try:
+        cost_told: dict[str, Any] = {
+            "orbit": _side(orbit, known) if orbit.ships else None, "ground": _side(ground, known),
+            "ground_is": "the scenario's sites" if own else f"a reference site: {REFERENCE[0]}, {REFERENCE[1].upper()}, the same GPUs at full load",
+        }  # fmt: skip
+        if orbit.ships:
+            cost_told |= _beside(orbit, ground, known)
+    except InputError as error:
+        return {"cost": {"missing": [str(p) for p in error.problems]}, "footprint": None}
+    days = setup.scenario.clock.duration_s / YEAR_S
+    return {
+        "cost": cost_told,
+        "footprint": {
+            "orbit": _footprint(orbit, known, days) if orbit.ships else None,
+            "ground": _footprint(ground, known, days),
+        },
+    }
+
+
+def usd_per_mtoken(setup: Setup, record: Record) -> float | None:
+    """What a million tokens of answers cost in the run as it went, both sides together, idle hours paid by who works."""
+    orbit, ground = _orbit(setup, record), _ground(setup, record)
+    mtokens, hours = orbit.mtokens + ground.mtokens, orbit.delivered_h + ground.delivered_h
+    if mtokens <= 0.0 or hours <= 0.0:
+        return None
+    value = boundary.nominal(_known(setup, orbit, ground))
+    try:
+        usd = orbit.usd_year(value) + ground.usd_year(value)
+    except InputError:
+        return None
+    return usd / hours * (orbit.inference_h + ground.inference_h) / mtokens
+
+
+def _known(setup: Setup, *sides: Side) -> dict[str, Assumption]:
+    """Every assumption that the sides rest on, the scenario's own values before the catalog's."""
+    found: dict[str, Assumption] = {}
+    for side in sides:
+        found |= boundary.assumptions(setup.scenario.catalog, side.ships, side.sites)
+    return found
+
+
+def _orbit(setup: Setup, record: Record) -> Side:
+    ships = tuple(_ship(setup, g) for g in range(len(setup.scenario.spec.ships)))
+    hours = setup.scenario.clock.step_s / HOUR_S * YEAR_S / setup.scenario.clock.duration_s
+    k = setup.hosts.ships
+    mended = (
+        1.0 / setup.worn[:k] if setup.scenario.spec.couplings.faults else np.ones(k)
+    )  # attrition is charged as a cost
+    sums = {
+        s: record.ships[s].sum(axis=0, dtype=np.float64) * hours * mended for s in ("installed", "reach", "delivered")
+    }
+    installed = record.ships["installed"].sum(dtype=np.float64) * hours
+    inference_h, mtokens = _served(setup, record, np.arange(k), hours)
+    pflop = float((sums["reach"] * setup.fleet.flops_per_gpu).sum()) / 1e15
+    return Side(
+        ships,
+        (),
+        float(installed),
+        float(sums["reach"].sum()),
+        float(sums["delivered"].sum()),
+        pflop,
+        inference_h,
+        mtokens,
+    )
+
+
+def _ground(setup: Setup, record: Record) -> Side:
+    first, count = setup.hosts.ships, setup.hosts.sites
+    rows = np.arange(first, first + count)
+    hours = setup.scenario.clock.step_s / HOUR_S * YEAR_S / setup.scenario.clock.duration_s
+    used = (record.work.hosts["inference_gpu"] + record.work.hosts["training_gpu"])[:, rows].astype(np.float64)
+    free = record.work.hosts["free_gpu"][:, rows].astype(np.float64)
+    busy = (
+        np.where(setup.hosts.gpus[rows] > 0, used.mean(axis=0) / setup.hosts.gpus[rows], 0.0)
+        if len(used)
+        else np.zeros(count)
+    )
+    sites = tuple(_site(setup, j, float(busy[j])) for j in range(count))
+    flops = np.array([setup.scenario.catalog.accelerator(setup.hosts.accelerator[r]).bf16.value for r in rows])
+    pflop = float((free.sum(axis=0) * flops).sum()) * hours / 1e15 if count else 0.0
+    inference_h, mtokens = _served(setup, record, rows, hours)
+    installed = float(setup.hosts.gpus[rows].sum()) * YEAR_S / HOUR_S
+    return Side((), sites, installed, float(free.sum()) * hours, float(used.sum()) * hours, pflop, inference_h, mtokens)
+
+
+def _served(setup: Setup, record: Record, rows: np.ndarray, hours: float) -> tuple[float, float]:
+    """GPU-hours a year for people, and millions of tokens a year, of some hosts."""
+    if not setup.work.some:
+        return 0.0, 0.0
+    gpu, tokens = (float(record.work.hosts[k][:, rows].sum(dtype=np.float64)) for k in ("inference_gpu", "tokens"))
+    return gpu * hours, tokens * YEAR_S / setup.scenario.clock.duration_s / 1e6
+
+
+def _ship(setup: Setup, number: int) -> ShipCost:
+    """The quantities of one group that cost money."""
+    group, made = setup.scenario.spec.ships[number], setup.budgets[number]
+    ship, count = made.ship, setup.scenario.spec.ships[number].count
+    part, launcher = (
+        setup.scenario.catalog.accelerator(ship.accelerator),
+        setup.scenario.catalog.launcher(ship.launcher),
+    )
+    flown = launch.flights(made.lifted_kg, made.volume_m3, launcher.payload.value, launcher.bay_volume.value)
+    terminals = [(ship.terminal, float(ship.terminals * count))]
+    if ship.neighbour_terminals:
+        terminals.append((ship.neighbour_terminal or ship.terminal, float(ship.neighbour_terminals * count)))
+    hull_kg = 0.0 if ship.hull_mass is None else ship.hull_mass.value
+    return ShipCost(
+        ship=group.ship, accelerator=ship.accelerator, array=ship.array, battery=ship.battery, radiator=ship.radiator,
+        launcher=ship.launcher, count=float(count), gpus=float(ship.gpus * count), units=ship.gpus * count / part.gpus,
+        array_w=made.array_w * count, battery_j=made.battery_j * count, radiator_m2=made.radiator_area_m2 * count,
+        terminals=tuple(terminals), accelerator_kg=made.masses_kg.get("accelerators", 0.0) * count, lifted_kg=made.lifted_kg * count,
+        volume_m3=made.volume_m3 * count, packing=flown.per_ship / made.loads if made.loads > 0 else 1.0,
+        hulls=float(count) if ship.hull_mass is not None else 0.0, hull_kg=hull_kg,
+    )  # fmt: skip
+
+
+def _site(setup: Setup, j: int, busy: float) -> SiteCost:
+    group = setup.scenario.spec.sites[j]
+    name, place = accelerator(setup.scenario, group), site_place(setup.scenario, group)
+    return _ground_site(setup, group.site, str(place.country).lower(), name, float(group.gpus), busy)
+
+
+def _ground_site(setup: Setup, site: str, grid: str, name: str, gpus: float, busy: float) -> SiteCost:
+    part = setup.scenario.catalog.accelerator(name)
+    full_w = part.power.value + part.host_power.value
+    idle_w = part.idle_power.value + setup.scenario.value("gpu.host_idle_share") * part.host_power.value
+    return SiteCost(site, grid, name, gpus, gpus / part.gpus, gpus * full_w, gpus * (idle_w + (full_w - idle_w) * busy))
+
+
+def _reference(setup: Setup) -> Side:
+    """A ground site with the ships' own GPUs, always at work."""
+    counts: dict[str, float] = {}
+    for group in setup.scenario.spec.ships:
+        ship = setup.scenario.ship(group)
+        counts[ship.accelerator] = counts.get(ship.accelerator, 0.0) + ship.gpus * group.count
+    sites = tuple(_ground_site(setup, *REFERENCE, name, gpus, 1.0) for name, gpus in counts.items())
+    hours = sum(counts.values()) * YEAR_S / HOUR_S
+    pflop = (
+        sum(g * setup.scenario.catalog.accelerator(n).bf16.value for n, g in counts.items()) * YEAR_S / HOUR_S / 1e15
+    )
+    return Side((), sites, hours, hours, hours, pflop, 0.0, 0.0)
+
+
+def _side(side: Side, known: Mapping[str, Assumption]) -> dict[str, Any]:
+    """Cost of one side: totals, levelised figures with their range, terms, what moves them."""
+    value = boundary.nominal(known)
+    terms = side.terms(value)
+    usd = cost.total(terms)
+    hour = threshold.ranged(side.per_gpu_hour, known)
+    per_token = side.inference_h / side.mtokens if side.mtokens > 0 else None
+    scale = {"usd_per_gpu_hour": 1.0, "usd_per_pflop_hour": side.deliverable_h / side.pflop_deliverable_h if side.pflop_deliverable_h > 0 else None,
+             "usd_per_mtoken": per_token}  # fmt: skip
+    ends = {k: getattr(hour, k) for k in ("low", "nominal", "high", "best", "worst")}
+    figures = {
+        k: None if s is None else {end: usd_hour * s for end, usd_hour in ends.items()} for k, s in scale.items()
+    }
+    cents = cost.cents([t.usd_year for t in terms])
+    return figures | {
+        "usd_year": sum(cents) / 100.0, "usd_per_installed_gpu_hour": usd / side.installed_h if side.installed_h else None,
+        "usd_per_delivered_gpu_hour": usd / side.delivered_h if side.delivered_h else None,
+        "terms": [{"asset": t.asset, "usd_year": c / 100.0, "share": t.usd_year / usd if usd else 0.0} for t, c in zip(terms, cents, strict=True)],
+        "swings": [_swing(s, known) for s in hour.swings[:SWINGS]],
+    }  # fmt: skip
+
+
+def _swing(swing: threshold.Swing, known: Mapping[str, Assumption]) -> dict[str, Any]:
+    return asdict(swing) | {"unit": known[swing.name].unit, "width": swing.width}
+
+
+def _beside(orbit: Side, ground: Side, known: Mapping[str, Assumption]) -> dict[str, Any]:
+    """Orbit over ground, its range, and the value of each single assumption at which the two cost alike."""
+    ratio = threshold.ranged(lambda v: orbit.per_gpu_hour(v) / ground.per_gpu_hour(v), known)
+    swings = ratio.swings[:SWINGS]
+    found = [threshold.threshold(orbit.per_gpu_hour, ground.per_gpu_hour, s.name, known) for s in swings]
+    return {
+        "ratio": {"low": ratio.low, "nominal": ratio.nominal, "high": ratio.high, "best": ratio.best, "worst": ratio.worst},
+        "parity": [asdict(t) | {"unit": known[t.name].unit, "nominal_value": known[t.name].value} for t in found],
+    }  # fmt: skip
+
+
+def _footprint(side: Side, known: Mapping[str, Assumption], years: float) -> dict[str, Any]:
+    """Carbon and water of the run's time: what was built spread over its life, and what was used."""
+    value = boundary.nominal(known)
+    made = [carbon.orbit(g, value) for g in side.ships] + [carbon.ground(s, value) for s in side.sites]
+    rows: dict[str, float] = {}
+    for footprint in made:
+        for emission in footprint.emissions:
+            rows[emission.cause] = rows.get(emission.cause, 0.0) + emission.kg_year
+    total = sum(rows.values())
+    ranged = threshold.ranged(
+        lambda v: sum(
+            f.kg_year for f in [*(carbon.orbit(g, v) for g in side.ships), *(carbon.ground(s, v) for s in side.sites)]
+        ),
+        known,
+    )
+    return {
+        "carbon_kg": total * years, "carbon_low_kg": ranged.low * years, "carbon_high_kg": ranged.high * years,
+        "carbon_per_gpu_hour_kg": total / side.deliverable_h if side.deliverable_h else None,
+        "causes": [{"cause": k, "kg": v * years} for k, v in rows.items()], "water_kg": sum(f.water_kg_year for f in made) * years,
+        "burnt_kg_year": sum(f.burnt_kg_year for f in made),
+        "grid_kwh": sum(s.drawn_w * value(f"{s.site}.pue") for s in side.sites) * YEAR_S * years / 3.6e6,
+    }  # fmt: skip

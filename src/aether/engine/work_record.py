@@ -1,0 +1,132 @@
+"""What a run writes down about its work, and the tables it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from aether.base.tables import Floats
+from aether.engine.assemble import Setup
+from aether.engine.serve import BUSIEST, Served
+from aether.engine.tick import Tick
+
+ASKED = ("asked", "served", "late", "lost", "waiting", "first_token_s", "network_s")  # (T, Q, C) each
+SPENT = ("useful_s", "slow_s", "sync_s", "checkpoint_s", "restart_s", "rework_s", "stopped_s")
+PACES = ("working", "power", "heat", "radiation", "reach", "placed")
+MOVED = ("answers", "requests", "synchronisation", "checkpoints")
+
+
+@dataclass(frozen=True)
+class WorkRecord:
+    """Ticks T, classes Q, places C, hosts H, jobs W; filled in place."""
+
+    asked: dict[str, np.ndarray]  # (T, Q, C) of `ASKED`
+    hosts: dict[str, np.ndarray]  # (T, H) free_gpu, inference_gpu, training_gpu, requests, tokens
+    reasons: np.ndarray  # (T, 3)
+    jobs: np.ndarray  # (T, W, len(SPENT) + 2) spent seconds, then step done and bits sent
+    paces: np.ndarray  # (T, W, len(PACES))
+    moved_bit: np.ndarray  # (T, 4)
+    lost_bit: np.ndarray  # (T,)
+    busiest: np.ndarray  # (T, BUSIEST, 4)
+
+    @classmethod
+    def empty(cls, setup: Setup) -> WorkRecord:
+        """Room for the whole run; none where nothing is asked."""
+        ticks = setup.scenario.clock.ticks if setup.work.some else 0
+        q, c, h, w = len(setup.work.services), len(setup.cities.names), len(setup.hosts.names), len(setup.work.runs)
+        return cls(
+            {k: np.zeros((ticks, q, c), dtype=np.float32) for k in ASKED},
+            {k: np.zeros((ticks, h), dtype=np.float32) for k in ("free_gpu", "inference_gpu", "training_gpu", "requests", "tokens")},
+            np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 2)), np.zeros((ticks, w, len(PACES))),
+            np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)),
+        )  # fmt: skip
+
+    def add(self, setup: Setup, t: int, tick: Tick) -> tuple[Floats, Floats]:
+        """Write one tick down; returns placed and delivered GPUs at full clocks of the ships (K,)."""
+        s, ships = tick.served, setup.hosts.ships
+        if s is None:
+            return tick.capacity.reach, tick.capacity.reach
+        sums = {"waiting": s.waiting.sum(axis=0)}
+        for name, values in self.asked.items():
+            values[t] = sums[name] if name in sums else getattr(s, name)
+        self.hosts["free_gpu"][t] = np.concatenate([tick.capacity.reach, s.ground_gpu])
+        self.hosts["inference_gpu"][t], self.hosts["training_gpu"][t] = s.inference_gpu, s.training_gpu
+        out = np.array([x.output_tokens for x in setup.work.services])
+        self.hosts["requests"][t], self.hosts["tokens"][t] = s.by_host.sum(axis=0), out @ s.by_host
+        for name in ("reasons", "paces", "moved_bit", "lost_bit", "busiest"):
+            getattr(self, name)[t] = getattr(s, name)
+        for w, (spent, job) in enumerate(zip(s.spent, s.jobs, strict=True)):
+            self.jobs[t, w] = [*(getattr(spent, k) for k in SPENT), job.step, spent.sent_bit]
+        return _placed(setup, s)[:ships], _delivered(setup, s)[:ships]
+
+
+def _placed(setup: Setup, s: Served) -> Floats:
+    """GPUs at full clocks that the plan gives work (H,)."""
+    need = np.array([x.need_gpu_s for x in setup.work.services]).reshape(-1, len(setup.hosts.names))
+    rows = s.plan.requests * need[s.plan.work, s.plan.host] if len(s.plan.work) else np.empty(0)
+    placed = np.bincount(s.plan.host, rows, len(setup.hosts.names)) / setup.scenario.spec.step
+    for w, run in enumerate(setup.work.runs):
+        placed[run.members] += run.gpus * s.plan.job_share[w, run.members]
+    return placed
+
+
+def _delivered(setup: Setup, s: Served) -> Floats:
+    """GPUs at full clocks whose work counted (H,): requests served, training steps kept."""
+    made = s.inference_gpu.copy()
+    for w, run in enumerate(setup.work.runs):
+        made[run.members] += run.gpus * (s.spent[w].useful_s / setup.scenario.spec.step)
+    return made
+
+
+Keys = Callable[[Floats, str, pa.Array], dict[str, pa.Array]]
+
+
+def tables(setup: Setup, record: WorkRecord, keys: Keys) -> dict[str, pa.Table]:
+    """The record as Arrow tables; keys: makes the columns of time and subject."""
+    if not setup.work.some:
+        return {}
+    times, made = setup.scenario.clock.times(), {}
+    services, runs = setup.work.services, setup.work.runs
+    if services and setup.cities.names:
+        parts = []
+        for q, service in enumerate(services):
+            rows = keys(times, "city", pa.array(setup.cities.names))
+            label = pa.DictionaryArray.from_arrays(
+                pa.array(np.zeros(len(rows["time_s"]), dtype=np.int32)), pa.array([service.name])
+            )
+            rows |= {"workload": label} | {k: record.asked[k][:, q].ravel() for k in ASKED}
+            rows["output_tokens"] = (record.asked["served"][:, q] * np.float32(service.output_tokens)).ravel()
+            parts.append(pa.table(rows))
+        made["requests"] = pa.concat_tables(parts).unify_dictionaries()
+    made["hosts"] = pa.table(
+        keys(times, "host", pa.array(setup.hosts.names)) | {k: v.ravel() for k, v in record.hosts.items()}
+    )
+    if runs:
+        columns = {k: record.jobs[:, :, n].ravel() for n, k in enumerate((*SPENT, "step", "sent_bit"))}
+        columns |= {f"pace_{k}": record.paces[:, :, n].ravel() for n, k in enumerate(PACES)}
+        made["training"] = pa.table(keys(times, "job", pa.array([r.name for r in runs])) | columns)
+    made["traffic"] = pa.table(
+        {"time_s": times}
+        | {f"{k}_bit": record.moved_bit[:, n] for n, k in enumerate(MOVED)}
+        | {"lost_bit": record.lost_bit}
+    )
+    made["lasers"] = _lasers(setup, record, times)
+    return made
+
+
+def _lasers(setup: Setup, record: WorkRecord, times: Floats) -> pa.Table:
+    """The busiest lasers of each tick, by name."""
+    rows = record.busiest.reshape(-1, 4)
+    kept = rows[:, 2] > 0.0
+    names = node_names(setup)
+    ends = [pa.array([names[int(n)] for n in rows[kept, side]]).dictionary_encode() for side in (0, 1)]
+    return pa.table({"time_s": np.repeat(times, BUSIEST)[kept], "from": ends[0], "to": ends[1],
+                     "load_bit_s": rows[kept, 2], "capacity_bit_s": rows[kept, 3]})  # fmt: skip
+
+
+def node_names(setup: Setup) -> list[str]:
+    """What satellites are called: relays by number, ships by name."""
+    return [*(f"relay {r}" for r in range(setup.relay_count)), *setup.fleet.name]

@@ -1,0 +1,220 @@
+"""The answer about work: requests and tokens, time to first token by place and hour, training and what it lost, traffic, faults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from aether.base.tables import Event, Floats
+from aether.engine.assemble import Setup
+from aether.engine.record import Record
+from aether.engine.serve import REASONS
+from aether.engine.work import Run, Service
+from aether.engine.work_record import MOVED, PACES, SPENT, node_names
+from aether.workloads.models import parameters
+
+DAY_S = 86400.0  # definition
+LOSSES = ("working", "power", "heat", "radiation", "reach", "placed")
+CAUSES = {
+    "working": "faults", "power": "power", "heat": "heat", "radiation": "radiation", "reach": "network reach", "placed": "placement",
+    "sync_s": "synchronisation", "checkpoint_s": "checkpoints", "restart_s": "restarts", "rework_s": "work done again",
+}  # fmt: skip
+
+
+def work(setup: Setup, record: Record) -> dict[str, Any]:
+    """Everything that `summary.json` holds about work; empty where nothing is asked."""
+    if not setup.work.some:
+        return {}
+    return {
+        "inference": [_service(setup, record, q) for q in range(len(setup.work.services))],
+        "training": [_run(setup, record, w) for w in range(len(setup.work.runs))],
+        "hosts": _hosts(setup, record),
+        "traffic": _traffic(setup, record),
+        "faults": faults(setup),
+        "not_run": list(setup.work.short),
+    }
+
+
+def _service(setup: Setup, record: Record, q: int) -> dict[str, Any]:
+    """One inference workload: counts that add up, tokens, times to first token."""
+    service, r = setup.work.services[q], record.work.asked
+    asked, served, late, lost = (float(r[k][:, q].sum(dtype=np.float64)) for k in ("asked", "served", "late", "lost"))
+    waiting = float(r["waiting"][-1, q].sum(dtype=np.float64)) if len(r["waiting"]) else 0.0
+    told = {
+        "name": service.name, "model": service.model.name, "precision": service.asked.precision, "requests": asked, "served": served,
+        "late": late, "rejected": lost, "waiting": waiting, "served_share": served / asked if asked else 0.0,
+        "input_tokens": served * service.input_tokens, "output_tokens": served * service.output_tokens,
+        "output_tokens_s": served * service.output_tokens / setup.scenario.clock.duration_s,
+        "replica": {a: {"gpus": s.gpus, "most_requests": float(s.batch[-1]), "request_s": float(s.request_s[-1])} for a, s in service.serving.items()},
+    }  # fmt: skip
+    return told | _first_tokens(setup, record, service, q)
+
+
+def _first_tokens(setup: Setup, record: Record, service: Service, q: int) -> dict[str, Any]:
+    first, weight = (record.work.asked[k][:, q].astype(np.float64) for k in ("first_token_s", "served"))
+    network = record.work.asked["network_s"][:, q].astype(np.float64)
+    quantiles = {
+        f"first_token_p{round(100 * s)}_s": v
+        for s, v in zip(QUANTILES, weighted_quantiles(first, weight, QUANTILES), strict=True)
+    }
+    hour = np.mod(record_hours(setup)[:, None] + setup.work.hour_offset_s / 3600.0, 24.0).astype(int)
+    by_hour = [{"local_hour": h, **_at(first, network, weight, hour == h, service)} for h in range(24)]
+    total = weight.sum(axis=0)
+    mean = np.divide(np.nansum(first * weight, axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+    trip = np.divide(np.nansum(network * weight, axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+    names = setup.cities.names
+    seen = np.flatnonzero(np.isfinite(mean))
+    order = seen[np.argsort(mean[seen], kind="stable")]
+    rows = [{"city": names[c], "first_token_s": float(mean[c]), "network_s": float(trip[c]), "output_tokens": float(total[c] * service.output_tokens)}
+            for c in order]  # fmt: skip
+    unserved = np.flatnonzero((total == 0) & (record.work.asked["asked"][:, q].sum(axis=0) > 0))
+    return quantiles | {
+        "by_hour": by_hour,
+        "best": rows[:5],
+        "worst": rows[-5:][::-1],
+        "never_served": [names[c] for c in unserved],
+    }
+
+
+QUANTILES = (0.5, 0.95, 0.99)
+
+
+def weighted_quantiles(values: Floats, weight: Floats, shares: tuple[float, ...]) -> list[float | None]:
+    """Quantiles of values by weight; None where nothing weighs."""
+    fine = np.isfinite(values) & (weight > 0.0)
+    x, w = values[fine], weight[fine]
+    if not len(x):
+        return [None] * len(shares)
+    order = np.argsort(x, kind="stable")
+    reached = np.cumsum(w[order])
+    places = np.searchsorted(reached, np.array(shares) * reached[-1])
+    return [float(x[order][min(p, len(x) - 1)]) for p in places]
+
+
+def record_hours(setup: Setup) -> Floats:
+    """UTC hour of day of every tick (T,)."""
+    start = setup.scenario.spec.start
+    return np.mod(
+        (start.hour * 3600.0 + start.minute * 60.0 + start.second + setup.scenario.clock.times()) / 3600.0, 24.0
+    )
+
+
+def _at(first: Floats, network: Floats, weight: Floats, here: np.ndarray, service: Service) -> dict[str, Any]:
+    w = np.where(here & np.isfinite(first), weight, 0.0)
+    total = float(w.sum())
+    if total <= 0.0:
+        return {"first_token_s": None, "network_s": None, "output_tokens": 0.0}
+    return {"first_token_s": float(np.nansum(np.nan_to_num(first) * w) / total), "network_s": float(np.nansum(np.nan_to_num(network) * w) / total),
+            "output_tokens": total * service.output_tokens}  # fmt: skip
+
+
+def _run(setup: Setup, record: Record, w: int) -> dict[str, Any]:
+    """One training workload: how far it came, at what pace, and what it lost to what (shares of the time)."""
+    run, duration_s = setup.work.runs[w], setup.scenario.clock.duration_s
+    spent = dict(zip(SPENT, record.work.jobs[:, w, : len(SPENT)].sum(axis=0), strict=True))
+    steps, sent = float(record.work.jobs[-1, w, len(SPENT)]), float(record.work.jobs[:, w, -1].sum())
+    tokens = steps * run.tokens_step
+    lost = _lost(setup, record, w, spent)
+    share = tokens / run.asked.tokens
+    flops = 6.0 * parameters(run.model).active * tokens
+    peak = sum(
+        float(g) * setup.scenario.catalog.accelerator(setup.hosts.accelerator[m]).bf16.value
+        for m, g in zip(run.members, run.gpus, strict=True)
+    )
+    return {
+        "name": run.name, "model": run.model.name, "hosts": [setup.hosts.names[m] for m in run.members], "gpus": float(run.gpus.sum()),
+        "layout": {k: getattr(run.layout, k) for k in ("tensor", "pipeline", "data", "recompute")}, "step_s": run.step.time_s, "steps": steps,
+        "tokens": tokens, "tokens_wanted": run.asked.tokens, "share_done": share, "goodput": float(spent["useful_s"]) / duration_s,
+        "days_to_finish": duration_s / share / DAY_S if share > 0 else None, "lost": lost, "sent_bit": sent,
+        "sync_bit": run.job.sync_bit, "checkpoint_every_s": run.job.checkpoint_every_s, "interruptions": _interrupted(spent, run),
+        "model_flops_utilisation": flops / (peak * duration_s), "pace_mean": float(record.work.paces[:, w, -1].mean()),
+    }  # fmt: skip
+
+
+def _lost(setup: Setup, record: Record, w: int, spent: dict[str, float]) -> list[dict[str, Any]]:
+    """Shares of the run's time that did not train, by cause, largest first; with the goodput they add up to 1."""
+    duration_s = setup.scenario.clock.duration_s
+    paces = record.work.paces[:, w]
+    gaps = -np.diff(np.concatenate([np.ones((len(paces), 1)), paces], axis=1), axis=1)  # (T, stages)
+    slow = spent["slow_s"] + spent["stopped_s"]
+    weight = gaps.sum(axis=0)
+    shares = {
+        k: slow * float(v) / float(weight.sum()) if weight.sum() > 0 else 0.0
+        for k, v in zip(PACES, weight, strict=True)
+    }
+    shares |= {k: spent[k] for k in ("sync_s", "checkpoint_s", "restart_s", "rework_s")}
+    rows = [{"cause": CAUSES[k], "share": float(v) / duration_s} for k, v in shares.items()]
+    return sorted(rows, key=lambda row: -row["share"])
+
+
+def _interrupted(spent: dict[str, float], run: Run) -> float:
+    """Interruptions that cost a restart."""
+    return float(spent["restart_s"]) / run.job.restart_s if run.job.restart_s > 0 else 0.0
+
+
+def _hosts(setup: Setup, record: Record) -> list[dict[str, Any]]:
+    """Groups of ships and ground sites: what they could and what they did, in GPU-hours at full clocks."""
+    hours = setup.scenario.clock.step_s / 3600.0
+    told = []
+    groups = np.array(setup.hosts.group)
+    for name in dict.fromkeys(setup.hosts.group):
+        members = np.flatnonzero(groups == name)
+        sums = {k: float(v[:, members].sum(dtype=np.float64)) for k, v in record.work.hosts.items()}
+        told.append({
+            "host": name, "orbit": bool(members[0] < setup.hosts.ships), "country": setup.hosts.country[members[0]],
+            "gpus": float(setup.hosts.gpus[members].sum()), "installed_gpu_hours": float(setup.hosts.gpus[members].sum()) * hours * setup.scenario.clock.ticks,
+            "free_gpu_hours": sums["free_gpu"] * hours, "inference_gpu_hours": sums["inference_gpu"] * hours,
+            "training_gpu_hours": sums["training_gpu"] * hours, "requests": sums["requests"], "output_tokens": sums["tokens"],
+        })  # fmt: skip
+    return told
+
+
+def _traffic(setup: Setup, record: Record) -> dict[str, Any]:
+    """What crossed the network, and the lasers that carried most."""
+    moved = record.work.moved_bit.sum(axis=0)
+    rows = record.work.busiest.reshape(-1, 4)
+    rows = rows[rows[:, 2] > 0.0]
+    names = node_names(setup)
+    pairs: dict[tuple[int, int], list[float]] = {}
+    for a, b, load, capacity in rows:
+        kept = pairs.setdefault((int(a), int(b)), [0.0, 0.0, 0.0])
+        kept[0] += load * setup.scenario.clock.step_s
+        kept[1] = max(kept[1], load)
+        kept[2] = max(kept[2], load / capacity if capacity > 0 else 0.0)
+    top = sorted(pairs.items(), key=lambda item: -item[1][0])[:8]
+    busiest = [
+        {"from": names[a], "to": names[b], "carried_bit": v[0], "most_bit_s": v[1], "most_use": v[2]}
+        for (a, b), v in top
+    ]
+    return {f"{k}_bit": float(v) for k, v in zip(MOVED, moved, strict=True)} | {
+        "not_carried_bit": float(record.work.lost_bit.sum()), "busiest": busiest,
+        "given_up": {k: float(v) for k, v in zip(REASONS, record.work.reasons.sum(axis=0), strict=True)},
+    }  # fmt: skip
+
+
+def faults(setup: Setup) -> dict[str, Any]:
+    """What failed and how long it was out of service, by kind."""
+    duration_s, told = setup.scenario.clock.duration_s, {}
+    on = setup.scenario.spec.couplings.faults
+    for kind in ("ship", "relay", "link", "gateway", "site", "gpu"):
+        here = [o for o in setup.outages if o.kind == kind and o.start_s < duration_s] if on else []
+        down = sum(min(o.end_s, duration_s) - max(o.start_s, 0.0) for o in here)
+        back = sum(o.end_s <= duration_s for o in here)
+        told[kind] = {"failed": len(here), "recovered": back, "hours_out": down / 3600.0}
+    worn = setup.hosts.gpus * (1.0 - setup.worn) if on else np.zeros(len(setup.hosts.gpus))
+    return told | {"gpus_worn_out_before": float(worn.sum())}
+
+
+def outage_events(setup: Setup) -> list[Event]:
+    """Outages as events of the calendar, named."""
+    if not setup.scenario.spec.couplings.faults:
+        return []
+    duration_s, names = setup.scenario.clock.duration_s, {
+        "ship": setup.fleet.name, "gateway": setup.gateways.names, "site": setup.hosts.names[setup.hosts.ships :], "gpu": setup.hosts.names,
+    }  # fmt: skip
+    return [
+        Event(f"fault-{o.kind}", names[o.kind][o.subject] if o.kind in names else f"{o.kind} {o.subject}", max(o.start_s, 0.0), min(o.end_s, duration_s))
+        for o in setup.outages
+        if o.start_s < duration_s
+    ]  # fmt: skip

@@ -1,0 +1,155 @@
+"""Policies: a function `Snapshot -> Plan`. Register another by `@policies.add("name")` or an entry point `aether.placement_policy`.
+
+Hard limits come first and are the same for all: a host must be allowed, hold the model and lie within the round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+
+from aether.base.registry import Registry
+from aether.base.tables import Floats, Ints, Plan, Snapshot
+from aether.placement.capacity import usable
+
+Policy = Callable[[Snapshot], Plan]
+policies: Registry[Policy] = Registry("placement policy")
+
+
+@policies.add("value")
+def by_value(snapshot: Snapshot) -> Plan:
+    """The most worth per GPU-second first, energy paid: what is worth more takes the scarce resource.
+
+    gain[q, c, h] = (value[q] (1 - (1 - late) rtt[c, h] / limit[q]) - energy[q, h]) / need[q, h], late the worth of a request
+    at its latency limit. Classes and training jobs take their turn by worth per GPU-second; within a class each place
+    goes to the host of most gain with room.
+    """
+    late = 1.0 - (1.0 - snapshot.late_worth) * snapshot.round_trip_s[None] / snapshot.limit_s[:, None, None]
+    net = snapshot.value_usd[:, None, None] * late - snapshot.energy_usd[:, None, :]
+    with np.errstate(invalid="ignore"):
+        gain = net / snapshot.need_gpu_s[:, None, :]
+    return fill(snapshot, np.where(gain > 0.0, gain, -np.inf))
+
+
+@policies.add("nearest")
+def nearest(snapshot: Snapshot) -> Plan:
+    """The host of least round trip with room."""
+    return fill(snapshot, np.broadcast_to(-snapshot.round_trip_s, _shape(snapshot)))
+
+
+@policies.add("nearest-only")
+def nearest_only(snapshot: Snapshot) -> Plan:
+    """The host of least round trip, whatever its load: what does not fit there is not placed."""
+    open_to = usable(snapshot)
+    trip = np.where(open_to, snapshot.round_trip_s[None], np.inf)
+    first = np.arange(trip.shape[2]) == trip.argmin(axis=2)[..., None]
+    return fill(snapshot, np.where(first, 0.0, -np.inf))
+
+
+@policies.add("ground-first")
+def ground_first(snapshot: Snapshot) -> Plan:
+    """Ground sites while they have room, nearest first; then ships."""
+    return fill(snapshot, _shape_like(snapshot, np.arange(snapshot.gpu_s.size) >= snapshot.ships))
+
+
+@policies.add("orbit-first")
+def orbit_first(snapshot: Snapshot) -> Plan:
+    """Ships while they have room, nearest first; then ground sites."""
+    return fill(snapshot, _shape_like(snapshot, np.arange(snapshot.gpu_s.size) < snapshot.ships))
+
+
+def _shape(snapshot: Snapshot) -> tuple[int, int, int]:
+    return (*snapshot.requests.shape, snapshot.gpu_s.size)
+
+
+def _shape_like(snapshot: Snapshot, first: np.ndarray) -> Floats:
+    """Hosts marked `first` before all others, nearer ones before farther ones."""
+    return np.broadcast_to(np.where(first, 1e6, 0.0) - snapshot.round_trip_s, _shape(snapshot))
+
+
+def fill(snapshot: Snapshot, score: Floats) -> Plan:
+    """Spend the hosts' compute on requests and jobs, those of most worth per GPU-second first.
+
+    Each place asks the open host of its highest score; a host asked for more than it has serves those who score highest
+    there first, and closes; the rest go on to their next choice. A training job runs at the pace of its slowest member,
+    and takes no more than that pace needs anywhere.
+    snapshot: what there is. score: (Q, C, H), higher first, -inf for never. Returns Plan; never above a host's compute.
+    """
+    free = snapshot.gpu_s.astype(np.float64).copy()
+    score = np.where(usable(snapshot), score, -np.inf)
+    share = np.zeros_like(snapshot.job_gpu)
+    rows: list[tuple[Ints, Ints, Ints, Floats]] = []
+    for turn in _turns(snapshot):
+        if turn < 0:
+            share[~turn] = _grant(snapshot.job_gpu[~turn] * snapshot.step_s, free)
+            free -= share[~turn] * snapshot.job_gpu[~turn] * snapshot.step_s
+        else:
+            need = np.where(np.isfinite(snapshot.need_gpu_s[turn]), snapshot.need_gpu_s[turn], 0.0)
+            place, host, count = _pour(score[turn], snapshot.requests[turn].astype(np.float64), need, free)
+            rows.append((np.full(len(place), turn, dtype=np.int64), place, host, count))
+        np.maximum(free, 0.0, out=free)
+    none: Ints = np.empty(0, dtype=np.int64)
+    rows.append((none, none, none, np.empty(0)))
+    work, place, host, count = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return Plan(work, place, host, count, share)
+
+
+def _turns(snapshot: Snapshot) -> list[int]:
+    """Classes q and jobs w (as ~w) by worth per GPU-second, highest first."""
+    worth = []
+    for q in range(len(snapshot.value_usd)):
+        need = snapshot.need_gpu_s[q][snapshot.allowed[q] & np.isfinite(snapshot.need_gpu_s[q])]
+        worth.append((-snapshot.value_usd[q] / float(np.median(need)) if need.size else 0.0, q))
+    worth += [(-float(value), ~w) for w, value in enumerate(snapshot.job_value_usd)]
+    return [turn for _, turn in sorted(worth)]
+
+
+def _grant(wanted: Floats, free: Floats) -> Floats:
+    """The share of a job that all its members can give (H,)."""
+    member = wanted > 0.0
+    if not member.any():
+        return np.zeros_like(wanted)
+    pace = float(np.clip((free[member] / wanted[member]).min(), 0.0, 1.0))
+    return np.where(member, pace, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def _pour(score: Floats, requests: Floats, need: Floats, free: Floats) -> tuple[Ints, Ints, Floats]:
+    """Rows of place, host, requests; `free` is spent in place."""
+    places, hosts = score.shape
+    left, choice, best = requests.copy(), np.full(places, -1, np.int64), np.full(places, -np.inf)
+    rows, size = 0, max(4 * places, 16)
+    place, host, count = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size)
+    asking = np.flatnonzero(left > 0.0)
+    while asking.size:
+        for c in asking:
+            choice[c], best[c] = -1, -np.inf
+            for h in range(hosts):
+                if free[h] > 0.0 and score[c, h] > best[c]:
+                    choice[c], best[c] = h, score[c, h]
+        asking = asking[choice[asking] >= 0]
+        for c in asking[np.argsort(-best[asking], kind="mergesort")]:
+            h = choice[c]
+            given = min(left[c], free[h] / need[h])
+            if given <= 0.0:
+                continue
+            if rows == size:
+                size *= 2
+                place, host, count = _longer(place, size), _longer(host, size), _longer(count, size)
+            place[rows], host[rows], count[rows] = c, h, given
+            rows += 1
+            if given < left[c]:
+                left[c], free[h] = left[c] - given, 0.0
+            else:
+                left[c], free[h] = 0.0, max(free[h] - given * need[h], 0.0)
+        asking = asking[left[asking] > 0.0]
+    return place[:rows], host[:rows], count[:rows]
+
+
+@njit(cache=True, nogil=True)
+def _longer(values: np.ndarray, size: int) -> np.ndarray:
+    made = np.empty(size, values.dtype)
+    made[: values.size] = values
+    return made

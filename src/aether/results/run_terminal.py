@@ -1,0 +1,193 @@
+"""What a run prints: what is delivered, what work was done, what it costs beside the ground."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from aether.base.units import fmt
+from aether.results.console import show, table
+from aether.results.words import (
+    change,
+    faults,
+    given_up,
+    largest,
+    length,
+    many,
+    money,
+    ms,
+    parity,
+    percent,
+    ranged,
+    stages,
+)
+
+LEFT_AFTER = {
+    "working": "faults", "power": "eclipse, array, battery", "heat": "radiator", "radiation": "anomaly, upsets",
+    "reach": "network: deliverable", "placed": "placed", "delivered": "delivered",
+}  # fmt: skip
+MOST_LOSSES = 4  # shown of a training run
+COSTS = {"usd_per_gpu_hour": "GPU-hour", "usd_per_pflop_hour": "PFLOP-hour", "usd_per_mtoken": "million tokens"}
+
+
+def summary(told: Mapping[str, Any], folder: Path) -> None:
+    """The answer of a run in tables."""
+    fleet = told["fleet"]
+    show(
+        f"[bold]{escape(told['title'] or told['scenario'])}[/bold]",
+        f"{fleet['ships']} ships with {fleet['gpus']:,} GPUs, {fleet['relays']:,} relays, {fleet['gateways']} gateways, "
+        f"{fleet['cities']} cities; {length(told['duration_s'])} from {told['start']} at {fmt(told['step_s'], 's')}",
+        "",
+    )
+    _waterfall(told)
+    _work(told.get("work") or {})
+    _cost(told.get("cost") or {})
+    _footprint(told.get("footprint") or {})
+    _probes(told)
+    if told.get("ablation"):
+        _ablation(told["ablation"])
+    coverage = told.get("coverage") or {}
+    if coverage:
+        cities = told.get("cities") or {}
+        show(f"Coverage: {percent(coverage['covered_share'])} of the globe's surface and time; {percent(cities.get('covered_share'))} "
+             f"of the cities' people and time, {ms(cities.get('rtt_mean_s'))} mean round trip to the nearest ship that computes")  # fmt: skip
+    for item in told["shortfalls"]:
+        show(f"[yellow]Short:[/yellow] {escape(item['words'])}")
+    show("", f"Results: {folder}", f"Open {folder / 'report.html'}" if (folder / "report.html").exists() else "")
+
+
+def _waterfall(told: Mapping[str, Any]) -> None:
+    shown = table("Deliverable compute (modelled)", "left after", "GPU-hours", "of installed", "", right=(1, 2))
+    for stage in ("installed", *stages(told)):
+        row = told["waterfall"][stage]
+        share = row["share"] or 0.0
+        shown.add_row(LEFT_AFTER.get(stage, stage), f"{row['gpu_hours']:,.0f}", percent(share), "█" * round(24 * share))
+    show(shown, "", f"Binding: {escape(told['binding']['words'])}", "")
+
+
+def _work(told: Mapping[str, Any]) -> None:
+    if not told:
+        return
+    for words in told.get("not_run") or ():
+        show(f"[yellow]Not run:[/yellow] {escape(words)}")
+    if told["inference"]:
+        _inference(told)
+    if told["training"]:
+        _training(told["training"])
+    _hosts(told["hosts"])
+    show(f"Faults (modelled): {faults(told['faults'])}", "")
+
+
+def _inference(told: Mapping[str, Any]) -> None:
+    shown = table(
+        "Inference (modelled)", "workload", "requests", "served", "late", "output", "tokens/s", "p50", "p95", right=range(1, 8),
+    )  # fmt: skip
+    for row in told["inference"]:
+        late = row["late"] / row["requests"] if row["requests"] else 0.0
+        shown.add_row(escape(row["name"]), many(row["requests"]), percent(row["served_share"]), percent(late), many(row["output_tokens"]),
+                      many(row["output_tokens_s"]), ms(row["first_token_p50_s"]), ms(row["first_token_p95_s"]))  # fmt: skip
+    rejected = f"; rejected: {given_up(told['traffic']['given_up'])}"
+    show(shown, f"Output in tokens; p50 and p95 of the time to first token{rejected}", "")
+
+
+def _training(rows: Sequence[Mapping[str, Any]]) -> None:
+    shown = table("Training (modelled)", "run", "tokens", "of wanted", "goodput", "to finish", "interruptions", right=range(1, 6))  # fmt: skip
+    for row in rows:
+        days = row["days_to_finish"]
+        finish = "never" if days is None else fmt(86400.0 * days, "s")
+        shown.add_row(escape(row["name"]), many(row["tokens"]), percent(row["share_done"], 2), percent(row["goodput"]), finish,
+                      f"{row['interruptions']:,.1f}")  # fmt: skip
+    show(shown)
+    for row in rows:
+        lost = [f"{r['cause']} {percent(r['share'])}" for r in row["lost"][:MOST_LOSSES] if r["share"] >= 5e-4]
+        show(f"{escape(row['name'])} lost of its time: {', '.join(lost) or 'nothing'}")
+    show("")
+
+
+def _hosts(rows: Sequence[Mapping[str, Any]]) -> None:
+    shown = table("Where it ran (modelled), GPU-hours", "hosts", "in", "free", "inference", "training", "output tokens", right=range(2, 6))  # fmt: skip
+    for row in rows:
+        where = "orbit" if row["orbit"] else row["country"]
+        hours = (f"{row[f'{k}_gpu_hours']:,.0f}" for k in ("free", "inference", "training"))
+        shown.add_row(escape(row["host"]), where, *hours, many(row["output_tokens"]))
+    show(shown, "")
+
+
+def _cost(told: Mapping[str, Any]) -> None:
+    if told.get("missing"):
+        show(f"Cost: not told, a price is missing: {escape('; '.join(told['missing']))}", "")
+        return
+    if not told:
+        return
+    sides = {k: told[k] for k in ("orbit", "ground") if told.get(k)}
+    shown = table("Cost (modelled), USD", "of a", *sides, *(["orbit/ground"] if len(sides) > 1 else []), right=range(1, 4))  # fmt: skip
+    for key, words in COSTS.items():
+        figures = [side[key] for side in sides.values()]
+        if any(figures):
+            shown.add_row(words, *map(ranged, figures), *_ratio(told, key, figures))
+    terms = [f"{name}: {largest(side['terms'])}" for name, side in sides.items()]
+    show(shown, f"Ranges in brackets; the ground is {escape(told['ground_is'])}", *terms)
+    show(*(escape(words) for words in parity(told)), "")
+
+
+def _ratio(told: Mapping[str, Any], key: str, figures: Sequence[Mapping[str, float] | None]) -> list[str]:
+    """Orbit over ground, with its range where the run has it."""
+    if len(figures) < 2:
+        return []
+    if key == "usd_per_gpu_hour":
+        return [ranged(told["ratio"])]
+    orbit, ground = figures
+    return [money(orbit["nominal"] / ground["nominal"]) if orbit and ground and ground["nominal"] else "–"]
+
+
+def _footprint(told: Mapping[str, Any]) -> None:
+    sides = {k: told[k] for k in ("orbit", "ground") if told.get(k)}
+    if not sides:
+        return
+    shown = table("Footprint of the run (modelled)", "", *sides, right=range(1, 3))
+    rows = {
+        "CO2e": [_carbon(s) for s in sides.values()],
+        "CO2e per GPU-hour": [f"{money(s['carbon_per_gpu_hour_kg'])} kg" for s in sides.values()],
+        "from the grid": [f"{s['grid_kwh']:,.0f} kWh" for s in sides.values()],
+        "water": [fmt(s["water_kg"], "kg") for s in sides.values()],
+        "burnt in the atmosphere": [f"{fmt(s['burnt_kg_year'], 'kg')} a year" for s in sides.values()],
+    }
+    for words, cells in rows.items():
+        shown.add_row(words, *cells)
+    show(shown, "")
+
+
+def _carbon(side: Mapping[str, float]) -> str:
+    low, nominal, high = (fmt(side[k] / 1e3, "1") for k in ("carbon_low_kg", "carbon_kg", "carbon_high_kg"))
+    return f"{nominal} t ({low} to {high})"
+
+
+def _probes(told: Mapping[str, Any]) -> None:
+    if not told["probes"]:
+        return
+    shown = table(
+        "Round trips (modelled): propagation; delivered adds access, switching and queues",
+        "between", "least", "mean", "most", "delivered", "fibre", "hops", "outage", right=range(1, 8),
+    )  # fmt: skip
+    for row in told["probes"]:
+        times = (row[k] for k in ("rtt_min_s", "rtt_mean_s", "rtt_max_s", "delivered_mean_s", "fibre_s"))
+        hops = "" if row["hops_mean"] is None else f"{row['hops_mean']:.1f}"
+        cells = ["" if t is None else f"{1e3 * t:.1f}" for t in times]
+        shown.add_row(escape(f"{row['from']} - {row['to']}"), *cells, hops, percent(row["outage_share"]))
+    show(shown, "Times in ms.", "")
+
+
+def _ablation(rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = {"tokens_change": "tokens", "training_change": "training", "usd_change": "USD/Mtoken"}
+    there = {k: w for k, w in columns.items() if any(r.get(k) for r in rows)}
+    shown = table(
+        "Ablation: deliverable compute with one coupling switched off", "coupling off", "GPU-hours", "change", *there.values(),
+        right=range(1, 6),
+    )  # fmt: skip
+    for row in rows:
+        cells = (change(row.get(k)) for k in there)
+        shown.add_row(row["off"], f"{row['deliverable_gpu_hours']:,.0f}", change(row["change"]), *cells)
+    show(shown, "Tokens and USD per million of them by inference, training in tokens." if there else "", "")

@@ -1,0 +1,1 @@
+"""Work: what language models cost, how they answer and are trained, and who asks when."""
