@@ -12,6 +12,7 @@ from aether.base.version import VERSION
 from aether.engine.assemble import Setup
 from aether.engine.keeping import keeping
 from aether.engine.record import Record
+from aether.engine.serve import REASONS
 from aether.engine.verdict import verdict
 from aether.engine.work_summary import work
 from aether.network import links
@@ -40,12 +41,9 @@ def summary(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]
     told["binding"] = _binding(setup, record, told["waterfall"])
     told["shortfalls"] = shortfalls(setup, record)
     told["groups"] = [_group(setup, record, g) | keeping(setup, g) for g in range(len(spec.ships))]
-    told["power"], told["heat"], told["radiation"] = (
-        _power(setup, record, events),
-        _heat(record),
-        _radiation(setup, record),
-    )
-    told["network"] = _network(setup, record)
+    aboard = {"power": _power(setup, record, events), "heat": _heat(record), "radiation": _radiation(setup, record),
+              "network": _network(setup, record)} if setup.fleet.name else dict.fromkeys(("power", "heat", "radiation", "network"), {})  # fmt: skip
+    told |= aboard
     told["probes"] = [_probe(setup, record, p) for p in range(len(setup.probes))]
     told["cities"] = _cities(setup, record)
     told["coverage"] = _coverage(setup, record)
@@ -74,7 +72,7 @@ def waterfall(setup: Setup, record: Record) -> dict[str, Any]:
         values = record.ships[stage].sum(axis=0, dtype=np.float64) * hours
         total = float(values.sum())
         made[stage] = {
-            "gpu_hours": total, "share": total / installed, "lost_gpu_hours": before - total,
+            "gpu_hours": total, "share": total / installed if installed else 0.0, "lost_gpu_hours": before - total,
             "pflop_hours": float((values * setup.fleet.flops_per_gpu).sum()) / 1e15,
         }  # fmt: skip
         before = total
@@ -86,7 +84,7 @@ def _binding(setup: Setup, record: Record, waterfall: dict[str, Any]) -> dict[st
     """The constraint that costs most compute, and when it costs most."""
     stage = max(STAGES[1:], key=lambda s: waterfall[s]["lost_gpu_hours"])
     lost = waterfall[stage]["lost_gpu_hours"]
-    share = lost / waterfall["installed"]["gpu_hours"]
+    share = lost / waterfall["installed"]["gpu_hours"] if lost else 0.0
     if lost <= 1e-9 * waterfall["installed"]["gpu_hours"]:
         return {
             "constraint": "none",
@@ -118,17 +116,37 @@ def shortfalls(setup: Setup, record: Record) -> list[dict[str, Any]]:
         unreached = float(1.0 - record.ships["reach_share"][:, members].mean(dtype=np.float64))
         if unreached > 0.5:
             what = f"{group.name}: no path to a gateway {100 * unreached:.1f} % of the time"
-            found.append(
-                {
-                    "group": group.name,
-                    "part": "path to a gateway",
-                    "short": unreached,
-                    "unit": "1",
-                    "when": "",
-                    "words": what,
-                }
-            )
+            found.append(_short(group.name, "path to a gateway", unreached, "1", what))
+    return found + _unserved(setup, record)
+
+
+def _unserved(setup: Setup, record: Record) -> list[dict[str, Any]]:
+    """Work that runs nowhere, and compute that lacks for requests given up: their GPU-seconds over the time, at the peak too."""
+    found = [_short(words.partition(":")[0], "host", 1.0, "1", words) for words in setup.work.short]
+    for q, service in enumerate(setup.work.services):
+        lost = record.work.asked["lost"][:, q].sum(axis=1, dtype=np.float64)
+        asked = float(record.work.asked["asked"][:, q].sum(dtype=np.float64))
+        if lost.sum() <= 1e-3 * asked:
+            continue
+        need = float(np.min(service.need_gpu_s[np.isfinite(service.need_gpu_s)], initial=np.inf))
+        gpus = lost * need / setup.scenario.clock.step_s
+        when = setup.scenario.clock.date((int(gpus.argmax()) + 0.5) * setup.scenario.clock.step_s)
+        words = (f"{service.name}: {100 * lost.sum() / asked:.1f} % of requests given up, the work of {gpus.mean():,.0f} GPUs at full clocks "
+                 f"on average and of {gpus.max():,.0f} at {when:%H:%M} UTC; {_why(record)}")  # fmt: skip
+        found.append(_short(service.name, "compute for requests", float(gpus.mean()), "GPU", words))
     return found
+
+
+def _why(record: Record) -> str:
+    """Of all requests given up, the shares by reason."""
+    sums = record.work.reasons.sum(axis=0)
+    told = {"full": "no compute left", "far": "no host in reach", "network": "no room on the links"}
+    rows = [f"{told[k]} {100 * v / sums.sum():.0f} %" for k, v in zip(REASONS, sums, strict=True) if v > 0.005 * sums.sum()]
+    return ", ".join(rows)
+
+
+def _short(group: str, part: str, short: float, unit: str, words: str) -> dict[str, Any]:
+    return {"group": group, "part": part, "short": short, "unit": unit, "when": "", "words": words}
 
 
 def _radiator(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[str, float, str, str]]:

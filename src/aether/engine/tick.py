@@ -45,7 +45,7 @@ def start(setup: Setup, first: Block) -> State:
     fleet = setup.fleet
     sink_k = first.pose.sink_k[0]
     gpu_w = np.minimum(fleet.gpus * fleet.gpu_full_w, thermal.steady(fleet, sink_k, fleet.bus_w))
-    terminals = np.arange(int(setup.mesh_terminals.max()))
+    terminals = np.arange(int(setup.mesh_terminals.max(initial=0)))
     attached = np.where(terminals < setup.mesh_terminals[:, None], topology.FREE, topology.ABSENT)
     heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)
     return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from aether.base.tables import Floats
 from aether.base.units import fmt
 from aether.results import svg
 from aether.results.results import Results
+from aether.results.words import change, length, percent, stages
 
-STAGES = {
-    "power": ("power", svg.ORANGE), "heat": ("heat", svg.VERMILION), "radiation": ("radiation", svg.PURPLE),
-    "reach": ("network reach", svg.SKY),
+COLOURS = {  # of what takes compute, by stage
+    "working": svg.GREY, "power": svg.ORANGE, "heat": svg.VERMILION, "radiation": svg.PURPLE, "reach": svg.SKY,
+    "placed": svg.YELLOW, "delivered": svg.BROWN,
 }  # fmt: skip
 MOST_POINTS = 288  # of a line: five minutes of a day
 MOST_ROWS = 24  # of a bar chart; the tables beside it hold them all
@@ -97,12 +99,6 @@ def day(made: Results) -> Day:
     return Day(tables, start, len(time_s), float(told["step_s"]), time_s, tuple(names), groups)
 
 
-def length(seconds: float) -> str:
-    """A stretch of time for people."""
-    unit_s, word = (60.0, "min") if seconds < 3600 else (3600.0, "h") if seconds <= 3 * DAY_S else (DAY_S, "days")
-    return f"{seconds / unit_s:.4g} {word}"
-
-
 def binned(values: Floats, most: int = MOST_POINTS) -> Floats:
     """Means over equal runs of ticks, at most `most` of them: (T, ...) -> (bins, ...)."""
     width = -(-len(values) // most)
@@ -111,39 +107,53 @@ def binned(values: Floats, most: int = MOST_POINTS) -> Floats:
     return np.asarray(np.add.reduceat(values, starts, axis=0) / sizes)
 
 
-def percent(share: float, digits: int = 1) -> str:
-    """A share in per cent for people."""
-    return f"{100 * share:.{digits}f} %"
-
-
 def waterfall(told: Mapping[str, Any]) -> Plot:
-    """Compute left after each constraint, and what each takes."""
-    rows, binding = told["waterfall"], told["binding"]["constraint"]
-    full, end = rows["installed"]["gpu_hours"], rows["reach"]
+    """Compute left after each constraint, and what each takes, down to the work that counted."""
+    rows, words = told["waterfall"], stages(told)
+    full, falls = rows["installed"]["gpu_hours"], _falls(words)
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         axes.barh(0, full, color=svg.MUTED, alpha=0.55, height=0.62)
         axes.text(full * 1.012, 0, f"{full:,.0f}", va="center")
-        for i, (stage, (_, colour)) in enumerate(STAGES.items(), 1):
-            _fall(axes, i, rows[stage], full, colour, stage == binding)
-        axes.barh(5, end["gpu_hours"], color=svg.BLUE, height=0.62)
-        words = f"{end['gpu_hours']:,.0f}  ({percent(end['share'])})"
-        axes.text(end["gpu_hours"] + full * 0.012, 5, words, va="center", fontweight="bold")
-        labels = [f"{word} (binds)" if stage == binding else word for stage, (word, _) in STAGES.items()]
-        axes.set(yticks=range(6), yticklabels=["installed", *labels, "deliverable"], ylim=(5.5, -0.5))
+        for i, stage in enumerate(falls, 1):
+            if stage in TOTALS:
+                _total(axes, i, rows["reach" if stage == "deliverable" else "delivered"], full, stage == falls[-1])
+            else:
+                _fall(axes, i, rows[stage], full, COLOURS[stage], stage == told["binding"]["constraint"])
+        labels = [f"{words[s]} (binds)" if s == told["binding"]["constraint"] else words.get(s, TOTALS.get(s)) for s in falls]
+        axes.set(yticks=range(len(falls) + 1), yticklabels=["installed", *labels], ylim=(len(falls) + 0.5, -0.5))
         axes.set(xlabel=f"GPU-hours in {length(told['duration_s'])}", xlim=(0, 1.24 * full or 1.0))
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.locator_params(axis="x", nbins=4)
 
-    lost = ", ".join(f"{w} takes {rows[s]['lost_gpu_hours']:,.0f}" for s, (w, _) in STAGES.items())
-    caption = (
-        f"Of {full:,.0f} GPU-hours installed, {end['gpu_hours']:,.0f} ({percent(end['share'])}) can be delivered: "
-        f"{lost} (modelled)."
-    )
-    return drawn("waterfall", "Bar chart, compute left after each constraint", caption, (5.3, 3.0), paint)
+    lost = ", ".join(f"{w} takes {rows[s]['lost_gpu_hours']:,.0f}" for s, w in words.items())
+    end = rows["reach"]
+    caption = f"Of {full:,.0f} GPU-hours installed, {end['gpu_hours']:,.0f} ({percent(end['share'])}) can be delivered"
+    if "delivered" in words:
+        done = rows["delivered"]
+        caption += f" and {done['gpu_hours']:,.0f} ({percent(done['share'])}) did work that counted"
+    caption += f": {lost} (modelled)."
+    kind = "Bar chart, compute left after each constraint"
+    return drawn("waterfall", kind, caption, (5.3, 1.1 + 0.32 * len(falls)), paint)
+
+
+TOTALS = {"deliverable": "deliverable", "done": "delivered"}
+
+
+def _falls(words: Mapping[str, str]) -> list[str]:
+    """Rows of the waterfall below the first: what takes compute, with the totals where they belong."""
+    rows = [s for s in words if s not in ("placed", "delivered")] + ["deliverable"]
+    return [*rows, "placed", "delivered", "done"] if "delivered" in words else rows
+
+
+def _total(axes: Axes, i: int, row: Mapping[str, float], full: float, last: bool) -> None:
+    """What is left, in full."""
+    axes.barh(i, row["gpu_hours"], color=svg.BLUE, alpha=1.0 if last else 0.6, height=0.62)
+    words = f"{row['gpu_hours']:,.0f}  ({percent(row['share'])})"
+    axes.text(row["gpu_hours"] + full * 0.012, i, words, va="center", fontweight="bold")
 
 
 def _fall(axes: Axes, i: int, row: Mapping[str, float], full: float, colour: str, binds: bool) -> None:
@@ -158,32 +168,14 @@ def _fall(axes: Axes, i: int, row: Mapping[str, float], full: float, colour: str
 
 def groups(told: Mapping[str, Any]) -> Plot:
     """The same for each group, in shares of what it has installed."""
-    rows = told["groups"][:MOST_ROWS]
+    rows, words = told["groups"][:MOST_ROWS], stages(told)
+    end = list(words)[-1]
+    word = "delivered" if end == "delivered" else "deliverable"
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         for i, row in enumerate(rows):
-            hours = row["gpu_hours"]
-            full = hours["installed"] or 1.0
-            axes.barh(i, hours["reach"] / full, color=svg.BLUE, height=0.62, label="deliverable" if i == 0 else None)
-            axes.text(0.012, i, percent(hours["reach"] / full), va="center", color="white", fontweight="bold")
-            left = hours["reach"] / full
-            for stage, before in (
-                ("reach", "radiation"),
-                ("radiation", "heat"),
-                ("heat", "power"),
-                ("power", "installed"),
-            ):
-                lost = (hours[before] - hours[stage]) / full
-                axes.barh(
-                    i,
-                    lost,
-                    left=left,
-                    color=STAGES[stage][1],
-                    height=0.62,
-                    label=f"lost to {STAGES[stage][0]}" if i == 0 else None,
-                )
-                left += lost
+            _group(axes, i, row["gpu_hours"], words, word)
         axes.set(yticks=range(len(rows)), yticklabels=[f"{r['group']} ({r['count']} {'ship' if r['count'] == 1 else 'ships'})"[:32] for r in rows], xlim=(0, 1),
                  ylim=(len(rows) - 0.5, -0.5), xlabel="share of the group's installed GPU-hours")  # fmt: skip
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -191,11 +183,28 @@ def groups(told: Mapping[str, Any]) -> Plot:
         axes.grid(visible=False)
         svg.legend(axes, ncols=3)
 
-    best, worst = (f(rows, key=lambda r: r["deliverable_share"]) for f in (max, min))
-    caption = f"{best['group']} can deliver {percent(best['deliverable_share'])} of its installed GPU-hours"
-    caption += "" if len(rows) == 1 else f", {worst['group']} {percent(worst['deliverable_share'])}"
+    def share(row: Mapping[str, Any]) -> float:
+        return float(row["gpu_hours"][end] / (row["gpu_hours"]["installed"] or 1.0))
+
+    best, worst = max(rows, key=share), min(rows, key=share)
+    first = "delivered" if end == "delivered" else "can deliver"
+    caption = f"{best['group']} {first} {percent(share(best))} of its installed GPU-hours"
+    caption += "" if len(rows) == 1 else f", {worst['group']} {percent(share(worst))}"
     caption += " (modelled)."
-    return drawn("groups", "Stacked bars by group", caption, (5.3, 1.35 + 0.34 * len(rows)), paint)
+    return drawn("groups", "Stacked bars by group", caption, (5.3, 1.35 + 0.2 * (len(words) // 3) + 0.34 * len(rows)), paint)
+
+
+def _group(axes: Axes, i: int, hours: Mapping[str, float], words: Mapping[str, str], word: str) -> None:
+    """A bar of a group: what is left, then what was lost, last first."""
+    full, order = hours["installed"] or 1.0, ["installed", *words]
+    left = hours[order[-1]] / full
+    axes.barh(i, left, color=svg.BLUE, height=0.62, label=word if i == 0 else None)
+    axes.text(0.012, i, percent(left), va="center", color="white" if left > 0.13 else svg.INK, fontweight="bold")
+    for before, stage in reversed(list(pairwise(order))):
+        lost = (hours[before] - hours[stage]) / full
+        label = f"lost to {words[stage]}" if i == 0 else None
+        axes.barh(i, lost, left=left, color=COLOURS[stage], height=0.62, label=label)
+        left += lost
 
 
 def _through(axes: Axes, day: Day, dark: Floats) -> Floats:
@@ -357,20 +366,39 @@ def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
     )
 
 
+ABLATED = {  # changes that a row of the ablation may hold: what of, colour
+    "change": ("deliverable compute", svg.BLUE), "tokens_change": ("tokens of answers", svg.GREEN),
+    "training_change": ("tokens of training", svg.PURPLE), "usd_change": ("USD per million tokens", svg.ORANGE),
+}  # fmt: skip
+
+
 def ablation(rows: Sequence[Mapping[str, Any]]) -> Plot:
-    """What each coupling costs: the change of deliverable compute with it switched off."""
+    """What each coupling costs: the change of compute, work and price with it switched off."""
+    there = {k: v for k, v in ABLATED.items() if k == "change" or any(r.get(k) for r in rows)}
+    wide = 0.8 / len(there)
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        change = [100 * r["change"] for r in rows]
-        axes.barh(range(len(rows)), change, color=svg.BLUE, height=0.6)
-        for i, value in enumerate(change):
-            axes.text(max(value, 0.0), i, f"  {value:+.2f} %", va="center")
+        values = [0.0]
+        for n, (key, (word, colour)) in enumerate(there.items()):
+            changes = [100 * (r.get(key) or 0.0) for r in rows]
+            y = np.arange(len(rows)) - 0.4 + wide * (n + 0.5)
+            axes.barh(y, changes, color=colour, height=0.88 * wide, label=word)
+            for at, value in zip(y, changes, strict=True):
+                axes.text(max(value, 0.0), at, f"  {value:+.2f} %", va="center", fontsize=8.5 if len(there) == 1 else 7)
+            values += changes
         axes.axvline(0.0, color=svg.MUTED, linewidth=0.8)
         axes.set(yticks=range(len(rows)), yticklabels=[f"without {r['off']}" for r in rows], ylim=(len(rows) - 0.5, -0.5),
-                 xlabel="change of deliverable compute [%]", xlim=(min(0.0, 1.2 * min(change)), 1.25 * max(*change, 0.1)))  # fmt: skip
+                 xlabel="change [%]" if len(there) > 1 else "change of deliverable compute [%]",
+                 xlim=(min(0.0, 1.2 * min(values)), 1.25 * max(*values, 0.1)))  # fmt: skip
         axes.grid(visible=False, axis="y")
+        if len(there) > 1:
+            svg.legend(axes, ncols=2)
 
     most = max(rows, key=lambda r: abs(r["change"]))
-    caption = f"Leaving {most['off']} out of the model would move the answer most, by {100 * most['change']:+.1f} % (modelled)."
-    return drawn("ablation", "Bar chart, effect of each coupling", caption, (5.4, 0.8 + 0.34 * len(rows)), paint)
+    caption = f"Leaving {most['off']} out of the model would move deliverable compute most, by {change(most['change'])}"
+    for key, (word, _) in list(there.items())[1:]:
+        row = max(rows, key=lambda r: abs(r.get(key) or 0.0))
+        caption += f"; {word} by {change(row[key])} (without {row['off']})"
+    height = 0.9 + (0.34 if len(there) == 1 else 0.16 * len(there)) * len(rows)
+    return drawn("ablation", "Bar chart, effect of each coupling", f"{caption} (modelled).", (5.4, height), paint)

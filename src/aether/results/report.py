@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from importlib import resources
 from typing import Any
@@ -12,9 +12,14 @@ import yaml
 
 from aether.base.units import fmt
 from aether.results import figures, worldmap
-from aether.results.figures import Day, Plot, percent
+from aether.results.figures import Day, Plot
+from aether.results.money_report import footprint, money
+from aether.results.page import beside, none, plots, table
 from aether.results.results import Results
+from aether.results.words import change, length, many, ms, percent, ranged, span, stages, tokens_day
+from aether.results.work_report import failures, traffic, training, work
 
+AFTER = {"reach": "reach", "placed": "placement"}
 CONFIDENCE = ("measured", "published", "disclosed", "estimated")  # strongest first
 MOST_GROUPS = 6  # with figures of their own
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing is fetched
@@ -26,20 +31,7 @@ def render(made: Results) -> str:
     Everything that came from the user is escaped. The same results give the same page.
     """
     told, day = made.summary, figures.day(made)
-    sections = [
-        ("compute", "What can be delivered", _compute(told)),
-        ("shortfalls", "What is short", _shortfalls(told)),
-        ("day", "Power, charge and temperature through the day", _through(day)),
-        ("map", "Where the fleet is near", _map(day, told)),
-        ("trips", "Round trips beside fibre", _trips(day, told)),
-        ("coverage", "Coverage and distance by latitude and local time", _coverage(day, told)),
-        ("network", "Network", _network(day, told)),
-        ("radiation", "Radiation", _radiation(day, told)),
-        ("ablation", "What each coupling costs", _ablation(told)),
-        ("budgets", "The ships", _budgets(told)),
-        ("sources", "Sources relied upon", _sources(made.manifest)),
-        ("made", "How this was made", _made(made)),
-    ]
+    sections = [(key, words, html) for key, words, html in _sections(made, told, day) if html]
     title = escape(str(told["title"] or told["scenario"]))
     links = "".join(f'<a href="#{key}">{words}</a>' for key, words, _ in sections)
     body = "".join(f'<section id="{key}"><h2>{words}</h2>{html}</section>' for key, words, html in sections)
@@ -53,6 +45,30 @@ def render(made: Results) -> str:
     )
 
 
+def _sections(made: Results, told: Mapping[str, Any], day: Day) -> list[tuple[str, str, str]]:
+    """(id, heading, html) of each section, the answer first; one without html is left out."""
+    return [
+        ("compute", "What is delivered", _compute(told)),
+        ("work", "Work", work(day, told)),
+        ("training", "Training", training(day, told)),
+        ("cost", "Cost beside the ground", money(told)),
+        ("footprint", "Footprint", footprint(told)),
+        ("shortfalls", "What is short", _shortfalls(told)),
+        ("ablation", "What each coupling costs", _ablation(told)),
+        ("day", "Power, charge and temperature through the day", _through(day)),
+        ("map", "Where the fleet is near", _map(day, told)),
+        ("trips", "Round trips beside fibre", _trips(day, told)),
+        ("coverage", "Coverage and distance by latitude and local time", _coverage(day, told)),
+        ("network", "Network", _network(day, told)),
+        ("traffic", "Traffic", traffic(day, told)),
+        ("faults", "Faults", failures(day, told)),
+        ("radiation", "Radiation", _radiation(day, told)),
+        ("budgets", "The ships", _budgets(told)),
+        ("sources", "Sources relied upon", _sources(made.manifest)),
+        ("made", "How this was made", _made(made)),
+    ]
+
+
 def _head(told: Mapping[str, Any], title: str) -> str:
     """Title, what the run says in words, and its main numbers."""
     fleet, rows, binding = told["fleet"], told["waterfall"], told["binding"]
@@ -60,12 +76,15 @@ def _head(told: Mapping[str, Any], title: str) -> str:
     made_of = (
         f"{fleet['ships']} ships with {fleet['gpus']:,} GPUs, {fleet['relays']:,} relays, {fleet['gateways']} gateways"
     )
-    when = f"{figures.length(told['duration_s'])} from {told['start'][:16].replace('T', ' ')} UTC at {fmt(told['step_s'], 's', 2)}"
+    when = f"{length(told['duration_s'])} from {told['start'][:16].replace('T', ' ')} UTC at {fmt(told['step_s'], 's', 2)}"
     kicker = f"{told['scenario']} · {made_of} · {when} · modelled"
     words = (
-        f"The fleet delivers <strong>{percent(end['share'])}</strong> of the compute installed: {end['gpu_hours']:,.0f} of "
+        f"The fleet can deliver <strong>{percent(end['share'])}</strong> of the compute installed: {end['gpu_hours']:,.0f} of "
         f"{rows['installed']['gpu_hours']:,.0f} GPU-hours, as much as {end['gpu_hours'] / hours:,.0f} GPUs that never pause. "
     )
+    if told.get("work"):
+        done = rows["delivered"]
+        words += f"Work that counted took {done['gpu_hours']:,.0f} of them, {percent(done['share'])} of what is installed. "
     if binding["constraint"] == "none":
         words += "Nothing binds: all that is installed is deliverable. "
     else:
@@ -89,10 +108,12 @@ def _tiles(told: Mapping[str, Any]) -> str:
     end, binding = rows["deliverable"], told["binding"]
     tiles = [
         ("Deliverable", percent(end["share"]), f"{end['gpu_hours']:,.0f} GPU-hours"),
-        ("Deliverable work", f"{end['pflop_hours']:,.0f}", "PFLOP-hours, dense BF16"),
+        *_work_tiles(told),
+        *_cost_tiles(told),
         ("Binds", binding["constraint"], f"{percent(binding['share'])} of what is installed"),
+        ("Deliverable work", f"{end['pflop_hours']:,.0f}", "PFLOP-hours, dense BF16"),
         ("Short", f"{len(told['shortfalls'])}", "parts, listed below" if told["shortfalls"] else "parts: none"),
-        ("To the nearest ship", _ms(cities.get("rtt_mean_s")), "mean round trip, weighted by people"),
+        ("To the nearest ship", ms(cities.get("rtt_mean_s")), "mean round trip, weighted by people"),
         ("Globe covered", percent(coverage["covered_share"]) if coverage else "–", "of surface and time"),
     ]
     return (
@@ -102,86 +123,69 @@ def _tiles(told: Mapping[str, Any]) -> str:
     )
 
 
-def _plots(plots: Iterable[Plot | None], kind: str = "") -> str:
-    """Figures side by side where there is room."""
-    shown = "".join(
-        f'<figure><div class="plot">{p.picture}</div><figcaption>{escape(p.caption)}</figcaption></figure>'
-        for p in plots
-        if p
-    )
-    return f'<div class="plots {kind}">{shown}</div>'
+def _work_tiles(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Delivered compute, tokens, time to first token, training; none of what nobody asked for."""
+    work = told.get("work") or {}
+    if not work:
+        return []
+    done = told["waterfall"]["delivered"]
+    tiles = [("Delivered", percent(done["share"]), f"{done['gpu_hours']:,.0f} GPU-hours of work that counted")]
+    if work["inference"]:
+        most = max(work["inference"], key=lambda s: s["output_tokens"])
+        late = f"95 % of {most['name']} begin within it"
+        tiles += [
+            ("Answered", f"{many(tokens_day(told))}", "tokens of answers a day"),
+            ("Time to first token", ms(most["first_token_p95_s"]), late),
+        ]
+    if work["training"]:
+        most = max(work["training"], key=lambda r: r["gpus"])
+        tiles += [("Trained", percent(most["share_done"], 2), f"of {most['name']}, {many(most['tokens'])} tokens")]
+    return tiles
 
 
-def _beside(plot: Plot, html: str) -> str:
-    """A figure with words or a table beside it."""
-    return _plots([plot]).removesuffix("</div>") + f"<div>{html}</div></div>"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[int] = ()) -> str:
-    """A table of escaped text; `right`: columns of numbers."""
-    numbers = set(right)
-    kind = [' class="n"' if i in numbers else "" for i in range(len(columns))]
-    head = "".join(f"<th{k}>{escape(c)}</th>" for c, k in zip(columns, kind, strict=True))
-    body = "".join("<tr>" + "".join(_cell(v, k) for v, k in zip(row, kind, strict=True)) + "</tr>" for row in rows)
-    top = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
-    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
-
-
-def _cell(value: Any, kind: str) -> str:
-    text = str(value)
-    kind = kind or (' class="long"' if len(text) > 40 else "")
-    return f"<td{kind}>{escape(text)}</td>"
-
-
-def _ms(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{1e3 * seconds:.1f} ms"
-
-
-def _none(words: str) -> str:
-    return f'<p class="none">{words}</p>'
+def _cost_tiles(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """A million tokens, or a GPU-hour, in orbit and on the ground."""
+    cost = told.get("cost") or {}
+    orbit, ground = cost.get("orbit"), cost.get("ground")
+    if not orbit or not ground:
+        return []
+    by_token = orbit["usd_per_mtoken"] and ground["usd_per_mtoken"]
+    key, of = ("usd_per_mtoken", "USD a million tokens") if by_token else ("usd_per_gpu_hour", "USD a GPU-hour")
+    beside = f"{of} in orbit; ground {ground[key]['nominal']:.2f}"
+    return [
+        ("Cost", f"{orbit[key]['nominal']:.2f}", beside),
+        ("Orbit over ground", f"{cost['ratio']['nominal']:.2f} ×", f"{ranged(cost['ratio']).partition(' ')[2].strip('()')}"),
+    ]
 
 
 def _compute(told: Mapping[str, Any]) -> str:
     binding = told["binding"]
     words = binding["words"][:1].upper() + binding["words"][1:]
+    left = stages(told)
     rows = [
-        (
-            g["group"],
-            g["count"],
-            f"{g['gpus']:,}",
-            *(f"{g['gpu_hours'][s]:,.0f}" for s in ("installed", *figures.STAGES)),
-            percent(g["deliverable_share"]),
-        )
+        (g["group"], g["count"], f"{g['gpus']:,}", *(f"{g['gpu_hours'][s]:,.0f}" for s in ("installed", *left)), percent(g["deliverable_share"]))
         for g in told["groups"]
-    ]
-    columns = (
-        "group",
-        "ships",
-        "GPUs",
-        "installed [GPU-h]",
-        "after power",
-        "after heat",
-        "after radiation",
-        "after reach",
-        "deliverable",
-    )
+    ]  # fmt: skip
+    columns = ("group", "ships", "GPUs", "installed [GPU-h]", *(f"after {AFTER.get(s, w)}" for s, w in left.items()), "deliverable")
+    if not told["groups"]:
+        return f"<p>{escape(words)}.</p>"
     return (
         f"<p>{escape(words)}.</p>"
-        + _plots([figures.waterfall(told), figures.groups(told)])
-        + _table(columns, rows, range(1, 9))
+        + plots([figures.waterfall(told), figures.groups(told)])
+        + table(columns, rows, range(1, len(columns)))
     )
 
 
 def _shortfalls(told: Mapping[str, Any]) -> str:
     if not told["shortfalls"]:
-        return _none(
+        return none(
             "Nothing: radiator, array, battery and paths to the ground suffice for full clocks through the whole run."
         )
     rows = [(s["group"], s["part"], _short(s), s["when"] or "–") for s in told["shortfalls"]]
     words = (
         "<p>To run all GPUs at full clocks through the whole run, every ship would need this much more (modelled):</p>"
     )
-    return words + _table(("group", "part", "short by", "when"), rows, (2,))
+    return words + table(("group", "part", "short by", "when"), rows, (2,))
 
 
 def _short(row: Mapping[str, Any]) -> str:
@@ -199,21 +203,21 @@ def _through(day: Day) -> str:
     )
     for number, (name, members) in enumerate(day.groups[:MOST_GROUPS]):
         count = members.stop - members.start
-        html += f"<h3>{escape(name)}, {count} {'ship' if count == 1 else 'ships'}</h3>" + _plots(
+        html += f"<h3>{escape(name)}, {count} {'ship' if count == 1 else 'ships'}</h3>" + plots(
             figures.ships(day, f"group{number}", name, members), "three"
         )
     if len(day.groups) > MOST_GROUPS:
-        html += _none(f"{len(day.groups) - MOST_GROUPS} further groups are in the tables energy and heat.")
+        html += none(f"{len(day.groups) - MOST_GROUPS} further groups are in the tables energy and heat.")
     ship = figures.poorest(day)
     close = day.until(figures.CLOSE_UP_S)
     html += f"<h3>Close up: {escape(day.names[ship])}, the ship that delivers least</h3>"
-    return html + _plots(figures.ships(close, "close", day.names[ship], slice(ship, ship + 1)), "three")
+    return html + plots(figures.ships(close, "close", day.names[ship], slice(ship, ship + 1)), "three")
 
 
 def _map(day: Day, told: Mapping[str, Any]) -> str:
-    html, row = _plots([worldmap.world(day, told)], "wide"), told.get("cities") or {}
+    html, row = plots([worldmap.world(day, told)], "wide"), told.get("cities") or {}
     if row.get("best"):
-        near, far = ((f"{c['city']} {_ms(c['rtt_mean_s'])}" for c in row[k]) for k in ("best", "worst"))
+        near, far = ((f"{c['city']} {ms(c['rtt_mean_s'])}" for c in row[k]) for k in ("best", "worst"))
         html += f"<p>Nearest: {escape(', '.join(near))}. Farthest: {escape(', '.join(far))}.</p>"
     if row.get("never_covered"):
         names = row["never_covered"]
@@ -224,13 +228,13 @@ def _map(day: Day, told: Mapping[str, Any]) -> str:
 def _trips(day: Day, told: Mapping[str, Any]) -> str:
     rows = told["probes"]
     if not rows:
-        return _none("The scenario lists no probes: pairs of places or ships whose round trip is recorded.")
+        return none("The scenario lists no probes: pairs of places or ships whose round trip is recorded.")
     words = (
         "<p>Propagation is light's own time along the path; delivered adds access scheduling, switching and queues. Fibre is routed over submarine cables and "
         "land routes; the great circle at c is a floor that nothing can pass. All modelled.</p>"
     )
     times = ("rtt_min_s", "rtt_mean_s", "rtt_max_s", "delivered_mean_s", "fibre_s", "great_circle_floor_s")
-    cells = [(f"{r['from']} – {r['to']}", *(_ms(r[k]) for k in times), "–" if r["hops_mean"] is None else f"{r['hops_mean']:.1f}",
+    cells = [(f"{r['from']} – {r['to']}", *(ms(r[k]) for k in times), "–" if r["hops_mean"] is None else f"{r['hops_mean']:.1f}",
               f"{r['path_changes']:,}", percent(r["outage_share"])) for r in rows]  # fmt: skip
     columns = (
         "between",
@@ -246,16 +250,16 @@ def _trips(day: Day, told: Mapping[str, Any]) -> str:
     )
     return (
         words
-        + _plots([worldmap.ranges(rows)], "wide bounded")
-        + _table(columns, cells, range(1, 10))
-        + _plots(worldmap.probes(day, rows), "three")
+        + plots([worldmap.ranges(rows)], "wide bounded")
+        + table(columns, cells, range(1, 10))
+        + plots(worldmap.probes(day, rows), "three")
     )
 
 
 def _coverage(day: Day, told: Mapping[str, Any]) -> str:
     plots: list[Plot | None] = [worldmap.latitudes(told), worldmap.hours(day)] if told.get("coverage") else []
     plots.append(worldmap.access(day))
-    return _plots(plots, "three") if any(plots) else _none("The scenario asks for neither coverage cells nor cities.")
+    return plots(plots, "three") if any(plots) else none("The scenario asks for neither coverage cells nor cities.")
 
 
 def _network(day: Day, told: Mapping[str, Any]) -> str:
@@ -267,7 +271,7 @@ def _network(day: Day, told: Mapping[str, Any]) -> str:
         ("path to a gateway", f"{percent(row['reach_share'], 2)} of the time"), ("gateways", f"{fleet['gateways']:,}"),
         ("least open gateway", "–" if least is None else f"{percent(least, 2)} of the year stands the rain"),
     ]  # fmt: skip
-    return _beside(figures.links(day, told), _table(("", ""), rows))
+    return beside(figures.links(day, told), table(("", ""), rows))
 
 
 def _radiation(day: Day, told: Mapping[str, Any]) -> str:
@@ -277,20 +281,24 @@ def _radiation(day: Day, told: Mapping[str, Any]) -> str:
         for g, (_, members) in zip(told["groups"], day.groups, strict=True)
     ]
     words = f"<p>Pauses in the anomaly and upsets together take {upsets:,.0f} GPU-hours (modelled).</p>"
-    return _beside(
-        figures.radiation(day, told), words + _table(("group", "dose [rad(Si)/year]", "paused"), rows, (1, 2))
+    return beside(
+        figures.radiation(day, told), words + table(("group", "dose [rad(Si)/year]", "paused"), rows, (1, 2))
     )
 
 
 def _ablation(told: Mapping[str, Any]) -> str:
     rows = told.get("ablation")
     if not rows:
-        return _none("Not asked for (outputs.ablation).")
-    cells = [(f"without {r['off']}", f"{r['deliverable_gpu_hours']:,.0f}", f"{100 * r['change']:+.2f} %") for r in rows]
+        return none("Not asked for (outputs.ablation).")
+    names = {"delivered_change": "delivered", "tokens_change": "tokens", "training_change": "training", "usd_change": "USD a million tokens"}
+    there = {k: w for k, w in names.items() if any(r.get(k) for r in rows)} if told.get("work") else {}
+    cells = [
+        (f"without {r['off']}", f"{r['deliverable_gpu_hours']:,.0f}", change(r["change"]), *(change(r.get(k)) for k in there))
+        for r in rows
+    ]
     words = "<p>The same run with one coupling switched off at a time: the change is what a simpler model would get wrong.</p>"
-    return words + _beside(
-        figures.ablation(rows), _table(("coupling off", "deliverable [GPU-h]", "change"), cells, (1, 2))
-    )
+    columns = ("coupling off", "deliverable [GPU-h]", "change", *there.values())
+    return words + beside(figures.ablation(rows), table(columns, cells, range(1, len(columns))))
 
 
 def _budgets(told: Mapping[str, Any]) -> str:
@@ -311,7 +319,7 @@ def _budgets(told: Mapping[str, Any]) -> str:
          fmt(g["battery_kwh"], "kWh"), fmt(g["radiator_m2"], "m²"), f"{g['coolant_max_k'] - figures.ZERO_C_K:.0f} °C", percent(g["charge_min_share"], 0))
         for g in told["groups"]
     ]  # fmt: skip
-    html = "<p>Mass, array, battery and radiator are of one ship.</p>" + _table(columns, rows, range(2, 10))
+    html = "<p>Mass, array, battery and radiator are of one ship.</p>" + table(columns, rows, range(2, 10))
     orbit = [
         (g["group"], fmt(g["altitude_m"], "m"), _of(g, "drag_delta_v_quiet_m_s_year"), _of(g, "drag_delta_v_active_m_s_year"),
          _of(g, "natural_life_years"), _of(g, "deorbit_delta_v_m_s"))
@@ -326,7 +334,7 @@ def _budgets(told: Mapping[str, Any]) -> str:
         "to leave orbit [m/s]",
     )
     return (
-        html + (_table(keeping, orbit, range(1, 6)) if orbit else "") + "".join(_formation(g) for g in told["groups"])
+        html + (table(keeping, orbit, range(1, 6)) if orbit else "") + "".join(_formation(g) for g in told["groups"])
     )
 
 
@@ -347,7 +355,7 @@ def _formation(group: Mapping[str, Any]) -> str:
 def _sources(manifest: Mapping[str, Any]) -> str:
     found = sorted(manifest.get("assumptions", []), key=lambda a: (_rank(a["confidence"]), a["name"]))
     if not found:
-        return _none("None recorded.")
+        return none("None recorded.")
     counts = Counter(a["confidence"] for a in found)
     told = ", ".join(f"{counts[c]} {c}" for c in sorted(counts, key=_rank))
     rows = [
@@ -360,7 +368,7 @@ def _sources(manifest: Mapping[str, Any]) -> str:
         )
         for a in found
     ]
-    table = _table(("assumption", "value", "range", "confidence", "source"), rows, (1,))
+    table = table(("assumption", "value", "range", "confidence", "source"), rows, (1,))
     words = f"<p>The answer rests on {len(found)} sourced numbers: {escape(told)}.</p>"
     return f"{words}<details><summary>All {len(found)}, the best supported first</summary>{table}</details>"
 
@@ -372,7 +380,7 @@ def _rank(confidence: str) -> int:
 def _span(row: Mapping[str, Any]) -> str:
     if row["low"] is None and row["high"] is None:
         return "–"
-    return " to ".join(fmt(row["value"] if row[k] is None else row[k], row["unit"]) for k in ("low", "high"))
+    return span(*(row["value"] if row[k] is None else row[k] for k in ("low", "high")), row["unit"])
 
 
 def _made(made: Results) -> str:
@@ -383,7 +391,7 @@ def _made(made: Results) -> str:
     text = yaml.safe_dump(manifest.get("scenario", {}), sort_keys=False, allow_unicode=True, width=100)
     html = (
         "<p>The same scenario, seed and versions give the same tables, bit for bit, for any number of threads.</p>"
-        + _table(("", ""), rows)
+        + table(("", ""), rows)
     )
     html += f"<details><summary>The scenario</summary><pre>{escape(text)}</pre></details>"
     if skipped:

@@ -19,7 +19,8 @@ from matplotlib.ticker import PercentFormatter
 
 from aether.base.tables import Floats
 from aether.results import svg
-from aether.results.figures import MOST_POINTS, MOST_ROWS, Day, Plot, binned, drawn, percent
+from aether.results.figures import MOST_POINTS, MOST_ROWS, Day, Plot, binned, drawn
+from aether.results.words import many, percent
 
 GRID_DEG = 1.5  # of the shading, finer than the cells
 MOST_PANELS = 12  # ours: three rows of four
@@ -333,3 +334,55 @@ def access(day: Day) -> Plot | None:
     middle = [f"{np.median(v):.1f} ms by {w}" for w, (v, _, _) in known.items() if len(v)]
     caption = f"Half of all cities and ticks with a path lie within {' and '.join(middle)} (modelled, propagation)."
     return drawn("access", "Distribution of round trips", caption, (4.5, 3.3), paint)
+
+
+def first_tokens(day: Day, told: Mapping[str, Any], number: int) -> Plot | None:
+    """Time to first token of an inference workload by city; circles by tokens. None where nothing was served."""
+    row = told["work"]["inference"][number]
+    found = _by_city(day, len(told["work"]["inference"]), number)
+    if not found:
+        return None
+    places = _places(day.tables)["city"]
+    lon, lat = np.array([places[name] for name in found]).T
+    mean, made = (np.array([v[k] for v in found.values()]) for k in (0, 1))
+    low, high = np.quantile(1e3 * mean, (0.02, 0.98))
+    norm = Normalize(float(low), float(high) if high > low else float(low) + 1.0)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.set_facecolor("#eef1f4")
+        axes.add_collection(LineCollection(coasts(), colors=OUTLINE, linewidths=0.5, zorder=1))
+        look: dict[str, Any] = {"edgecolors": OUTLINE, "linewidths": 0.4, "zorder": 3, "alpha": 0.9}
+        order = np.argsort(-made)  # small ones on top
+        axes.scatter(lon[order], lat[order], s=8 + 260 * (made / made.max())[order], c=_colours(1e3 * mean[order], norm), **look)
+        axes.set(xlim=(-180, 180), xticks=range(-180, 181, 60), xlabel="longitude [deg]")
+        axes.set(ylim=(-60, 80), yticks=range(-60, 81, 30), ylabel="latitude [deg]")
+        axes.grid(color=OUTLINE, alpha=0.15)
+        bar = figure.colorbar(
+            mpl.cm.ScalarMappable(norm, _scale()), ax=axes, orientation="horizontal", aspect=60, pad=0.02, extend="both"
+        )
+        bar.set_label("mean time to first token [ms]; circles by tokens of answers")
+
+    names = list(found)
+    near, far, most = names[int(mean.argmin())], names[int(mean.argmax())], names[int(made.argmax())]
+    caption = (
+        f"{row['name']}: answers begin soonest in {near}, {1e3 * mean.min():.0f} ms on average, and latest in {far}, {1e3 * mean.max():.0f} ms; "
+        f"{most} gets most, {many(float(made.max()))} tokens (modelled)."
+    )
+    return drawn(f"cities{number}", "World map of time to first token by city", caption, (9.2, 4.6), paint)
+
+
+def _by_city(day: Day, services: int, number: int) -> dict[str, tuple[float, float]]:
+    """Mean time to first token [s] and tokens of each city that a workload served."""
+    if "requests" not in day.tables:
+        return {}
+    table = day.tables["requests"]
+    names = table.column("city").combine_chunks().dictionary.to_pylist()
+    columns = ("first_token_s", "served", "output_tokens")
+    first, served, made = (
+        table.column(c).to_numpy(zero_copy_only=False).reshape(services, day.ticks, -1)[number].astype(np.float64)
+        for c in columns
+    )
+    total, tokens = served.sum(axis=0), made.sum(axis=0)
+    sums = np.where(served > 0.0, first * served, 0.0).sum(axis=0)
+    return {n: (float(sums[c] / total[c]), float(tokens[c])) for c, n in enumerate(names) if total[c] > 0.0}

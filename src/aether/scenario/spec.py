@@ -310,7 +310,7 @@ class Spec(Strict):
     step: Annotated[float, Unit("s", least=1.0, most=3600.0)] = 60.0
     seed: int = Field(1, ge=0)
     relays: Relays
-    ships: tuple[ShipGroup, ...] = Field(min_length=1)
+    ships: tuple[ShipGroup, ...] = Field((), description="groups of compute ships; none for a fabric on the ground")
     ground: Ground = Ground()
     sites: tuple[SiteGroup, ...] = Field((), description="ground data centres beside the ships")
     workloads: tuple[Workload, ...] = Field((), description="what people ask of the fabric")

@@ -230,7 +230,12 @@ def circular(
 def join(*parts: Elements) -> Elements:
     """Several sets of elements as one, in the order given."""
     names = Elements.__dataclass_fields__
+    if not parts:
+        return Elements(**{name: np.empty(0, dtype=np.int64 if name in WHOLE else np.float64) for name in names})
     return Elements(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+WHOLE = ("plane", "slot", "shell")  # columns of Elements that are numbers of something
 
 
 def node_rate(altitude_m: float, inclination_rad: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -150,6 +150,9 @@ def array_density(cells: SolarArray) -> float:
     return float(made)
 
 
+WORDS = ("name", "kind", "attitude", "terminal", "terminals")  # columns of a Fleet that are no physical quantity
+
+
 def fleet(groups: Sequence[tuple[Budget, str, int, float]], catalog: Catalog) -> Fleet:
     """The ships of a scenario as arrays, one row per ship.
 
@@ -159,7 +162,8 @@ def fleet(groups: Sequence[tuple[Budget, str, int, float]], catalog: Catalog) ->
     """
     counts = [count for _, _, count, _ in groups]
     rows = [_row(made, catalog, age_s) for made, _, _, age_s in groups]
-    numbers: dict[str, Any] = {key: _spread([row[key] for row in rows], counts) for key in rows[0]} if rows else {}
+    keys = rows[0] if rows else [f.name for f in fields(Fleet) if f.name not in WORDS]
+    numbers: dict[str, Any] = {key: _spread([row[key] for row in rows], counts) for key in keys}
 
     def words(values: list[str]) -> tuple[str, ...]:
         return tuple(v for v, count in zip(values, counts, strict=True) for _ in range(count))
