@@ -124,6 +124,8 @@ def assumptions_page(catalog: parts.Catalog) -> str:
         if kind in ("cities", "gateways"):
             one = next(iter(entries.values()))
             lines += [f"{len(entries):,} {kind} by name and position. Source: {one.source}, {one.date}.", ""]
+        elif kind == "grids":
+            lines += _grids(entries)
         elif kind == "assumptions":
             found = [catalog.assume(n) for n in entries]
             lines += _assumptions([(a.name, a) for a in found], "")
@@ -131,6 +133,15 @@ def assumptions_page(catalog: parts.Catalog) -> str:
             for part in entries.values():
                 lines += _part(part)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _grids(entries: dict[str, Any]) -> list[str]:
+    """All grids in one table: carbon and price of a kilowatt-hour."""
+    first = next(iter(entries.values()))
+    rows = [(g.name, g.title, *(fmt(getattr(a, k), a.unit) for a in (g.carbon, g.price) for k in ("low", "value", "high")), g.price.source)
+            for g in entries.values()]  # fmt: skip
+    head = ("grid", "country", "CO2e, least", "CO2e", "most", "price, least", "price", "most", "source of the price")
+    return [f"Source of the carbon: {first.source}.", "", *_table(head, set(range(2, 8)), rows)]
 
 
 def _part(part: parts.Part) -> Iterator[str]:
@@ -276,7 +287,8 @@ def _answers(bench: Bench) -> list[str]:
         ("What limits it?", told["binding"]["words"]),
         ("What is the design short of?", f"{short}; {len(told['shortfalls'])} shortfalls in all"),
         ("What does one effect cost?", f"without the {most['off']} coupling {100 * most['change']:+.1f} % of deliverable compute; "
-         "the run prints all five"),
+         f"the run prints all {len(told['ablation'])}"),
+        *_worth(told),
         ("How far is it from people?", f"{_ms(cities['rtt_mean_s'])} mean round trip (propagation) from the people of {fleet['cities']} cities to the "
          f"nearest ship that computes; {100 * told['coverage']['covered_share']:.1f} % of the globe's surface and time covered"),
         ("And beside fibre?", f"{probe['from']} to {probe['to']}: {_ms(probe['rtt_mean_s'])} propagation, {_ms(probe['delivered_mean_s'])} "
@@ -287,6 +299,25 @@ def _answers(bench: Bench) -> list[str]:
         f"{told['duration_s'] / 3600:.0f} h at {told['step_s']:.0f} s, in the middle of eclipse season. All figures are modelled."
     )
     return [about, "", *_table(("question", "answer"), set(), rows)[:-1]]
+
+
+def _worth(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the day's work came to, and what it cost."""
+    asked, run, cost = told["work"]["inference"][0], told["work"]["training"][0], told["cost"]
+    lost = ", ".join(f"{row['cause']} {100 * row['share']:.0f} %" for row in run["lost"][:4])
+
+    def money(side: str) -> str:
+        figure = cost[side]["usd_per_gpu_hour"]
+        return f"{figure['nominal']:.2f} USD ({figure['low']:.2f} to {figure['high']:.2f})"
+
+    return [
+        ("What does it serve?", f"{asked['served'] / 1e9:.2f} of {asked['requests'] / 1e9:.2f} billion requests to {asked['model']}, {asked['output_tokens'] / 1e9:,.0f} "
+         f"billion tokens of answer; first token after {asked['first_token_p50_s']:.2f} s, 95 % within {asked['first_token_p95_s']:.2f} s"),
+        ("What does it train?", f"{run['tokens'] / 1e9:,.0f} billion tokens of {run['model']} on {run['gpus']:,.0f} GPUs over {len(run['hosts'])} ships; "
+         f"{100 * run['goodput']:.0f} % of the time trains, the rest goes to {lost}"),
+        ("What does a GPU-hour cost?", f"{money('orbit')} in orbit, {money('ground')} on the ground beside it, levelised over what could work: "
+         f"{cost['ratio']['nominal']:.1f} times as much ({cost['ratio']['low']:.1f} to {cost['ratio']['high']:.1f})"),
+    ]  # fmt: skip
 
 
 def _accuracy(bench: Bench) -> list[str]:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 UNITS = {  # ending: units that a row may name
     "_cm2_s": {"1/cm2/s"}, "_bit_s": {"bit/s"}, "_m_s": {"m/s"}, "_rad_s": {"rad/s"}, "_w_m2": {"W/m2"}, "_w_k": {"W/K"}, "_j_k": {"J/K"},
     "_m2": {"m2"}, "_m3": {"m3"}, "_kg": {"kg"}, "_deg": {"deg"}, "_rad": {"rad"}, "_share": {"1"}, "_m": {"m"}, "_s": {"s", "1/s"},
-    "_w": {"W"}, "_j": {"J"}, "_k": {"K"},
+    "_w": {"W"}, "_j": {"J"}, "_k": {"K"}, "_gpu_s": {"GPU s"}, "_usd": {"USD"}, "_bit": {"bit"}, "_bytes": {"byte"},
 }  # fmt: skip
 
 
@@ -47,13 +47,13 @@ def test_every_field_of_the_records_is_in_the_glossary():
 
 
 def test_every_column_of_the_results_is_in_the_glossary(run_engine):
-    made = run_engine("ai1-ring", duration="5 min").tables
+    made = run_engine("project-aether", duration="5 min").tables
     columns = {c for table in made.values() for c in table.column_names}
     assert columns <= set(entries())
 
 
 def test_the_glossary_names_nothing_that_is_gone(run_engine):
-    columns = {c for table in run_engine("ai1-ring", duration="5 min").tables.values() for c in table.column_names}
+    columns = {c for table in run_engine("project-aether", duration="5 min").tables.values() for c in table.column_names}
     assert set(entries()) <= fields() | columns
 
 

@@ -262,18 +262,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Flows:
-    """Bits over directed links in a tick: link 2e goes from a to b of Links e, 2e + 1 back."""
-
-    demand_bit_s: Floats  # (F,)
-    rate_bit_s: Floats  # (F,) granted, max-min fair
-    start: Ints  # (F + 1,) into link
-    link: Ints  # (sum of hops,)
-    load_bit_s: Floats  # (L,) on every resource
-    capacity_bit_s: Floats  # (L,)
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """How far one training job has come."""
 

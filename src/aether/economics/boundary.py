@@ -31,7 +31,7 @@ from aether.economics.cost import YEAR_S, Term, annuity
 from aether.scenario.catalog import Catalog, Part
 
 Value = Callable[[str], float]
-ATTRITION = "faults.gpu_orbit"  # the rate that the fault model uses too
+ATTRITION = ("faults.gpu_orbit", "faults.gpu_ground")  # rates at which GPUs are lost, or need hands
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def assumptions(
     for site in sites:
         parts += [catalog.site(site.site), catalog.grid(site.country), catalog.accelerator(site.accelerator)]
     named = {a.name: a for part in parts for a in part.assumptions()}
-    general = (n for n in catalog.kind("assumptions") if n.startswith(("cost.", "carbon.")) or n == ATTRITION)
+    general = (n for n in catalog.kind("assumptions") if n.startswith(("cost.", "carbon.")) or n in ATTRITION)
     return named | {name: catalog.assume(name) for name in general}
 
 
@@ -131,7 +131,7 @@ def replaced(value: Value) -> float:
     Rate a = faults.gpu_orbit, life L = cost.life_orbit; failures at a constant rate, none repaired. Returns [1]:
     0.24 at 9 % a year over five years.
     """
-    lost = value(ATTRITION) * value("cost.life_orbit")
+    lost = value("faults.gpu_orbit") * value("cost.life_orbit")
     return lost / -math.expm1(-lost) - 1.0 if lost > 1e-9 else 0.5 * lost
 
 
@@ -193,7 +193,7 @@ def ground(site: SiteCost, value: Value) -> tuple[Term, ...]:
         Term("insurance", value("cost.ground_insurance") * YEAR_S * (chips + building + wires)),
         Term("network", annuity(wires, rate_s, value("cost.life_accelerator")) + _backhaul(site.gpus, value)),
         Term("operations", value(f"{of}.operations") * YEAR_S * site.it_w),
-        Term("attrition", value(f"{of}.attrition") * YEAR_S * chips),
+        Term("attrition", value("faults.gpu_ground") * YEAR_S * chips),
     )
 
 

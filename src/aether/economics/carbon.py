@@ -70,7 +70,7 @@ def ground(site: SiteCost, value: Value) -> Footprint:
     [1] Ember, yearly electricity data (grids); GHG Protocol Scope 2, location-based.
     """
     of, drawn_j = site.site, site.drawn_w * YEAR_S
-    exchanged = 1.0 / value("cost.life_accelerator") + value(f"{of}.attrition")
+    exchanged = 1.0 / value("cost.life_accelerator") + value("faults.gpu_ground")
     emissions = (
         Emission("accelerators", site.gpus * value("carbon.accelerator") * exchanged * YEAR_S),
         Emission("facility", site.it_w * value("carbon.facility") / (value(f"{of}.facility_life") / YEAR_S)),

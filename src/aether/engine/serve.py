@@ -154,6 +154,7 @@ def _queue(waiting: Floats, asked: Floats, served: Floats, step_s: float, patien
         aged += taken * age * step_s
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(served > 0.0, aged / served, 0.0)
+    left[left <= 1e-9 * rows] = 0.0  # what rounding leaves
     over = np.arange(len(rows))[:, None, None] >= patience[:, None]
     lost = np.where(over, left, 0.0).sum(axis=0)
     return np.where(over, 0.0, left)[:-1], lost, mean

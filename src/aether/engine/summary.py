@@ -41,8 +41,8 @@ def summary(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]
     told["binding"] = _binding(setup, record, told["waterfall"])
     told["shortfalls"] = shortfalls(setup, record)
     told["groups"] = [_group(setup, record, g) | keeping(setup, g) for g in range(len(spec.ships))]
-    aboard = {"power": _power(setup, record, events), "heat": _heat(record), "radiation": _radiation(setup, record),
-              "network": _network(setup, record)} if setup.fleet.name else dict.fromkeys(("power", "heat", "radiation", "network"), {})  # fmt: skip
+    aboard: dict[str, Any] = {"power": _power(setup, record, events), "heat": _heat(record), "radiation": _radiation(setup, record),
+              "network": _network(setup, record)} if setup.fleet.name else {k: {} for k in ("power", "heat", "radiation", "network")}  # fmt: skip
     told |= aboard
     told["probes"] = [_probe(setup, record, p) for p in range(len(setup.probes))]
     told["cities"] = _cities(setup, record)
@@ -141,7 +141,9 @@ def _why(record: Record) -> str:
     """Of all requests given up, the shares by reason."""
     sums = record.work.reasons.sum(axis=0)
     told = {"full": "no compute left", "far": "no host in reach", "network": "no room on the links"}
-    rows = [f"{told[k]} {100 * v / sums.sum():.0f} %" for k, v in zip(REASONS, sums, strict=True) if v > 0.005 * sums.sum()]
+    rows = [
+        f"{told[k]} {100 * v / sums.sum():.0f} %" for k, v in zip(REASONS, sums, strict=True) if v > 0.005 * sums.sum()
+    ]
     return ", ".join(rows)
 
 

@@ -16,6 +16,8 @@ from aether.engine.assemble import Setup
 from aether.engine.hosts import accelerator, site_place
 from aether.engine.record import Record
 from aether.operations import launch
+from aether.scenario.catalog import Catalog
+from aether.space import sizing
 
 HOUR_S, YEAR_S = 3600.0, 365.25 * 86400.0  # definition; Julian year
 SWINGS = 10  # terms shown
@@ -102,7 +104,8 @@ def _known(setup: Setup, *sides: Side) -> dict[str, Assumption]:
 
 
 def _orbit(setup: Setup, record: Record) -> Side:
-    ships = tuple(_ship(setup, g) for g in range(len(setup.scenario.spec.ships)))
+    groups = zip(setup.budgets, setup.scenario.spec.ships, strict=True)
+    ships = tuple(ship_cost(made, group.count, setup.scenario.catalog) for made, group in groups)
     hours = setup.scenario.clock.step_s / HOUR_S * YEAR_S / setup.scenario.clock.duration_s
     k = setup.hosts.ships
     mended = (
@@ -153,21 +156,17 @@ def _served(setup: Setup, record: Record, rows: np.ndarray, hours: float) -> tup
     return gpu * hours, tokens * YEAR_S / setup.scenario.clock.duration_s / 1e6
 
 
-def _ship(setup: Setup, number: int) -> ShipCost:
-    """The quantities of one group that cost money."""
-    group, made = setup.scenario.spec.ships[number], setup.budgets[number]
-    ship, count = made.ship, setup.scenario.spec.ships[number].count
-    part, launcher = (
-        setup.scenario.catalog.accelerator(ship.accelerator),
-        setup.scenario.catalog.launcher(ship.launcher),
-    )
+def ship_cost(made: sizing.Budget, count: int, catalog: Catalog) -> ShipCost:
+    """The quantities of so many ships of one budget that cost money."""
+    ship = made.ship
+    part, launcher = catalog.accelerator(ship.accelerator), catalog.launcher(ship.launcher)
     flown = launch.flights(made.lifted_kg, made.volume_m3, launcher.payload.value, launcher.bay_volume.value)
     terminals = [(ship.terminal, float(ship.terminals * count))]
     if ship.neighbour_terminals:
         terminals.append((ship.neighbour_terminal or ship.terminal, float(ship.neighbour_terminals * count)))
     hull_kg = 0.0 if ship.hull_mass is None else ship.hull_mass.value
     return ShipCost(
-        ship=group.ship, accelerator=ship.accelerator, array=ship.array, battery=ship.battery, radiator=ship.radiator,
+        ship=ship.name, accelerator=ship.accelerator, array=ship.array, battery=ship.battery, radiator=ship.radiator,
         launcher=ship.launcher, count=float(count), gpus=float(ship.gpus * count), units=ship.gpus * count / part.gpus,
         array_w=made.array_w * count, battery_j=made.battery_j * count, radiator_m2=made.radiator_area_m2 * count,
         terminals=tuple(terminals), accelerator_kg=made.masses_kg.get("accelerators", 0.0) * count, lifted_kg=made.lifted_kg * count,
@@ -179,14 +178,17 @@ def _ship(setup: Setup, number: int) -> ShipCost:
 def _site(setup: Setup, j: int, busy: float) -> SiteCost:
     group = setup.scenario.spec.sites[j]
     name, place = accelerator(setup.scenario, group), site_place(setup.scenario, group)
-    return _ground_site(setup, group.site, str(place.country).lower(), name, float(group.gpus), busy)
+    return site_cost(group.site, str(place.country).lower(), name, float(group.gpus), busy, setup.scenario.catalog)
 
 
-def _ground_site(setup: Setup, site: str, grid: str, name: str, gpus: float, busy: float) -> SiteCost:
-    part = setup.scenario.catalog.accelerator(name)
+def site_cost(site: str, country: str, name: str, gpus: float, busy: float, catalog: Catalog) -> SiteCost:
+    """The quantities of a ground site that cost money; busy: share of its GPUs at work."""
+    part = catalog.accelerator(name)
     full_w = part.power.value + part.host_power.value
-    idle_w = part.idle_power.value + setup.scenario.value("gpu.host_idle_share") * part.host_power.value
-    return SiteCost(site, grid, name, gpus, gpus / part.gpus, gpus * full_w, gpus * (idle_w + (full_w - idle_w) * busy))
+    idle_w = part.idle_power.value + catalog.value("gpu.host_idle_share") * part.host_power.value
+    return SiteCost(
+        site, country, name, gpus, gpus / part.gpus, gpus * full_w, gpus * (idle_w + (full_w - idle_w) * busy)
+    )
 
 
 def _reference(setup: Setup) -> Side:
@@ -195,7 +197,7 @@ def _reference(setup: Setup) -> Side:
     for group in setup.scenario.spec.ships:
         ship = setup.scenario.ship(group)
         counts[ship.accelerator] = counts.get(ship.accelerator, 0.0) + ship.gpus * group.count
-    sites = tuple(_ground_site(setup, *REFERENCE, name, gpus, 1.0) for name, gpus in counts.items())
+    sites = tuple(site_cost(*REFERENCE, name, gpus, 1.0, setup.scenario.catalog) for name, gpus in counts.items())
     hours = sum(counts.values()) * YEAR_S / HOUR_S
     pflop = (
         sum(g * setup.scenario.catalog.accelerator(n).bf16.value for n, g in counts.items()) * YEAR_S / HOUR_S / 1e15

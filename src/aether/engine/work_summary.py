@@ -124,7 +124,7 @@ def _run(setup: Setup, record: Record, w: int) -> dict[str, Any]:
     )
     return {
         "name": run.name, "model": run.model.name, "hosts": [setup.hosts.names[m] for m in run.members], "gpus": float(run.gpus.sum()),
-        "layout": {k: getattr(run.layout, k) for k in ("tensor", "pipeline", "data", "recompute")}, "step_s": run.step.time_s, "steps": steps,
+        "layout": {k: getattr(run.layout, k) for k in ("tensor", "pipeline", "data", "interleave", "recompute")}, "step_s": run.step.time_s, "steps": steps,
         "tokens": tokens, "tokens_wanted": run.asked.tokens, "share_done": share, "goodput": float(spent["useful_s"]) / duration_s,
         "days_to_finish": duration_s / share / DAY_S if share > 0 else None, "lost": lost, "sent_bit": sent,
         "sync_bit": run.job.sync_bit, "checkpoint_every_s": run.job.checkpoint_every_s, "interruptions": _interrupted(spent, run),

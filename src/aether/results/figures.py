@@ -121,7 +121,9 @@ def waterfall(told: Mapping[str, Any]) -> Plot:
                 _total(axes, i, rows["reach" if stage == "deliverable" else "delivered"], full, stage == falls[-1])
             else:
                 _fall(axes, i, rows[stage], full, COLOURS[stage], stage == told["binding"]["constraint"])
-        labels = [f"{words[s]} (binds)" if s == told["binding"]["constraint"] else words.get(s, TOTALS.get(s)) for s in falls]
+        labels = [
+            f"{words[s]} (binds)" if s == told["binding"]["constraint"] else words.get(s, TOTALS.get(s)) for s in falls
+        ]
         axes.set(yticks=range(len(falls) + 1), yticklabels=["installed", *labels], ylim=(len(falls) + 0.5, -0.5))
         axes.set(xlabel=f"GPU-hours in {length(told['duration_s'])}", xlim=(0, 1.24 * full or 1.0))
         axes.tick_params(axis="y", length=0)
@@ -129,13 +131,13 @@ def waterfall(told: Mapping[str, Any]) -> Plot:
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.locator_params(axis="x", nbins=4)
 
-    lost = ", ".join(f"{w} takes {rows[s]['lost_gpu_hours']:,.0f}" for s, w in words.items())
+    lost = ", ".join(f"{rows[s]['lost_gpu_hours']:,.0f} to {w}" for s, w in words.items())
     end = rows["reach"]
     caption = f"Of {full:,.0f} GPU-hours installed, {end['gpu_hours']:,.0f} ({percent(end['share'])}) can be delivered"
     if "delivered" in words:
         done = rows["delivered"]
         caption += f" and {done['gpu_hours']:,.0f} ({percent(done['share'])}) did work that counted"
-    caption += f": {lost} (modelled)."
+    caption += f"; lost are {lost} (modelled)."
     kind = "Bar chart, compute left after each constraint"
     return drawn("waterfall", kind, caption, (5.3, 1.1 + 0.32 * len(falls)), paint)
 
@@ -177,11 +179,11 @@ def groups(told: Mapping[str, Any]) -> Plot:
         for i, row in enumerate(rows):
             _group(axes, i, row["gpu_hours"], words, word)
         axes.set(yticks=range(len(rows)), yticklabels=[f"{r['group']} ({r['count']} {'ship' if r['count'] == 1 else 'ships'})"[:32] for r in rows], xlim=(0, 1),
-                 ylim=(len(rows) - 0.5, -0.5), xlabel="share of the group's installed GPU-hours")  # fmt: skip
+                 ylim=(len(rows) - 0.5, -0.5), xlabel="share of installed GPU-hours, and what took the rest")  # fmt: skip
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)
-        svg.legend(axes, ncols=3)
+        svg.legend(axes, ncols=4)
 
     def share(row: Mapping[str, Any]) -> float:
         return float(row["gpu_hours"][end] / (row["gpu_hours"]["installed"] or 1.0))
@@ -191,7 +193,9 @@ def groups(told: Mapping[str, Any]) -> Plot:
     caption = f"{best['group']} {first} {percent(share(best))} of its installed GPU-hours"
     caption += "" if len(rows) == 1 else f", {worst['group']} {percent(share(worst))}"
     caption += " (modelled)."
-    return drawn("groups", "Stacked bars by group", caption, (5.3, 1.35 + 0.2 * (len(words) // 3) + 0.34 * len(rows)), paint)
+    return drawn(
+        "groups", "Stacked bars by group", caption, (5.3, 1.35 + 0.1 * (len(words) // 4) + 0.34 * len(rows)), paint
+    )
 
 
 def _group(axes: Axes, i: int, hours: Mapping[str, float], words: Mapping[str, str], word: str) -> None:
@@ -202,7 +206,7 @@ def _group(axes: Axes, i: int, hours: Mapping[str, float], words: Mapping[str, s
     axes.text(0.012, i, percent(left), va="center", color="white" if left > 0.13 else svg.INK, fontweight="bold")
     for before, stage in reversed(list(pairwise(order))):
         lost = (hours[before] - hours[stage]) / full
-        label = f"lost to {words[stage]}" if i == 0 else None
+        label = words[stage] if i == 0 else None
         axes.barh(i, lost, left=left, color=COLOURS[stage], height=0.62, label=label)
         left += lost
 
@@ -368,37 +372,49 @@ def radiation(day: Day, told: Mapping[str, Any]) -> Plot:
 
 ABLATED = {  # changes that a row of the ablation may hold: what of, colour
     "change": ("deliverable compute", svg.BLUE), "tokens_change": ("tokens of answers", svg.GREEN),
-    "training_change": ("tokens of training", svg.PURPLE), "usd_change": ("USD per million tokens", svg.ORANGE),
+    "training_change": ("tokens of training", svg.PURPLE), "usd_change": ("USD a million tokens", svg.ORANGE),
+    "first_token_change": ("time to first token", svg.SKY),
 }  # fmt: skip
 
 
 def ablation(rows: Sequence[Mapping[str, Any]]) -> Plot:
-    """What each coupling costs: the change of compute, work and price with it switched off."""
+    """What each coupling costs: the change of compute, and of work and price where there are any, with it switched off."""
     there = {k: v for k, v in ABLATED.items() if k == "change" or any(r.get(k) for r in rows)}
-    wide = 0.8 / len(there)
 
     def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        values = [0.0]
-        for n, (key, (word, colour)) in enumerate(there.items()):
-            changes = [100 * (r.get(key) or 0.0) for r in rows]
-            y = np.arange(len(rows)) - 0.4 + wide * (n + 0.5)
-            axes.barh(y, changes, color=colour, height=0.88 * wide, label=word)
-            for at, value in zip(y, changes, strict=True):
-                axes.text(max(value, 0.0), at, f"  {value:+.2f} %", va="center", fontsize=8.5 if len(there) == 1 else 7)
-            values += changes
-        axes.axvline(0.0, color=svg.MUTED, linewidth=0.8)
-        axes.set(yticks=range(len(rows)), yticklabels=[f"without {r['off']}" for r in rows], ylim=(len(rows) - 0.5, -0.5),
-                 xlabel="change [%]" if len(there) > 1 else "change of deliverable compute [%]",
-                 xlim=(min(0.0, 1.2 * min(values)), 1.25 * max(*values, 0.1)))  # fmt: skip
-        axes.grid(visible=False, axis="y")
-        if len(there) > 1:
-            svg.legend(axes, ncols=2)
+        panels = np.atleast_1d(figure.subplots(1, len(there), sharey=True))
+        for axes, (key, (word, colour)) in zip(panels, there.items(), strict=True):
+            _changes(axes, [100 * (r.get(key) or 0.0) for r in rows], colour)
+            axes.set_xlabel(f"{word} [%]" if len(there) > 1 else f"change of {word} [%]")
+        panels[0].set(
+            yticks=range(len(rows)), yticklabels=[f"without {r['off']}" for r in rows], ylim=(len(rows) - 0.5, -0.5)
+        )
 
     most = max(rows, key=lambda r: abs(r["change"]))
     caption = f"Leaving {most['off']} out of the model would move deliverable compute most, by {change(most['change'])}"
     for key, (word, _) in list(there.items())[1:]:
         row = max(rows, key=lambda r: abs(r.get(key) or 0.0))
-        caption += f"; {word} by {change(row[key])} (without {row['off']})"
-    height = 0.9 + (0.34 if len(there) == 1 else 0.16 * len(there)) * len(rows)
-    return drawn("ablation", "Bar chart, effect of each coupling", f"{caption} (modelled).", (5.4, height), paint)
+        caption += f"; {word} most without {row['off']}, by {change(row[key])}"
+    size = (5.4 if len(there) == 1 else 9.2, 0.8 + (0.34 if len(there) == 1 else 0.27) * len(rows))
+    return drawn("ablation", "Bar chart, effect of each coupling", f"{caption} (modelled).", size, paint)
+
+
+def _changes(axes: Axes, values: Sequence[float], colour: str) -> None:
+    """Bars to both sides of zero, each with its value where it can be seen."""
+    axes.barh(range(len(values)), values, color=colour, height=0.6)
+    for i, value in enumerate(values):
+        if abs(value) >= 0.005:
+            axes.annotate(
+                f"{value:+.2f}",
+                (max(value, 0.0), i),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+            )
+    axes.axvline(0.0, color=svg.MUTED, linewidth=0.8)
+    low, high = min(0.0, *values), max(0.1, *values)
+    axes.set_xlim(low - 0.08 * (high - low) if low < 0 else 0.0, high + 0.35 * (high - low))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.locator_params(axis="x", nbins=4)

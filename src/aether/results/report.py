@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from importlib import resources
 from typing import Any
@@ -19,7 +19,11 @@ from aether.results.results import Results
 from aether.results.words import change, length, many, ms, percent, ranged, span, stages, tokens_day
 from aether.results.work_report import failures, traffic, training, work
 
-AFTER = {"reach": "reach", "placed": "placement"}
+ABLATED = {  # columns of the ablation beside deliverable compute
+    "delivered_change": "delivered", "tokens_change": "tokens", "training_change": "training", "usd_change": "USD a million tokens",
+    "first_token_change": "time to first token",
+}  # fmt: skip
+AFTER = {"working": "faults", "reach": "reach", "placed": "placement", "delivered": "waiting"}
 CONFIDENCE = ("measured", "published", "disclosed", "estimated")  # strongest first
 MOST_GROUPS = 6  # with figures of their own
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing is fetched
@@ -31,7 +35,7 @@ def render(made: Results) -> str:
     Everything that came from the user is escaped. The same results give the same page.
     """
     told, day = made.summary, figures.day(made)
-    sections = [(key, words, html) for key, words, html in _sections(made, told, day) if html]
+    sections = _sections(made, told, day)
     title = escape(str(told["title"] or told["scenario"]))
     links = "".join(f'<a href="#{key}">{words}</a>' for key, words, _ in sections)
     body = "".join(f'<section id="{key}"><h2>{words}</h2>{html}</section>' for key, words, html in sections)
@@ -46,53 +50,64 @@ def render(made: Results) -> str:
 
 
 def _sections(made: Results, told: Mapping[str, Any], day: Day) -> list[tuple[str, str, str]]:
-    """(id, heading, html) of each section, the answer first; one without html is left out."""
-    return [
-        ("compute", "What is delivered", _compute(told)),
-        ("work", "Work", work(day, told)),
-        ("training", "Training", training(day, told)),
-        ("cost", "Cost beside the ground", money(told)),
-        ("footprint", "Footprint", footprint(told)),
-        ("shortfalls", "What is short", _shortfalls(told)),
-        ("ablation", "What each coupling costs", _ablation(told)),
-        ("day", "Power, charge and temperature through the day", _through(day)),
-        ("map", "Where the fleet is near", _map(day, told)),
-        ("trips", "Round trips beside fibre", _trips(day, told)),
-        ("coverage", "Coverage and distance by latitude and local time", _coverage(day, told)),
-        ("network", "Network", _network(day, told)),
-        ("traffic", "Traffic", traffic(day, told)),
-        ("faults", "Faults", failures(day, told)),
-        ("radiation", "Radiation", _radiation(day, told)),
-        ("budgets", "The ships", _budgets(told)),
-        ("sources", "Sources relied upon", _sources(made.manifest)),
-        ("made", "How this was made", _made(made)),
+    """(id, heading, html) of each section, the answer first; without ships those on ships are left out, and empty ones."""
+    ships = bool(told["groups"])
+    made_by: list[tuple[str, str, bool, Callable[[], str]]] = [
+        ("compute", "What is delivered", ships, lambda: _compute(told)),
+        ("work", "Work", True, lambda: work(day, told)),
+        ("training", "Training", True, lambda: training(day, told)),
+        ("cost", "Cost beside the ground", True, lambda: money(told)),
+        ("footprint", "Footprint", True, lambda: footprint(told)),
+        ("shortfalls", "What is short", ships, lambda: _shortfalls(told)),
+        ("ablation", "What each coupling costs", True, lambda: _ablation(told)),
+        ("day", "Power, charge and temperature through the day", ships, lambda: _through(day)),
+        ("map", "Where the fleet is near", ships, lambda: _map(day, told)),
+        ("trips", "Round trips beside fibre", True, lambda: _trips(day, told)),
+        ("coverage", "Coverage and distance by latitude and local time", ships, lambda: _coverage(day, told)),
+        ("network", "Network", ships, lambda: _network(day, told)),
+        ("traffic", "Traffic", True, lambda: traffic(day, told)),
+        ("faults", "Faults", True, lambda: failures(day, told)),
+        ("radiation", "Radiation", ships, lambda: _radiation(day, told)),
+        ("budgets", "The ships", ships, lambda: _budgets(told)),
+        ("sources", "Sources relied upon", True, lambda: _sources(made.manifest)),
+        ("made", "How this was made", True, lambda: _made(made)),
     ]
+    return [(key, words, html) for key, words, shown, make in made_by if shown and (html := make())]
 
 
 def _head(told: Mapping[str, Any], title: str) -> str:
     """Title, what the run says in words, and its main numbers."""
-    fleet, rows, binding = told["fleet"], told["waterfall"], told["binding"]
-    end, hours = rows["deliverable"], told["duration_s"] / 3600.0
+    fleet = told["fleet"]
     made_of = (
         f"{fleet['ships']} ships with {fleet['gpus']:,} GPUs, {fleet['relays']:,} relays, {fleet['gateways']} gateways"
     )
-    when = f"{length(told['duration_s'])} from {told['start'][:16].replace('T', ' ')} UTC at {fmt(told['step_s'], 's', 2)}"
+    when = (
+        f"{length(told['duration_s'])} from {told['start'][:16].replace('T', ' ')} UTC at {fmt(told['step_s'], 's', 2)}"
+    )
     kicker = f"{told['scenario']} · {made_of} · {when} · modelled"
+    lead = _lead(told) + _distance(told) if told["groups"] else "No ship flies: all is done on the ground."
+    return f'<p class="kicker">{escape(kicker)}</p><h1>{title}</h1><p class="lead">{lead}</p>{_tiles(told)}'
+
+
+def _lead(told: Mapping[str, Any]) -> str:
+    """What the ships deliver, and what binds them."""
+    rows, binding, hours = told["waterfall"], told["binding"], told["duration_s"] / 3600.0
+    end = rows["deliverable"]
     words = (
         f"The fleet can deliver <strong>{percent(end['share'])}</strong> of the compute installed: {end['gpu_hours']:,.0f} of "
         f"{rows['installed']['gpu_hours']:,.0f} GPU-hours, as much as {end['gpu_hours'] / hours:,.0f} GPUs that never pause. "
     )
     if told.get("work"):
         done = rows["delivered"]
-        words += f"Work that counted took {done['gpu_hours']:,.0f} of them, {percent(done['share'])} of what is installed. "
-    if binding["constraint"] == "none":
-        words += "Nothing binds: all that is installed is deliverable. "
-    else:
         words += (
-            f'What binds is <strong class="binds">{escape(binding["words"].split(" costs ")[0])}</strong>: it costs '
-            f"{binding['lost_gpu_hours']:,.0f} GPU-hours, {percent(binding['share'])} of what is installed. "
+            f"Work that counted took {done['gpu_hours']:,.0f} of them, {percent(done['share'])} of what is installed. "
         )
-    return f'<p class="kicker">{escape(kicker)}</p><h1>{title}</h1><p class="lead">{words}{_distance(told)}</p>{_tiles(told)}'
+    if binding["constraint"] == "none":
+        return words + "Nothing binds: all that is installed is deliverable. "
+    return words + (
+        f'What binds is <strong class="binds">{escape(binding["words"].split(" costs ")[0])}</strong>: it costs '
+        f"{binding['lost_gpu_hours']:,.0f} GPU-hours, {percent(binding['share'])} of what is installed. "
+    )
 
 
 def _distance(told: Mapping[str, Any]) -> str:
@@ -106,16 +121,20 @@ def _distance(told: Mapping[str, Any]) -> str:
 def _tiles(told: Mapping[str, Any]) -> str:
     rows, coverage, cities = told["waterfall"], told.get("coverage") or {}, told.get("cities") or {}
     end, binding = rows["deliverable"], told["binding"]
-    tiles = [
-        ("Deliverable", percent(end["share"]), f"{end['gpu_hours']:,.0f} GPU-hours"),
-        *_work_tiles(told),
-        *_cost_tiles(told),
-        ("Binds", binding["constraint"], f"{percent(binding['share'])} of what is installed"),
+    first = [("Deliverable", percent(end["share"]), f"{end['gpu_hours']:,.0f} GPU-hours")]
+    last = [
+        (
+            "Binds",
+            AFTER.get(binding["constraint"], binding["constraint"]),
+            f"{percent(binding['share'])} of what is installed",
+        ),
         ("Deliverable work", f"{end['pflop_hours']:,.0f}", "PFLOP-hours, dense BF16"),
         ("Short", f"{len(told['shortfalls'])}", "parts, listed below" if told["shortfalls"] else "parts: none"),
         ("To the nearest ship", ms(cities.get("rtt_mean_s")), "mean round trip, weighted by people"),
         ("Globe covered", percent(coverage["covered_share"]) if coverage else "–", "of surface and time"),
     ]
+    ships = bool(told["groups"])
+    tiles = [*(first if ships else []), *_work_tiles(told), *_cost_tiles(told), *(last if ships else [])]
     return (
         '<dl class="tiles">'
         + "".join(f"<div><dt>{escape(a)}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in tiles)
@@ -128,8 +147,9 @@ def _work_tiles(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     work = told.get("work") or {}
     if not work:
         return []
-    done = told["waterfall"]["delivered"]
-    tiles = [("Delivered", percent(done["share"]), f"{done['gpu_hours']:,.0f} GPU-hours of work that counted")]
+    done, tiles = told["waterfall"]["delivered"], []
+    if told["groups"]:
+        tiles += [("Delivered", percent(done["share"]), f"{done['gpu_hours']:,.0f} GPU-hours of work that counted")]
     if work["inference"]:
         most = max(work["inference"], key=lambda s: s["output_tokens"])
         late = f"95 % of {most['name']} begin within it"
@@ -154,7 +174,11 @@ def _cost_tiles(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     beside = f"{of} in orbit; ground {ground[key]['nominal']:.2f}"
     return [
         ("Cost", f"{orbit[key]['nominal']:.2f}", beside),
-        ("Orbit over ground", f"{cost['ratio']['nominal']:.2f} ×", f"{ranged(cost['ratio']).partition(' ')[2].strip('()')}"),
+        (
+            "Orbit over ground",
+            f"{cost['ratio']['nominal']:.2f} ×",
+            f"{ranged(cost['ratio']).partition(' ')[2].strip('()')}",
+        ),
     ]
 
 
@@ -166,9 +190,14 @@ def _compute(told: Mapping[str, Any]) -> str:
         (g["group"], g["count"], f"{g['gpus']:,}", *(f"{g['gpu_hours'][s]:,.0f}" for s in ("installed", *left)), percent(g["deliverable_share"]))
         for g in told["groups"]
     ]  # fmt: skip
-    columns = ("group", "ships", "GPUs", "installed [GPU-h]", *(f"after {AFTER.get(s, w)}" for s, w in left.items()), "deliverable")
-    if not told["groups"]:
-        return f"<p>{escape(words)}.</p>"
+    columns = (
+        "group",
+        "ships",
+        "GPUs",
+        "installed [GPU-h]",
+        *(f"after {AFTER.get(s, w)}" for s, w in left.items()),
+        "deliverable share",
+    )
     return (
         f"<p>{escape(words)}.</p>"
         + plots([figures.waterfall(told), figures.groups(told)])
@@ -257,9 +286,9 @@ def _trips(day: Day, told: Mapping[str, Any]) -> str:
 
 
 def _coverage(day: Day, told: Mapping[str, Any]) -> str:
-    plots: list[Plot | None] = [worldmap.latitudes(told), worldmap.hours(day)] if told.get("coverage") else []
-    plots.append(worldmap.access(day))
-    return plots(plots, "three") if any(plots) else none("The scenario asks for neither coverage cells nor cities.")
+    made: list[Plot | None] = [worldmap.latitudes(told), worldmap.hours(day)] if told.get("coverage") else []
+    made.append(worldmap.access(day))
+    return plots(made, "three") if any(made) else none("The scenario asks for neither coverage cells nor cities.")
 
 
 def _network(day: Day, told: Mapping[str, Any]) -> str:
@@ -281,24 +310,22 @@ def _radiation(day: Day, told: Mapping[str, Any]) -> str:
         for g, (_, members) in zip(told["groups"], day.groups, strict=True)
     ]
     words = f"<p>Pauses in the anomaly and upsets together take {upsets:,.0f} GPU-hours (modelled).</p>"
-    return beside(
-        figures.radiation(day, told), words + table(("group", "dose [rad(Si)/year]", "paused"), rows, (1, 2))
-    )
+    return beside(figures.radiation(day, told), words + table(("group", "dose [rad(Si)/year]", "paused"), rows, (1, 2)))
 
 
 def _ablation(told: Mapping[str, Any]) -> str:
     rows = told.get("ablation")
     if not rows:
         return none("Not asked for (outputs.ablation).")
-    names = {"delivered_change": "delivered", "tokens_change": "tokens", "training_change": "training", "usd_change": "USD a million tokens"}
-    there = {k: w for k, w in names.items() if any(r.get(k) for r in rows)} if told.get("work") else {}
+    there = {k: w for k, w in ABLATED.items() if told.get("work") and any(r.get(k) for r in rows)}
     cells = [
         (f"without {r['off']}", f"{r['deliverable_gpu_hours']:,.0f}", change(r["change"]), *(change(r.get(k)) for k in there))
         for r in rows
-    ]
+    ]  # fmt: skip
     words = "<p>The same run with one coupling switched off at a time: the change is what a simpler model would get wrong.</p>"
     columns = ("coupling off", "deliverable [GPU-h]", "change", *there.values())
-    return words + beside(figures.ablation(rows), table(columns, cells, range(1, len(columns))))
+    picture, shown = figures.ablation(rows), table(columns, cells, range(1, len(columns)))
+    return words + (plots([picture], "wide") + shown if there else beside(picture, shown))
 
 
 def _budgets(told: Mapping[str, Any]) -> str:
@@ -333,9 +360,7 @@ def _budgets(told: Mapping[str, Any]) -> str:
         "life without thrust [years]",
         "to leave orbit [m/s]",
     )
-    return (
-        html + (table(keeping, orbit, range(1, 6)) if orbit else "") + "".join(_formation(g) for g in told["groups"])
-    )
+    return html + (table(keeping, orbit, range(1, 6)) if orbit else "") + "".join(_formation(g) for g in told["groups"])
 
 
 def _of(row: Mapping[str, Any], key: str) -> str:
@@ -368,9 +393,9 @@ def _sources(manifest: Mapping[str, Any]) -> str:
         )
         for a in found
     ]
-    table = table(("assumption", "value", "range", "confidence", "source"), rows, (1,))
+    shown = table(("assumption", "value", "range", "confidence", "source"), rows, (1,))
     words = f"<p>The answer rests on {len(found)} sourced numbers: {escape(told)}.</p>"
-    return f"{words}<details><summary>All {len(found)}, the best supported first</summary>{table}</details>"
+    return f"{words}<details><summary>All {len(found)}, the best supported first</summary>{shown}</details>"
 
 
 def _rank(confidence: str) -> int:
@@ -378,9 +403,8 @@ def _rank(confidence: str) -> int:
 
 
 def _span(row: Mapping[str, Any]) -> str:
-    if row["low"] is None and row["high"] is None:
-        return "–"
-    return span(*(row["value"] if row[k] is None else row[k] for k in ("low", "high")), row["unit"])
+    low, high = (row["value"] if row[k] is None else row[k] for k in ("low", "high"))
+    return "–" if row["low"] is None and row["high"] is None else span(low, high, row["unit"])
 
 
 def _made(made: Results) -> str:

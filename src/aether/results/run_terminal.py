@@ -60,6 +60,9 @@ def summary(told: Mapping[str, Any], folder: Path) -> None:
 
 
 def _waterfall(told: Mapping[str, Any]) -> None:
+    if not told["groups"]:
+        show("No ship flies: all is done on the ground.", "")
+        return
     shown = table("Deliverable compute (modelled)", "left after", "GPU-hours", "of installed", "", right=(1, 2))
     for stage in ("installed", *stages(told)):
         row = told["waterfall"][stage]
@@ -181,7 +184,12 @@ def _probes(told: Mapping[str, Any]) -> None:
 
 
 def _ablation(rows: Sequence[Mapping[str, Any]]) -> None:
-    columns = {"tokens_change": "tokens", "training_change": "training", "usd_change": "USD/Mtoken"}
+    columns = {
+        "tokens_change": "tokens",
+        "training_change": "training",
+        "usd_change": "USD/Mtoken",
+        "first_token_change": "1st token",
+    }
     there = {k: w for k, w in columns.items() if any(r.get(k) for r in rows)}
     shown = table(
         "Ablation: deliverable compute with one coupling switched off", "coupling off", "GPU-hours", "change", *there.values(),
@@ -190,4 +198,8 @@ def _ablation(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         cells = (change(row.get(k)) for k in there)
         shown.add_row(row["off"], f"{row['deliverable_gpu_hours']:,.0f}", change(row["change"]), *cells)
-    show(shown, "Tokens and USD per million of them by inference, training in tokens." if there else "", "")
+    show(
+        shown,
+        "Tokens, USD per million of them and time to first token of inference; training in tokens." if there else "",
+        "",
+    )

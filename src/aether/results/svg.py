@@ -16,7 +16,11 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart by people with any colour vision
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
-YELLOW, GREY, BROWN = "#f0e442", "#999999", "#8a6642"  # the first of the same set; the others for what stands apart by place
+YELLOW, GREY, BROWN = (
+    "#f0e442",
+    "#999999",
+    "#8a6642",
+)  # the first of the same set; the others for what stands apart by place
 INK, MUTED, RULE, SHADE = "#010101", "#020202", "#030303", "#040404"  # stand for the page's own colours, see `_PAGE`
 _PAGE = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)", SHADE: "var(--shade)"}
 RASTER_DPI = 200  # of what is too dense for lines

@@ -34,7 +34,7 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def change(share: float | None) -> str:
     """A relative change in per cent, with its sign."""
-    return "–" if share is None else f"{100 * share:+.2f} %"
+    return "–" if share is None else "0.00 %" if abs(share) < 5e-5 else f"{100 * share:+.2f} %"
 
 
 def length(seconds: float) -> str:
@@ -75,8 +75,8 @@ def largest(terms: Sequence[Mapping[str, Any]], most: int = 3) -> str:
 def span(low: float, high: float, unit: str) -> str:
     """A range of an assumption; the unit once where both ends share it."""
     first, last = fmt(low, unit), fmt(high, unit)
-    word = first.partition(" ")[2]
-    return f"{first.partition(' ')[0]} to {last}" if word and last.endswith(f" {word}") else f"{first} to {last}"
+    number, _, word = first.partition(" ")
+    return f"{number} to {last}" if word and last.partition(" ")[2] == word else f"{first} to {last}"
 
 
 def parity(cost: Mapping[str, Any]) -> list[str]:
@@ -110,7 +110,7 @@ def faults(told: Mapping[str, Any]) -> str:
 
 def given_up(told: Mapping[str, float]) -> str:
     """Why requests were rejected, in a line."""
-    return ", ".join(f"{many(v)} {GIVEN_UP.get(k, k)}" for k, v in told.items() if v > 0.0) or "none"
+    return ", ".join(f"{many(v)} {GIVEN_UP.get(k, k)}" for k, v in told.items() if v >= 0.5) or "none"
 
 
 def tokens_day(told: Mapping[str, Any]) -> float:

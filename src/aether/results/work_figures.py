@@ -137,7 +137,13 @@ def progress(day: Day, told: Mapping[str, Any], number: int) -> Plot:
     def paint(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.15))
         time = day.axis(lower)
-        upper.plot(time, per_step * binned(column("step")), color=svg.GREEN, label="trained", marker="o" if len(time) == 1 else None)
+        upper.plot(
+            time,
+            per_step * binned(column("step")),
+            color=svg.GREEN,
+            label="trained",
+            marker="o" if len(time) == 1 else None,
+        )
         full = binned(day.time_s + day.step_s / 2) / row["step_s"] * per_step
         upper.plot(time, full, color=svg.MUTED, linestyle="--", linewidth=1.0, label="at full clocks without pause")
         upper.set(ylabel="tokens")
@@ -180,7 +186,9 @@ def spent(row: Mapping[str, Any], number: int) -> Plot:
 
     most = ", ".join(f"{r['cause']} {percent(r['share'])}" for r in lost[:4]) or "nothing"
     caption = f"{row['name']} trained {percent(row['goodput'])} of the time at full clocks' worth; the rest went to {most} (modelled)."
-    return drawn(f"spent{number}", "Bar chart, what the run's time went to", caption, (5.0, 0.8 + 0.34 * len(bars)), paint)
+    return drawn(
+        f"spent{number}", "Bar chart, what the run's time went to", caption, (5.0, 0.8 + 0.34 * len(bars)), paint
+    )
 
 
 def traffic(day: Day, told: Mapping[str, Any]) -> Plot:
@@ -214,8 +222,10 @@ def busiest(told: Mapping[str, Any]) -> Plot | None:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         for i, row in enumerate(rows):
+            use = row["most_use"]
+            words = f"{percent(use, 0)} of {fmt(row['most_bit_s'] / use, 'bit/s')}" if use else "–"
             axes.barh(i, row["carried_bit"], color=svg.SKY, height=0.62)
-            axes.text(1.015 * row["carried_bit"], i, f"{percent(row['most_use'], 0)} of {fmt(row['most_bit_s'] / row['most_use'], 'bit/s')}" if row["most_use"] else "–", va="center", fontsize=8)  # fmt: skip
+            axes.text(1.015 * row["carried_bit"], i, words, va="center", fontsize=8)
         axes.set(yticks=range(len(rows)), yticklabels=[f"{r['from']} – {r['to']}"[:36] for r in rows], ylim=(len(rows) - 0.5, -0.5),
                  xlabel="carried while among the busiest [bit]", xlim=(0, 1.42 * rows[0]["carried_bit"] or 1.0))  # fmt: skip
         _engineering(axes, "x")
@@ -254,9 +264,13 @@ def failures(day: Day, told: Mapping[str, Any]) -> Plot | None:
 
     hours = {k: counts[k]["hours_out"] for k in kinds}
     most = max(hours, key=lambda k: hours[k])
-    told_of = ", ".join(f"{counts[k]['failed']:,} {FAULT_WORDS.get(k, k)}{'s' if counts[k]['failed'] > 1 else ''}" for k in kinds)
+    told_of = ", ".join(
+        f"{counts[k]['failed']:,} {FAULT_WORDS.get(k, k)}{'s' if counts[k]['failed'] > 1 else ''}" for k in kinds
+    )
     caption = (
         f"Out of service in the run: {told_of}, by number through time; hours out sum to most for {FAULT_WORDS.get(most, most)}s, {hours[most]:,.0f} h; "
         f"{counts['gpus_worn_out_before']:,.0f} GPUs were worn out before it began (modelled)."
     )
-    return drawn("failures", "Number out of service through time by kind", caption, (5.4, 0.9 + 0.62 * len(kinds)), paint)
+    return drawn(
+        "failures", "Number out of service through time by kind", caption, (5.4, 0.9 + 0.62 * len(kinds)), paint
+    )

@@ -354,9 +354,12 @@ def first_tokens(day: Day, told: Mapping[str, Any], number: int) -> Plot | None:
         axes.add_collection(LineCollection(coasts(), colors=OUTLINE, linewidths=0.5, zorder=1))
         look: dict[str, Any] = {"edgecolors": OUTLINE, "linewidths": 0.4, "zorder": 3, "alpha": 0.9}
         order = np.argsort(-made)  # small ones on top
-        axes.scatter(lon[order], lat[order], s=8 + 260 * (made / made.max())[order], c=_colours(1e3 * mean[order], norm), **look)
-        axes.set(xlim=(-180, 180), xticks=range(-180, 181, 60), xlabel="longitude [deg]")
-        axes.set(ylim=(-60, 80), yticks=range(-60, 81, 30), ylabel="latitude [deg]")
+        axes.scatter(
+            lon[order], lat[order], s=8 + 260 * (made / made.max())[order], c=_colours(1e3 * mean[order], norm), **look
+        )
+        (west, east), (south, north) = _frame(lon, lat)
+        axes.set(xlim=(west, east), xlabel="longitude [deg]", ylim=(south, north), ylabel="latitude [deg]")
+        axes.locator_params(axis="x", steps=[1, 2, 3, 6, 10])
         axes.grid(color=OUTLINE, alpha=0.15)
         bar = figure.colorbar(
             mpl.cm.ScalarMappable(norm, _scale()), ax=axes, orientation="horizontal", aspect=60, pad=0.02, extend="both"
@@ -372,6 +375,16 @@ def first_tokens(day: Day, told: Mapping[str, Any], number: int) -> Plot | None:
     return drawn(f"cities{number}", "World map of time to first token by city", caption, (9.2, 4.6), paint)
 
 
+def _frame(lon: Floats, lat: Floats) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Limits of a map of some places: their own region twice as wide as high where they fill less than the world."""
+    south, north = max(float(lat.min()) - 6.0, -60.0), min(float(lat.max()) + 6.0, 80.0)
+    middle, width = float(lon.max() + lon.min()) / 2, max(float(np.ptp(lon)) + 12.0, 2.2 * (north - south), 90.0)
+    if width > 240.0:
+        return (-180.0, 180.0), (-60.0, 80.0)
+    tall = width / 2.2 - (north - south)
+    return (middle - width / 2, middle + width / 2), (south - tall / 2, north + tall / 2)
+
+
 def _by_city(day: Day, services: int, number: int) -> dict[str, tuple[float, float]]:
     """Mean time to first token [s] and tokens of each city that a workload served."""
     if "requests" not in day.tables:
@@ -384,5 +397,5 @@ def _by_city(day: Day, services: int, number: int) -> dict[str, tuple[float, flo
         for c in columns
     )
     total, tokens = served.sum(axis=0), made.sum(axis=0)
-    sums = np.where(served > 0.0, first * served, 0.0).sum(axis=0)
+    sums = np.multiply(first, served, out=np.zeros_like(served), where=served > 0.0).sum(axis=0)
     return {n: (float(sums[c] / total[c]), float(tokens[c])) for c, n in enumerate(names) if total[c] > 0.0}

@@ -276,12 +276,10 @@ class Site(Part):
     wue: Annotated[Assumption, Sourced(Unit("kg/J", least=0.0))] = Field(description="water over IT energy")
     facility_price: PowerPrice = Field(description="building, power and cooling over IT power, without IT")
     facility_life: Time
-    build_time: Time = Field(description="from decision to power, queue and permits included")
     network_price: PowerPrice = Field(description="network inside and to the site over IT power")
     operations: Annotated[Assumption, Sourced(Unit("USD/W/s", least=0.0))] = Field(
         description="staff and maintenance over IT power and time"
     )
-    attrition: Rate = Field(description="share of GPUs that need hands, replaced")
     cost_of_capital: Rate = Field(description="weighted, a year")
 
 

@@ -12,6 +12,7 @@ References
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -231,7 +232,8 @@ def join(*parts: Elements) -> Elements:
     """Several sets of elements as one, in the order given."""
     names = Elements.__dataclass_fields__
     if not parts:
-        return Elements(**{name: np.empty(0, dtype=np.int64 if name in WHOLE else np.float64) for name in names})
+        none: dict[str, Any] = {name: np.empty(0, dtype=np.int64 if name in WHOLE else np.float64) for name in names}
+        return Elements(**none)
     return Elements(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -17,15 +18,18 @@ COUPLINGS = tuple(Couplings.model_fields)
 STEP_S = 300.0  # least step: a coupling's cost is a difference of two runs alike, and needs no finer one
 
 
-def ablate(outcome: Outcome, progress: Progress | None = None) -> list[dict[str, Any]]:
+def ablate(outcome: Outcome, progress: Progress | None = None, threads: int = 1) -> list[dict[str, Any]]:
     """One row per coupling that is on: what is deliverable, delivered and paid with it off, and the change.
 
     All runs of the table, the one with nothing off too, go at steps of at least five minutes; changes are between them.
+    threads: runs side by side; the rows are the same for any number.
     """
     setup = coarse(outcome.setup)
     on = [name for name in COUPLINGS if getattr(setup.scenario.spec.couplings, name)]
-    full = _row(setup, progress, "all couplings on")
-    return [_changed(_row(without(setup, name), progress, f"without {name}") | {"off": name}, full) for name in on]
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        first = pool.submit(_row, setup, progress, "all couplings on")
+        others = {name: pool.submit(_row, without(setup, name), progress, f"without {name}") for name in on}
+        return [_changed(made.result() | {"off": name}, first.result()) for name, made in others.items()]
 
 
 def _row(setup: Setup, progress: Progress | None, label: str) -> dict[str, Any]:
@@ -35,13 +39,22 @@ def _row(setup: Setup, progress: Progress | None, label: str) -> dict[str, Any]:
         "deliverable_gpu_hours": stages["deliverable"]["gpu_hours"], "delivered_gpu_hours": stages["delivered"]["gpu_hours"],
         "output_tokens": sum(s["output_tokens"] for s in told.get("inference", ())),
         "training_tokens": sum(r["tokens"] for r in told.get("training", ())), "usd_per_mtoken": usd_per_mtoken(setup, record),
+        "first_token_s": _first_token(told),
     }  # fmt: skip
+
+
+def _first_token(told: Mapping[str, Any]) -> float | None:
+    """Median time to first token of the workloads, weighed by their requests."""
+    rows = [
+        (s["first_token_p50_s"], s["served"]) for s in told.get("inference", ()) if s["first_token_p50_s"] is not None
+    ]
+    return sum(p * n for p, n in rows) / sum(n for _, n in rows) if rows else None
 
 
 def _changed(row: dict[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
     """The row with its changes relative to the run with all couplings on."""
     keys = {"deliverable_gpu_hours": "change", "delivered_gpu_hours": "delivered_change", "output_tokens": "tokens_change",
-            "training_tokens": "training_change", "usd_per_mtoken": "usd_change"}  # fmt: skip
+            "training_tokens": "training_change", "usd_per_mtoken": "usd_change", "first_token_s": "first_token_change"}  # fmt: skip
     return row | {
         name: (row[key] - full[key]) / full[key] if row[key] is not None and full[key] else 0.0
         for key, name in keys.items()

@@ -12,10 +12,11 @@ import numpy as np
 from sgp4.api import WGS72, Satrec, SatrecArray
 
 from aether.base.clock import J2000_DAYS
-from aether.base.tables import Elements
+from aether.base.tables import Elements, Snapshot
 from aether.engine.assemble import laser
 from aether.engine.run import simulate
-from aether.network import routing, topology
+from aether.network import flows, routing, topology
+from aether.placement.policy import policies
 from aether.scenario.catalog import packaged
 from aether.scenario.load import load
 from aether.space import ground, motion, orbits, sun
@@ -26,7 +27,15 @@ TICKS = 60  # of a window
 def measure(quick: bool = False) -> dict[str, Any]:
     """Every row: name, size, unit, value, spread (least, most), peers where one is installed."""
     runs = 3 if quick else 9
-    rows = [*_propagation(runs), _eclipse(runs), _visibility(runs), *_fields(runs), *_whole(quick)]
+    rows = [
+        *_propagation(runs),
+        _eclipse(runs),
+        _visibility(runs),
+        *_fields(runs),
+        _flows(runs),
+        _placement(runs),
+        *_whole(quick),
+    ]
     machine = {
         "processor": platform.processor() or platform.machine(),
         "python": platform.python_version(),
@@ -116,6 +125,26 @@ def _fields(runs: int) -> list[dict[str, Any]]:
         taken = _times(lambda graph=graph, sources=sources: routing.fields(graph, sources), runs)  # type: ignore[misc]
         rows.append(_row("latency fields", f"96 sources, {len(place):,} nodes", "us/source", taken, 1e6 / 96))
     return rows
+
+
+def _flows(runs: int) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    start, link = np.arange(10_001) * 10, rng.integers(0, 10_000, 100_000)
+    demand, capacity = rng.exponential(1e9, 10_000), rng.uniform(1e9, 1e10, 10_000)
+    taken = _times(lambda: flows.fair(demand, start, link, capacity), runs)
+    return _row("max-min fair flows", "10,000 demands of 10 hops, 10,000 links", "ms", taken, 1e3)
+
+
+def _placement(runs: int) -> dict[str, Any]:
+    rng, places, hosts = np.random.default_rng(1), 5_000, 100
+    snapshot = Snapshot(
+        time_s=0.0, step_s=60.0, ships=96, requests=rng.poisson(500.0, (1, places)).astype(float), gpu_s=np.full(hosts, 2e4),
+        need_gpu_s=np.ones((1, hosts)), allowed=np.ones((1, hosts), dtype=np.bool_),
+        round_trip_s=rng.uniform(0.02, 0.3, (places, hosts)).astype(np.float32), limit_s=np.array([1.0]), value_usd=np.array([0.01]),
+        late_worth=0.5, energy_usd=np.zeros((1, hosts)), job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
+    )  # fmt: skip
+    taken = _times(lambda: policies["value"](snapshot), runs)
+    return _row("placement by value", "5,000 places x 100 hosts, overloaded", "ms", taken, 1e3)
 
 
 def _whole(quick: bool) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None, threads: int 
     """Results of a scenario, with its ablation where the scenario asks for one."""
     outcome = run_engine(scenario, progress, threads)
     told = dict(outcome.summary)
-    told["ablation"] = ablate(outcome, progress) if scenario.spec.outputs.ablation else []
+    told["ablation"] = ablate(outcome, progress, threads) if scenario.spec.outputs.ablation else []
     made = Results(told, outcome.tables, manifest(outcome))
     return replace(made, report=_page(made)) if report and scenario.spec.outputs.report else made
 
@@ -98,6 +98,11 @@ def assumptions(outcome: Outcome) -> list[dict[str, Any]]:
         ship = scenario.ship(group)
         parts += [ship, catalog.accelerator(ship.accelerator), catalog.array(ship.array), catalog.battery(ship.battery),
                   catalog.radiator(ship.radiator), catalog.terminal(ship.terminal), catalog.launcher(ship.launcher)]  # fmt: skip
+    parts += [catalog.site(s.site) for s in scenario.spec.sites] + [
+        catalog.accelerator(a) for a in set(outcome.setup.hosts.accelerator)
+    ]
+    parts += [catalog.grid(c) for c in sorted(set(outcome.setup.hosts.country[outcome.setup.hosts.ships :]))]
+    parts += [s.model for s in outcome.setup.work.services] + [r.model for r in outcome.setup.work.runs]
     found = {a.name: a for part in parts for a in part.assumptions()}
     found |= {name: scenario.assume(name) for name in catalog.kind("assumptions")}
     return [

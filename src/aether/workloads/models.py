@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -219,8 +218,9 @@ def hugging_face(text: str, file: str) -> LanguageModel:
 
 
 def _named(file: str) -> str:
-    path = PurePath(file)
-    return (path.parent.name if path.stem == "config" else path.stem) or "model"
+    folder, _, last = file.replace("\\", "/").rpartition("/")
+    stem = last.removesuffix(".json")
+    return (folder.rpartition("/")[2] if stem == "config" else stem) or "model"
 
 
 _Tell = Callable[..., None]

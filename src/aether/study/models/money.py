@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 
 from aether.base.units import parse
-from aether.economics import cost, published
+from aether.economics import boundary, cost, published
+from aether.engine.verdict import REFERENCE, ship_cost, site_cost
+from aether.scenario.catalog import packaged
+from aether.space import sizing
 from aether.study.validation import model
 
 Answer = Mapping[str, float]
@@ -143,3 +146,26 @@ def _ground_energy(power: float, life: float, energy_price: float, water: float 
 def _allowed_price(price_per_power: float, mass_per_power: float) -> Answer:
     """Price of building and launching a kilogram that a price per power leaves: an identity."""
     return {"price_per_mass": price_per_power / mass_per_power}
+
+
+@model(
+    "economics.beside_ground",
+    {"ship": "", "power": "W", "delivered_orbit": "1", "delivered_ground": "1"},
+    {"orbit": "USD", "ground": "USD", "ratio": "1", "specific_mass": "kg/kW"},
+    optional=("ship", "power", "delivered_orbit", "delivered_ground"),
+)
+def _beside_ground(
+    ship: str = "ai1", power: float = 1e6, delivered_orbit: float = 1.0, delivered_ground: float = 1.0
+) -> Answer:
+    """Levelised USD per PFLOP-day (dense BF16) of ships and of the reference ground site under our boundary, and kg per kW."""
+    catalog = packaged()
+    made = sizing.budget(catalog.ship(ship), catalog)
+    count = max(1, round(power / (made.chips_w + made.hosts_w)))
+    ships = ship_cost(made, count, catalog)
+    site = site_cost(*REFERENCE, ships.accelerator, ships.gpus, 1.0, catalog)
+    value = boundary.nominal(boundary.assumptions(catalog, [ships], [site]))
+    days = ships.gpus * catalog.accelerator(ships.accelerator).bf16.value / 1e15 * cost.YEAR_S / 86400.0
+    orbit = cost.levelised([cost.total(boundary.orbit(ships, value))], days, delivered_orbit)
+    ground = cost.levelised([cost.total(boundary.ground(site, value))], days, delivered_ground)
+    mass = made.mass_kg / ((made.chips_w + made.hosts_w) / 1e3)
+    return {"orbit": orbit, "ground": ground, "ratio": orbit / ground, "specific_mass": mass}

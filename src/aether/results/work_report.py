@@ -1,0 +1,146 @@
+"""The page's sections on work: inference, training, traffic, faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from aether.base.units import fmt
+from aether.results import work_figures as figures
+from aether.results import worldmap
+from aether.results.figures import Day
+from aether.results.page import beside, none, plots, table
+from aether.results.words import FAULT_WORDS, FAULTS, GIVEN_UP, TRAFFIC, many, ms, percent
+
+MOST_SERVICES = 6  # inference workloads with figures of their own
+MOST_MAPS = 2
+MOST_RUNS = 4  # training workloads with figures of their own
+
+
+def work(day: Day, told: Mapping[str, Any]) -> str:
+    """Inference and where it ran; says so where nothing was asked for."""
+    row = told.get("work") or {}
+    if not row:
+        return none("The scenario asks for no work: its compute is counted as deliverable, and nothing is placed.")
+    html = "".join(f"<p>Not run: {escape(words)}.</p>" for words in row.get("not_run") or ())
+    if row["inference"]:
+        services = row["inference"][:MOST_SERVICES]
+        maps = sorted(range(len(row["inference"])), key=lambda q: -row["inference"][q]["output_tokens"])[:MOST_MAPS]
+        html += plots([figures.tokens(day, told)], "wide") + _services(row)
+        html += plots([figures.first_tokens(s, n) for n, s in enumerate(services)])
+        html += plots([worldmap.first_tokens(day, told, q) for q in sorted(maps)], "wide") + "".join(
+            map(_cities, services)
+        )
+    return html + "<h3>Where it ran</h3>" + _hosts(row)
+
+
+def _services(row: Mapping[str, Any]) -> str:
+    columns = (
+        "workload", "model", "requests", "served", "late", "rejected", "tokens of answers", "tokens/s", "first token p50", "p95", "p99",
+    )  # fmt: skip
+    rows = []
+    for s in row["inference"]:
+        times = (ms(s[f"first_token_p{p}_s"]) for p in (50, 95, 99))
+        late, rejected = (percent(s[k] / s["requests"] if s["requests"] else 0.0) for k in ("late", "rejected"))
+        rows.append((s["name"], f"{s['model']}, {s['precision']}", many(s["requests"]), percent(s["served_share"]), late, rejected,
+                     many(s["output_tokens"]), many(s["output_tokens_s"]), *times))  # fmt: skip
+    why = {k: v for k, v in row["traffic"]["given_up"].items() if v >= 0.5}
+    said = ", ".join(f"{many(v)} with {GIVEN_UP.get(k, k)}" for k, v in why.items())
+    words = f"<p>Requests that gave up (modelled): {escape(said)}.</p>" if why else ""
+    return table(columns, rows, range(2, len(columns))) + words
+
+
+def _cities(row: Mapping[str, Any]) -> str:
+    """Cities where answers begin soonest and latest."""
+    if not row["best"]:
+        return ""
+    rows = [(kind, c["city"], ms(c["first_token_s"]), ms(c["network_s"]), many(c["output_tokens"]))
+            for kind, key in (("soonest", "best"), ("latest", "worst")) for c in row[key]]  # fmt: skip
+    shown = table(("", "city", "first token", "of it the network", "tokens"), rows, (2, 3, 4))
+    never = row["never_served"]
+    words = (
+        f"<p>Never served: {escape(', '.join(never[:40]))}{f' and {len(never) - 40} more' if len(never) > 40 else ''}.</p>"
+        if never
+        else ""
+    )
+    return f"<details><summary>{escape(row['name'])}: cities where answers begin soonest and latest</summary>{shown}{words}</details>"
+
+
+def _hosts(row: Mapping[str, Any]) -> str:
+    columns = (
+        "hosts",
+        "in",
+        "GPUs",
+        "installed [GPU-h]",
+        "free",
+        "inference",
+        "training",
+        "in use",
+        "tokens of answers",
+    )
+    rows = []
+    for h in row["hosts"]:
+        used = h["inference_gpu_hours"] + h["training_gpu_hours"]
+        hours = (f"{h[f'{k}_gpu_hours']:,.0f}" for k in ("installed", "free", "inference", "training"))
+        rows.append((h["host"], "orbit" if h["orbit"] else h["country"], f"{h['gpus']:,.0f}", *hours,
+                     percent(used / h["free_gpu_hours"] if h["free_gpu_hours"] else 0.0), many(h["output_tokens"])))  # fmt: skip
+    return table(columns, rows, range(2, len(columns)))
+
+
+def training(day: Day, told: Mapping[str, Any]) -> str:
+    """How far training came, at what pace, and what it lost; empty without training."""
+    rows = (told.get("work") or {}).get("training") or []
+    html = ""
+    for number, row in enumerate(rows[:MOST_RUNS]):
+        if len(rows) > 1:
+            html += f"<h3>{escape(row['name'])}</h3>"
+        html += plots([figures.progress(day, told, number), figures.spent(row, number)])
+    return html + _runs(rows) if rows else ""
+
+
+def _runs(rows: list[Mapping[str, Any]]) -> str:
+    columns = (
+        "run", "model", "GPUs", "tensor × pipeline × data", "step", "steps", "FLOP used", "interruptions", "checkpoint every", "bits a synchronisation",
+        "sent by replicas",
+    )  # fmt: skip
+    cells = []
+    for r in rows:
+        layout = " × ".join(str(r["layout"][k]) for k in ("tensor", "pipeline", "data")) + (
+            ", recompute" if r["layout"]["recompute"] else ""
+        )
+        cells.append((r["name"], r["model"], f"{r['gpus']:,.0f}", layout, fmt(r["step_s"], "s"), f"{r['steps']:,.0f}",
+                      percent(r["model_flops_utilisation"]), f"{r['interruptions']:,.1f}", fmt(r["checkpoint_every_s"], "s"),
+                      fmt(r["sync_bit"], "bit"), fmt(r["sent_bit"], "bit")))  # fmt: skip
+    return table(columns, cells, (2, *range(4, len(columns))))
+
+
+def traffic(day: Day, told: Mapping[str, Any]) -> str:
+    """What crossed the network, and the busiest lasers; empty without work."""
+    row = (told.get("work") or {}).get("traffic")
+    if not row:
+        return ""
+    rows = [(k, fmt(row[f"{k}_bit"], "bit"), fmt(row[f"{k}_bit"] / told["duration_s"], "bit/s")) for k in TRAFFIC]
+    rows.append(
+        ("not carried", fmt(row["not_carried_bit"], "bit"), fmt(row["not_carried_bit"] / told["duration_s"], "bit/s"))
+    )
+    html = plots([figures.traffic(day, told), figures.busiest(told)])
+    left = [(GIVEN_UP.get(k, k), many(v)) for k, v in row["given_up"].items()]
+    gave_up = table(("requests given up since there was", "requests"), left, (1,))
+    carried = table(("kind", "bits in the run", "mean"), rows, (1, 2))
+    return html + f'<div class="plots"><div>{carried}</div><div>{gave_up}</div></div>'
+
+
+def failures(day: Day, told: Mapping[str, Any]) -> str:
+    """What failed, how long it was out; empty without work, which alone records it."""
+    row = (told.get("work") or {}).get("faults")
+    if not row:
+        return ""
+    cells = [
+        (FAULT_WORDS.get(k, k), f"{row[k]['failed']:,}", f"{row[k]['recovered']:,}", f"{row[k]['hours_out']:,.1f}")
+        for k in FAULTS
+    ]
+    shown = table(("kind", "failed", "recovered in the run", "hours out"), cells, (1, 2, 3))
+    shown += f"<p>{row['gpus_worn_out_before']:,.0f} GPUs were worn out before the run began (modelled, from the fleet's age).</p>"
+    picture = figures.failures(day, told)
+    return beside(picture, shown) if picture else none("Nothing failed.") + shown
