@@ -233,14 +233,16 @@ def test_loop_eclipse_drains_the_battery_and_sunlight_fills_it():
     assert (smaller("charge_j", ("couplings.eclipse", False))[-1] >= smaller("charge_j")[-1]).all()
 
 
-def test_loop_an_empty_battery_lowers_the_clocks():
+def test_loop_what_the_battery_holds_sets_the_clocks_in_the_dark():
     dark, lit = dark_and_lit()
-    share = smaller("power") / np.maximum(smaller("working"), 1e-9)
-    empty = dark & (smaller("charge_share") < 0.41)  # 0.4 is kept for bad days
-    assert empty.sum() > 100
-    assert share[empty].max() < 0.5
-    assert share[lit].mean() > share[dark].mean() + 0.3
-    assert smaller("power", ("couplings.eclipse", False)).mean() > 1.05 * smaller("power").mean()
+
+    def clocks(here, *changes):
+        return smaller("power", *changes)[here].sum() / smaller("working", *changes)[here].sum()
+
+    by_battery = [clocks(dark, ("ships.0.battery.energy", f"{kwh} kWh")) for kwh in (2, 10, 40)]
+    assert by_battery == sorted(by_battery)
+    assert by_battery[0] < 0.5 * by_battery[2] < 0.5
+    assert clocks(dark) < clocks(lit) - 0.3
 
 
 def test_loop_clocks_move_requests_from_ships_in_the_dark_to_others():

@@ -142,7 +142,7 @@ def _grid(
     by_slot: bool,
 ) -> Ints:
     spare = np.broadcast_to(np.asarray(terminals, np.int64), (len(positions_m),)).copy()
-    held = {(int(a), int(b)) for a, b in previous} if previous is not None else set()
+    held = np.empty(0, np.int64) if previous is None else _code(previous[:, 0], previous[:, 1])
     along: list[Ints] = []
     across: list[Ints] = []
     for shell in np.unique(elements.shell):
@@ -223,7 +223,7 @@ def _beside(planes: list[_Plane]) -> list[tuple[int, int]]:
     return [pair for pair, gap in zip(pairs, gaps, strict=True) if count == 2 or gap < STAR_GAP_RAD]
 
 
-def _left(here: _Plane, there: _Plane, slot: Ints, held: set[tuple[int, int]], by_slot: bool, parity: int) -> Ints:
+def _left(here: _Plane, there: _Plane, slot: Ints, held: Ints, by_slot: bool, parity: int) -> Ints:
     """Pairs between two planes with their rank: rank 0 first, so that three terminals make an unbroken brick wall."""
     a, b = here[0], there[0]
     if by_slot:
@@ -243,29 +243,29 @@ def _gap(u_a: Floats, u_b: Floats) -> Floats:
     return np.mod(u_b - u_a + np.pi, 2.0 * np.pi) - np.pi
 
 
-def _shift(here: _Plane, there: _Plane, slot: Ints, held: set[tuple[int, int]]) -> int:
+def _shift(here: _Plane, there: _Plane, slot: Ints, held: Ints) -> int:
     """By how many places the next plane's ring is turned against this one so that partners are nearest."""
     count = here[0].size
     spacing = 2.0 * np.pi / count
-    scores = []
-    for shift in range(count):
-        turned = np.roll(there[0], -shift)
-        apart = np.abs(np.angle(np.mean(np.exp(1j * _gap(here[1], np.roll(there[1], -shift))))))
-        same = int(np.sum(slot[here[0]] == slot[turned]))
-        kept = sum((min(n, m), max(n, m)) in held for n, m in zip(here[0].tolist(), turned.tolist(), strict=True))
-        score = apart / spacing - KEEP_SLOTS * kept / count
-        scores.append((round(float(score), 3), -same, shift))
-    return min(scores)[2]
+    shift = np.arange(count)
+    turned = (np.arange(count) + shift[:, None]) % count  # a row for each shift
+    apart = np.abs(np.angle(np.mean(np.exp(1j * _gap(here[1], there[1][turned])), axis=1)))
+    same = (slot[here[0]] == slot[there[0][turned]]).sum(axis=1)
+    kept = np.isin(_code(here[0][None], there[0][turned]), held).sum(axis=1)
+    score = np.round(apart / spacing - KEEP_SLOTS * kept / count, 3)
+    return int(np.lexsort((shift, -same, score))[0])
 
 
-def _match(here: _Plane, there: _Plane, held: set[tuple[int, int]]) -> list[tuple[int, int]]:
+def _code(a: Ints, b: Ints) -> Ints:
+    """One number for each undirected pair."""
+    return np.minimum(a, b) * np.int64(2**32) + np.maximum(a, b)
+
+
+def _match(here: _Plane, there: _Plane, held: Ints) -> list[tuple[int, int]]:
     """Partners between planes of unequal count: nearest in argument of latitude first, each relay once."""
     apart = np.abs(_gap(here[1][:, None], there[1][None]))
     spacing = 2.0 * np.pi / max(here[0].size, there[0].size)
-    for i, n in enumerate(here[0].tolist()):
-        for j, m in enumerate(there[0].tolist()):
-            if (min(n, m), max(n, m)) in held:
-                apart[i, j] -= KEEP_SLOTS * spacing
+    apart -= KEEP_SLOTS * spacing * np.isin(_code(here[0][:, None], there[0][None]), held)
     order = np.argsort(apart, axis=None, kind="stable")
     free_a, free_b = np.ones(here[0].size, bool), np.ones(there[0].size, bool)
     found = []

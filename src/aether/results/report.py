@@ -16,7 +16,7 @@ from aether.results.figures import Day, Plot
 from aether.results.money_report import footprint, money
 from aether.results.page import beside, none, plots, table
 from aether.results.results import Results
-from aether.results.words import change, length, many, ms, percent, ranged, span, stages, tokens_day
+from aether.results.words import change, length, many, ms, percent, span, stages, tokens_day
 from aether.results.work_report import failures, traffic, training, work
 
 ABLATED = {  # columns of the ablation beside deliverable compute
@@ -164,22 +164,28 @@ def _work_tiles(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _cost_tiles(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """A million tokens, or a GPU-hour, in orbit and on the ground."""
+    """A million tokens, or a GPU-hour, in orbit and on the ground; nothing where no cost is told."""
     cost = told.get("cost") or {}
-    orbit, ground = cost.get("orbit"), cost.get("ground")
-    if not orbit or not ground:
+    sides = {k: cost[k] for k in ("orbit", "ground") if cost.get(k)}
+    if not sides:
         return []
-    by_token = orbit["usd_per_mtoken"] and ground["usd_per_mtoken"]
+    by_token = all(side["usd_per_mtoken"] for side in sides.values())
     key, of = ("usd_per_mtoken", "USD a million tokens") if by_token else ("usd_per_gpu_hour", "USD a GPU-hour")
-    beside = f"{of} in orbit; ground {ground[key]['nominal']:.2f}"
-    return [
-        ("Cost", f"{orbit[key]['nominal']:.2f}", beside),
-        (
-            "Orbit over ground",
-            f"{cost['ratio']['nominal']:.2f} ×",
-            f"{ranged(cost['ratio']).partition(' ')[2].strip('()')}",
-        ),
+    (name, first), *others = sides.items()
+    where = f"{of} in orbit" if name == "orbit" else f"{of} on the ground"
+    tiles = [
+        ("Cost", f"{first[key]['nominal']:.2f}", where + "".join(f"; {k} {s[key]['nominal']:.2f}" for k, s in others))
     ]
+    if cost.get("ratio"):
+        ratio = cost["ratio"]
+        tiles += [
+            (
+                "Orbit over ground",
+                f"{ratio['nominal']:.2f} ×",
+                f"of the cost; {ratio['low']:.2f} to {ratio['high']:.2f}",
+            )
+        ]
+    return tiles
 
 
 def _compute(told: Mapping[str, Any]) -> str:

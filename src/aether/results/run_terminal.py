@@ -50,7 +50,7 @@ def summary(told: Mapping[str, Any], folder: Path) -> None:
     if told.get("ablation"):
         _ablation(told["ablation"])
     coverage = told.get("coverage") or {}
-    if coverage:
+    if coverage and told["groups"]:
         cities = told.get("cities") or {}
         show(f"Coverage: {percent(coverage['covered_share'])} of the globe's surface and time; {percent(cities.get('covered_share'))} "
              f"of the cities' people and time, {ms(cities.get('rtt_mean_s'))} mean round trip to the nearest ship that computes")  # fmt: skip
