@@ -11,7 +11,8 @@ from aether.engine.run import play, simulate
 from aether.engine.summary import waterfall
 from aether.network.links import LIGHT_M_S
 from aether.scenario.load import load
-from aether.study.ablation import COUPLINGS, ablate, without
+from aether.study.ablation import COUPLINGS, ablate, coarse, without
+from constellation import fabric
 
 DAY = {"duration": "6 h", "ships.0.count": 6, "ground.coverage_cells": 60, "ground.cities.largest": 20}
 
@@ -52,7 +53,10 @@ def test_no_temperature_passes_its_limit_once_clocks_can_hold_it(day):
 
 
 def test_each_stage_leaves_no_more_than_the_one_before(day):
-    stages = [day.record.ships[k] for k in ("installed", "power", "heat", "radiation", "reach")]
+    stages = [
+        day.record.ships[k]
+        for k in ("installed", "working", "power", "heat", "radiation", "reach", "placed", "delivered")
+    ]
     for before, after in pairwise(stages):
         assert (after <= before * (1 + 1e-6)).all()
         assert (after >= 0.0).all()
@@ -92,6 +96,7 @@ def _same(a, b):
             {"ships__0__terminals": 1, "ships__0__neighbour_terminals": 0, "assumptions.access.queue": "1 ms"},
         ),
         ("anomaly", {"duration": "12 h"}),
+        ("faults", {"ships__0__age": "3 year"}),
     ],
 )
 def test_switching_a_coupling_off_raises_what_is_delivered_where_it_binds(coupling, changes):
@@ -102,7 +107,23 @@ def test_switching_a_coupling_off_raises_what_is_delivered_where_it_binds(coupli
     assert free > full * 1.001
 
 
-def test_ablations_that_reuse_the_mesh_say_what_a_run_of_their_own_says():
+NEAR = {"workloads__0__inference__max_round_trip": "35 ms"}  # nearer than most hosts are
+NARROW = {"assumptions": {"access.user_down": "100 Mbit/s"}}
+
+
+@pytest.mark.parametrize(("coupling", "changes"), [("access", NEAR), ("flows", NARROW), ("placement", {})])
+def test_switching_a_coupling_of_work_off_moves_tokens_the_way_it_should(coupling, changes):
+    setup = assemble(load(fabric(duration="15 min", **changes)))
+    full, free = (
+        float(play(s, network=False).work.hosts["tokens"].sum(dtype=np.float64))
+        for s in (setup, without(setup, coupling))
+    )
+    worse, better = (free, full) if coupling == "placement" else (full, free)  # off: requests stay at the nearest host
+    assert better > worse * 1.001
+
+
+@pytest.mark.parametrize("asked", ["nothing", "work"])
+def test_each_row_of_the_ablation_is_what_a_run_of_its_own_says(asked):
     narrow = {
         **DAY,
         "duration": "2 h",
@@ -110,15 +131,28 @@ def test_ablations_that_reuse_the_mesh_say_what_a_run_of_their_own_says():
         "ships.0.terminals": 1,
         "ships.0.neighbour_terminals": 0,
     }
-    outcome = simulate(load("ai1-ring", narrow))
-    for row in ablate(outcome):
-        other = without(outcome.setup, row["off"])
-        alone = waterfall(other, play(other, network=False))["deliverable"]["gpu_hours"]
-        assert row["deliverable_gpu_hours"] == pytest.approx(alone, rel=1e-6), row["off"]
+    outcome = simulate(load("ai1-ring", narrow) if asked == "nothing" else load(fabric()))
+    rows = ablate(outcome)
+    assert [row["off"] for row in rows] == list(COUPLINGS)
+    for row in rows:
+        other = without(coarse(outcome.setup), row["off"])
+        record = play(other, network=False)
+        stages = waterfall(other, record)
+        assert row["deliverable_gpu_hours"] == pytest.approx(stages["deliverable"]["gpu_hours"], rel=1e-6), row["off"]
+        assert row["delivered_gpu_hours"] == pytest.approx(stages["delivered"]["gpu_hours"], rel=1e-6), row["off"]
+        tokens = float(record.work.hosts["tokens"].sum(dtype=np.float64)) if asked == "work" else 0.0
+        assert row["output_tokens"] == pytest.approx(tokens, rel=1e-5), row["off"]
+
+
+def test_an_ablation_steps_no_finer_than_five_minutes_and_divides_the_run_evenly():
+    setup = coarse(assemble(load(fabric(duration="32 min"))))
+    assert setup.scenario.spec.step == pytest.approx(32 * 60 / 6)
+    assert setup.scenario.clock.duration_s == pytest.approx(32 * 60)
 
 
 def test_every_coupling_is_covered_above():
-    assert set(COUPLINGS) == {"eclipse", "heat", "attitude", "acquisition", "anomaly"}
+    named = {"eclipse", "heat", "attitude", "acquisition", "anomaly", "faults", "access", "flows", "placement"}
+    assert set(COUPLINGS) == named
 
 
 def test_more_radiator_never_delivers_less_and_more_battery_neither():
@@ -211,3 +245,57 @@ def test_a_narrow_field_of_view_never_reaches_more():
         shares.append(play(seen, network=False).ships["reach_share"].mean())
     assert shares[0] < 0.2
     assert shares == sorted(shares)
+
+
+OFTEN = {
+    "faults.ship": "20 1/day",
+    "faults.gateway": "1 1/day",
+    "faults.relay_outage": "1 1/day",
+    "faults.gpu_orbit": "1 1/day",
+}
+FAULTY = {"assumptions": OFTEN, "ships__0__age": "0 s", "ships__1__age": "0 s"}
+
+
+def test_same_seed_same_work_and_faults_for_any_number_of_threads():
+    one, two, again = (simulate(load(fabric(seed=5, **FAULTY)), threads=n) for n in (1, 2, 1))
+    for other in (two, again):
+        assert set(one.tables) == set(other.tables)
+        for name, table in one.tables.items():
+            assert table.equals(other.tables[name]) or _same(table, other.tables[name]), name
+        assert repr(one.summary) == repr(other.summary)  # NaN is not itself, its text is
+
+
+def test_another_seed_brings_other_faults_and_requests_on_the_same_orbits():
+    one, two = (simulate(load(fabric(seed=n, **FAULTY))) for n in (5, 6))
+    assert _same(one.tables["places"], two.tables["places"])
+    assert _same(one.tables["energy"].select(["lit", "array_w"]), two.tables["energy"].select(["lit", "array_w"]))
+    assert not _same(one.tables["requests"].select(["asked"]), two.tables["requests"].select(["asked"]))
+    assert [o.start_s for o in one.setup.outages] != [o.start_s for o in two.setup.outages]
+    assert not _same(one.tables["capacity"].select(["working"]), two.tables["capacity"].select(["working"]))
+
+
+def test_what_is_asked_and_what_fails_does_not_depend_on_other_choices():
+    setup = assemble(load(fabric(seed=5, **FAULTY)))
+    other = assemble(
+        load(fabric(seed=5, **FAULTY, placement__policy="ground-first", ships__0__attitude="sun-tracking"))
+    )
+    assert setup.outages == other.outages
+    asked = [play(s, network=False).work.asked["asked"] for s in (setup, other)]
+    assert (asked[0] == asked[1]).all()
+
+
+def test_without_faults_nothing_fails_wears_out_or_is_interrupted():
+    off = {"couplings__faults": False, "couplings__anomaly": False}
+    made = simulate(load(fabric(assumptions={**OFTEN, "faults.interruption": 10.0}, **off)))
+    told = made.summary["work"]
+    assert all(told["faults"][kind]["failed"] == 0 for kind in ("ship", "relay", "link", "gateway", "site", "gpu"))
+    assert told["faults"]["gpus_worn_out_before"] == 0.0
+    assert told["training"][0]["interruptions"] == 0.0
+    assert (made.record.ships["working"] == made.record.ships["installed"]).all()
+    assert not [e for e in made.events if e.kind.startswith("fault")]
+
+
+def test_a_fleet_whose_chips_have_all_worn_out_runs_and_delivers_nothing():
+    told = simulate(load(fabric(duration="5 min", assumptions={"faults.gpu_orbit": "1 1/day"}))).summary
+    assert told["waterfall"]["working"]["gpu_hours"] == 0.0
+    assert told["work"]["training"][0]["tokens"] == 0.0

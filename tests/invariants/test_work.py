@@ -198,8 +198,8 @@ def test_fewer_requests_never_use_more_energy():
     assert 0.0 < by_demand[0] < 0.5 * by_demand[-1]  # idle chips draw power too
 
 
-LOOP = {  # three hours of the packaged scenario in June, asked for more than the ships in sunlight can do
-    "duration": "3 h", "step": "120 s", "ground.cities.largest": 30, "ground.coverage_cells": 0, "probes": [],
+LOOP = {  # two hours of the packaged scenario in June, asked for more than the ships in sunlight can do
+    "duration": "2 h", "step": "180 s", "ground.cities.largest": 30, "ground.coverage_cells": 0, "probes": [],
     "workloads.0.inference.requests.per_person_day": 6,
 }  # fmt: skip
 
@@ -259,7 +259,7 @@ def test_loop_clocks_move_requests_from_ships_in_the_dark_to_others():
 
 
 def test_loop_bits_leave_the_ships_where_requests_were_placed():
-    run = Watched(load("project-aether", {**LOOP, "duration": "24 min"}))
+    run = Watched(load("project-aether", {**LOOP, "duration": "36 min"}))
     first, ships = run.setup.relay_count, run.setup.hosts.ships
     out, lit = [], []
     for ((setup, plan, links, *_), carried), sun in zip(run.carried, run.record.ships["lit"], strict=True):

@@ -1,6 +1,7 @@
 """The command as a process: exit codes, messages, what is written and what is not."""
 
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -52,7 +53,8 @@ def test_run_writes_summary_tables_report_and_manifest(aether, tmp_path):
     folder = tmp_path / "r"
     summary, manifest = (json.loads((folder / n).read_text()) for n in ("summary.json", "manifest.json"))
     assert summary["waterfall"]["deliverable"]["gpu_hours"] > 0
-    assert {row["off"] for row in summary["ablation"]} == {"eclipse", "heat", "attitude", "acquisition", "anomaly"}
+    couplings = {"eclipse", "heat", "attitude", "acquisition", "anomaly", "access", "flows", "faults", "placement"}
+    assert {row["off"] for row in summary["ablation"]} == couplings
     assert manifest["scenario"]["ships"][0]["count"] == 3
     assert any(a["name"] == "ai1.radiator_area" for a in manifest["assumptions"])
     assert pq.read_table(folder / "energy.parquet").num_rows == 20 * 3
@@ -333,3 +335,156 @@ def test_help_is_quick_to_import():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+CHAT = {"name": "chat", "inference": {"model": "llama-3.1-8b", "requests": {"rate": "5 1/s"}}}
+QUICK = ("--no-report", "--set", "outputs.ablation=false")
+
+
+def working(folder: Path, **changes) -> Path:
+    """A small scenario with a ship, a site and a workload."""
+    sites = [{"name": "dublin", "at": "Dublin", "gpus": 72}]
+    ground = {"cities": {"largest": 5}, "coverage_cells": 0}
+    return scenario(folder, **{"sites": sites, "workloads": [CHAT], "ground": ground, **changes})
+
+
+def chat(**changes) -> list[dict]:
+    return [{"name": "chat", "inference": {**CHAT["inference"], **changes}}]
+
+
+def test_everything_wrong_with_work_is_told_at_once_with_the_nearest_name_and_line(aether, tmp_path):
+    path = working(
+        tmp_path,
+        sites=[{"name": "dublin", "at": "Dublin", "gpus": 72, "site": "liquid-coold"},
+               {"name": "dublin", "at": {"name": "Here", "latitude": "0 deg", "longitude": "0 deg"}, "gpus": 8},
+               {"name": "south", "at": {"name": "Pole", "latitude": "-90 deg", "longitude": "0 deg", "country": "AQ"}, "gpus": 8}],
+        workloads=[
+            {"name": "one", "where": ["dubln"], "inference": {"model": "lama-3.1-8b", "requests": {"rate": "5 1/s", "places": ["Istambul"]}}},
+            {"name": "one", "inference": {"model": "llama-3.1-8b", "requests": {"rate": "5 1/s", "lengths": "azure-cod"}}},
+        ],
+        assumptions={"demand.swin": 0.4, "launch.vehicle_price": 5},
+    )  # fmt: skip
+    code, out, err = aether("run", path, "--out", "r")
+    assert (code, out) == (2, "")
+    for words in (
+        "sites[0].site: unknown class of site 'liquid-coold'; did you mean 'liquid-cooled'",
+        "sites[1].name: 'dublin' is already the name",
+        "sites[1].at.country: is missing",
+        "no grid of 'AQ'",
+        "workloads[0].where[0]: unknown ship group or site 'dubln'; did you mean 'dublin'",
+        "workloads[0].inference.model: unknown model 'lama-3.1-8b'; did you mean 'llama-3.1-8b'",
+        "workloads[0].inference.requests.places[0]: unknown place 'Istambul'; did you mean 'Istanbul'",
+        "workloads[1].inference.requests.lengths: unknown lengths 'azure-cod'; did you mean 'azure-code'",
+        "workloads[1].name: 'one' is already the name of workloads[0]",
+        "assumptions.demand.swin: unknown assumption 'demand.swin'; did you mean 'demand.swing'",
+    ):
+        assert words in err, words
+    lines = path.read_text().splitlines()
+    at = next(i + 1 for i, line in enumerate(lines) if "dubln" in line)
+    assert f"mine.yaml:{at}: workloads[0].where[0]" in err
+    assert nothing_written(tmp_path, path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"workloads": [{**CHAT, "training": {"model": "llama-3.1-8b", "tokens": 1e9}}]},
+         "workloads[0]: give exactly one of inference, training; got inference and training"),
+        ({"placement": {"policy": "valu"}}, "placement.policy: unknown placement policy 'valu'; did you mean 'value'"),
+    ],
+)  # fmt: skip
+def test_bad_work_exits_with_2_and_writes_nothing(aether, tmp_path, changes, words):
+    path = working(tmp_path, **changes)
+    code, out, err = aether("run", path, "--out", "r")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+    assert nothing_written(tmp_path, path)
+
+
+def test_a_trace_with_times_before_its_start_is_refused_by_line(aether, tmp_path):
+    trace = tmp_path / "t.csv"
+    trace.write_text("time_s,input_tokens,output_tokens\n0,100,10\n-5,100,10\n7,100,ten\n8,100,10\n")
+    path = working(tmp_path, workloads=chat(requests={"trace": "t.csv"}))
+    code, out, err = aether("run", path, "--out", "r")
+    assert (code, out) == (2, "")
+    assert "t.csv:3: workloads[0]: time must be 0 or later, got -5" in err
+    assert "t.csv:4: workloads[0]: output tokens 'ten' is not a number" in err
+    assert nothing_written(tmp_path, path, trace)
+
+
+def test_broken_model_configurations_are_refused_together(aether, tmp_path):
+    (tmp_path / "cut.json").write_text('{"model_type": "llama",')
+    (tmp_path / "poor.json").write_text('{"model_type": "llama"}')
+    asked = [{"name": n, "inference": {**CHAT["inference"], "model": f"{n}.json"}} for n in ("cut", "poor")]
+    path = working(tmp_path, workloads=asked)
+    code, out, err = aether("run", path, "--out", "r")
+    assert (code, out) == (2, "")
+    assert "cut.json" in err
+    assert "poor.json" in err
+    assert "hidden_size" in err
+    assert "Traceback" not in err
+    assert nothing_written(tmp_path, path, tmp_path / "cut.json", tmp_path / "poor.json")
+
+
+def test_a_price_without_a_source_is_told_with_what_the_catalog_says(aether, tmp_path):
+    path = working(
+        tmp_path, assumptions={"cost.hull": "10e6 USD", "cost.gateway": {"value": "2e6 USD", "low": "1e6 kg"}}
+    )
+    code, out, err = aether("run", path, "--out", "r")
+    assert (code, out) == (2, "")
+    assert "assumptions.cost.hull: a price has no source; the catalog says" in err
+    assert "Give {value: ..., source: ...}" in err
+    assert "assumptions.cost.gateway.low" in err
+    assert nothing_written(tmp_path, path)
+    told = working(tmp_path, assumptions={"cost.hull": {"value": "10e6 USD", "source": "a quotation"}})
+    assert aether("run", told, "--out", "r", "--json", *QUICK)[0] == 0
+    known = {a["name"]: a for a in json.loads((tmp_path / "r" / "manifest.json").read_text())["assumptions"]}
+    assert (known["cost.hull"]["value"], known["cost.hull"]["source"]) == (10e6, "a quotation")
+
+
+def test_a_price_without_a_source_in_a_catalog_folder_is_refused(aether, tmp_path):
+    (tmp_path / "parts").mkdir()
+    mine = "launchers:\n  mine: {title: Mine, payload: 5 t, bay_diameter: 4 m, bay_volume: 9 m3, price: 9e6 USD}\n"
+    general = "assumptions:\n  cost.hull: {unit: USD, value: 10e6 USD}\n"
+    (tmp_path / "parts" / "mine.yaml").write_text(mine + general)
+    path = working(tmp_path)
+    code, out, err = aether("run", path, "--out", "r", "--catalog", "parts")
+    assert (code, out) == (2, "")
+    assert "mine.yaml:2: launchers.mine.source: is missing" in err
+    assert "mine.yaml:4: assumptions.cost.hull.source: is missing" in err
+    assert nothing_written(tmp_path, path, tmp_path / "parts")
+
+
+def test_what_fits_nowhere_runs_says_how_many_gigabytes_are_short_and_is_strictly_infeasible(aether, tmp_path):
+    orbit = {"ring": {"altitude": "400 km", "node_local_time": "18 h"}}
+    big = [
+        {"name": "big", "inference": {"model": "llama-3.1-405b", "precision": "bf16", "requests": {"rate": "1 1/s"}}},
+        {"name": "law", "jurisdictions": ["IE", "FR"], "training": {"model": "llama-3.1-8b", "tokens": 1e9}},
+    ]
+    path = working(
+        tmp_path, sites=[], ships=[{"name": "one", "ship": "starcloud-1", "count": 2, "orbit": orbit}], workloads=big
+    )
+    code, out, err = aether("run", path, "--out", "r", "--json", *QUICK)
+    assert code == 0, err
+    told = json.loads(out)
+    (fits, law) = told["work"]["not_run"]
+    assert fits.startswith("big: ")
+    # 405.9e9 parameters of two bytes are 812 GB, nine tenths of an H100's memory 72 GB
+    assert 735 < float(re.search(r"short by ([\d.]+) GB", fits)[1]) < 745
+    assert law == "law: jurisdictions IE, FR leave none of 2 hosts; theirs are US"
+    assert {"big", "law"} <= {s["words"].split(":")[0] for s in told["shortfalls"]}
+    assert aether("run", path, "--out", "r", "--json", "--strict", *QUICK)[0] == 3
+
+
+def test_a_scenario_with_sites_and_work_runs_and_writes_their_tables(aether, tmp_path):
+    code, _, err = aether("run", working(tmp_path), "--out", "r", "--no-report")
+    assert code == 0, err
+    told = json.loads((tmp_path / "r" / "summary.json").read_text())
+    assert told["work"]["inference"][0]["requests"] > 0
+    assert len(told["ablation"]) == 9
+    hosts = pq.read_table(tmp_path / "r" / "hosts.parquet")
+    assert hosts.num_rows == 10 * 2
+    assert sum(hosts["requests"].to_pylist()) == pytest.approx(told["work"]["inference"][0]["served"], rel=1e-5)
+    for table in ("requests", "traffic", "lasers"):
+        assert (tmp_path / "r" / f"{table}.parquet").exists()

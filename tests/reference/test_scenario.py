@@ -8,6 +8,7 @@ import yaml
 from aether.base.errors import InputError
 from aether.base.provenance import Assumption
 from aether.scenario import catalog, document, load
+from constellation import fabric
 
 MINIMAL = {
     "name": "small",
@@ -200,3 +201,101 @@ def test_accents_tell_towns_apart_and_their_absence_means_the_larger():
     assert made.place("Los Angeles").latitude > 0.5
     assert made.place("Los Ángeles").latitude < 0.0
     assert made.place("Bogota").name == "Bogotá"
+
+
+CHAT = {"model": "llama-3.1-8b", "requests": {"rate": "5 1/s"}}
+TRAIN = {"model": "llama-3.1-8b", "tokens": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"workloads": [{"name": "w", "inference": CHAT, "training": TRAIN}]}, ["workloads[0]", "got inference and training"]),
+        ({"workloads": [{"name": "w"}]}, ["workloads[0]", "exactly one of inference, training; got none"]),
+        ({"workloads__0__inference": {**CHAT, "requests": {}}}, ["exactly one of per_person_day, rate, trace; got none"]),
+        ({"workloads__0__inference__requests__rate": "5 1/s"}, ["workloads[0].inference.requests", "got per_person_day and rate"]),
+        ({"workloads__0__inference__requests": {"rate": "5 kg"}}, ["workloads[0].inference.requests.rate", "'kg'"]),
+        ({"workloads__0__inference__requests": {"per_person_day": -1}}, ["per_person_day", "greater than or equal to 0"]),
+        ({"workloads__0__inference__requests": {"trace": "no.csv"}}, ["workloads[0].inference.requests.trace", "no.csv cannot be read"]),
+        ({"workloads__0__inference__requests__scale": 0}, ["requests.scale"]),
+        ({"workloads__0__inference__requests__places": ["Istambul"]}, ["requests.places[0]", "did you mean 'Istanbul'"]),
+        ({"workloads__0__inference__requests__lengths": "azure-cod"}, ["did you mean 'azure-code'"]),
+        ({"workloads__0__inference__model": "lama-3.1-8b"}, ["workloads[0].inference.model", "did you mean 'llama-3.1-8b'"]),
+        ({"workloads__0__inference__model": "no.json"}, ["workloads[0].inference.model", "no.json cannot be read"]),
+        ({"workloads__2__training__model": "lama-3.1-8b"}, ["workloads[2].training.model", "did you mean 'llama-3.1-8b'"]),
+        ({"workloads__0__inference__precision": "fp7"}, ["workloads[0].inference.precision"]),
+        ({"workloads__0__inference__patience": "-1 s"}, ["workloads[0].inference.patience"]),
+        ({"workloads__0__inference__price": "10 s"}, ["workloads[0].inference.price", "'s' is not a unit"]),
+        ({"workloads__2__training__precision": "fp4"}, ["workloads[2].training.precision"]),
+        ({"workloads__2__training__tokens": 0}, ["workloads[2].training.tokens"]),
+        ({"workloads__2__training__sync_every": 0}, ["workloads[2].training.sync_every"]),
+        ({"workloads__1__name": "chat"}, ["workloads[1].name", "already the name of workloads[0]"]),
+        ({"workloads__0__where": ["c"]}, ["workloads[0].where[0]", "Known: a, b, dublin, virginia"]),
+        ({"workloads__0__where": ["dubln"]}, ["did you mean 'dublin'"]),
+        ({"workloads__1__jurisdictions": ["Ireland"]}, ["workloads[1].jurisdictions[0]"]),
+        ({"sites__0__site": "liquid-coold"}, ["sites[0].site", "did you mean 'liquid-cooled'"]),
+        ({"sites__0__accelerator": "gb300-nvl7"}, ["sites[0].accelerator", "did you mean 'gb300-nvl72'"]),
+        ({"sites__0__at": "Dubln"}, ["sites[0].at", "did you mean 'Dublin'"]),
+        ({"sites__0__at": {"name": "Here", "latitude": "0 deg", "longitude": "0 deg"}}, ["sites[0].at.country", "is missing"]),
+        ({"sites__0__at": {"name": "Pole", "latitude": "-90 deg", "longitude": "0 deg", "country": "AQ"}}, ["sites[0].at", "no grid of 'AQ'"]),
+        ({"sites__0__gpus": 0}, ["sites[0].gpus"]),
+        ({"sites__1__name": "dublin"}, ["sites[1].name", "already the name"]),
+        ({"sites__1__name": "a"}, ["sites[1].name", "already the name"]),
+        ({"couplings__flow": False}, ["couplings.flow", "did you mean 'flows'"]),
+        ({"placement__policies": "value"}, ["placement.policies", "did you mean 'policy'"]),
+        ({"assumptions": {"cost.hull": "10e6 USD"}}, ["assumptions.cost.hull", "a price has no source", "the catalog says", " to "]),
+        ({"assumptions": {"cost.hull": {"value": "10 s", "source": "mine"}}}, ["assumptions.cost.hull.value"]),
+        ({"assumptions": {"cost.hull": {"source": "mine"}}}, ["assumptions.cost.hull", "has no value"]),
+        ({"assumptions": {"cost.hull": {"value": "1 USD", "sauce": "mine"}}}, ["assumptions.cost.hull.sauce", "unknown key"]),
+        ({"assumptions": {"demand.swin": 0.4}}, ["did you mean 'demand.swing'"]),
+    ],
+)  # fmt: skip
+def test_bad_sites_and_work_are_refused_with_path_and_reason(changes, words):
+    told = refusal(fabric(**changes))
+    assert all(w in told for w in words), told
+
+
+def test_a_workload_may_be_held_to_a_state_that_no_host_is_under():
+    assert load.load(fabric(workloads__1__jurisdictions=["FR"])).spec.workloads[1].jurisdictions == (
+        "FR",
+    )  # told by the run
+
+
+def test_values_of_the_scenario_replace_the_catalogs_with_their_own_source_and_range():
+    own = {
+        "cost.hull": {"value": "10e6 USD", "low": "8e6 USD", "high": "12e6 USD", "source": "a quotation"},
+        "demand.swing": 0.2,
+    }
+    made = load.load(fabric(assumptions=own))
+    hull, swing = (made.assume(name) for name in own)
+    assert (hull.value, hull.range, hull.source) == (10e6, (8e6, 12e6), "a quotation")
+    assert (swing.value, swing.range, swing.source) == (0.2, (0.2, 0.2), "the scenario small")
+    assert catalog.packaged().assume("cost.hull").value != 10e6
+
+
+def test_a_price_given_on_the_command_line_needs_no_source():
+    made = load.load(fabric(), {"assumptions.cost.hull": "10e6 USD"})
+    assert made.value("cost.hull") == 10e6
+
+
+def test_a_price_in_a_catalog_folder_needs_a_source(tmp_path):
+    (tmp_path / "mine.yaml").write_text("assumptions:\n  cost.hull: {unit: USD, value: 10e6 USD}\n")
+    with pytest.raises(InputError, match=r"mine.yaml:2: assumptions.cost.hull.source: is missing"):
+        catalog.load(tmp_path)
+    (tmp_path / "mine.yaml").write_text(
+        "assumptions:\n  cost.hull: {unit: USD, value: 10e6 USD, source: a quotation}\n"
+    )
+    assert catalog.load(tmp_path).value("cost.hull") == 10e6
+
+
+def test_a_value_outside_its_own_range_is_refused():
+    told = refusal(fabric(assumptions={"demand.swing": {"value": 0.5, "low": 0.6, "high": 0.8}}))
+    assert "assumptions.demand.swing" in told
+    assert "range" in told
+
+
+def test_a_site_stands_where_its_city_is_and_under_its_law():
+    made = load.load(fabric())
+    dublin = made.place("Dublin")
+    assert (dublin.country, round(dublin.latitude * 57.29578)) == ("IE", 53)
+    assert made.place("Washington").country == "US"

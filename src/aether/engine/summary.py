@@ -14,7 +14,7 @@ from aether.engine.keeping import keeping
 from aether.engine.record import Record
 from aether.engine.serve import REASONS
 from aether.engine.verdict import verdict
-from aether.engine.work_summary import work
+from aether.engine.work_summary import faults, work
 from aether.network import links
 from aether.space import thermal
 
@@ -47,7 +47,7 @@ def summary(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]
     told["probes"] = [_probe(setup, record, p) for p in range(len(setup.probes))]
     told["cities"] = _cities(setup, record)
     told["coverage"] = _coverage(setup, record)
-    told["work"] = work(setup, record)
+    told["work"], told["faults"] = work(setup, record), faults(setup)
     told |= verdict(setup, record)
     told["skipped_records"] = [str(p) for p in setup.skipped]
     return told

@@ -31,7 +31,6 @@ def work(setup: Setup, record: Record) -> dict[str, Any]:
         "training": [_run(setup, record, w) for w in range(len(setup.work.runs))],
         "hosts": _hosts(setup, record),
         "traffic": _traffic(setup, record),
-        "faults": faults(setup),
         "not_run": list(setup.work.short),
     }
 

@@ -413,6 +413,7 @@ def _changes(axes: Axes, values: Sequence[float], colour: str) -> None:
                 fontsize=8,
             )
     axes.axvline(0.0, color=svg.MUTED, linewidth=0.8)
+    axes.spines["left"].set_visible(False)
     low, high = min(0.0, *values), max(0.1, *values)
     axes.set_xlim(low - 0.08 * (high - low) if low < 0 else 0.0, high + 0.35 * (high - low))
     axes.tick_params(axis="y", length=0)

@@ -86,6 +86,7 @@ def _head(told: Mapping[str, Any], title: str) -> str:
     )
     kicker = f"{told['scenario']} · {made_of} · {when} · modelled"
     lead = _lead(told) + _distance(told) if told["groups"] else "No ship flies: all is done on the ground."
+    lead += _worth(told)
     return f'<p class="kicker">{escape(kicker)}</p><h1>{title}</h1><p class="lead">{lead}</p>{_tiles(told)}'
 
 
@@ -108,6 +109,16 @@ def _lead(told: Mapping[str, Any]) -> str:
         f'What binds is <strong class="binds">{escape(binding["words"].split(" costs ")[0])}</strong>: it costs '
         f"{binding['lost_gpu_hours']:,.0f} GPU-hours, {percent(binding['share'])} of what is installed. "
     )
+
+
+def _worth(told: Mapping[str, Any]) -> str:
+    """What a GPU-hour in orbit costs beside the ground."""
+    cost = told.get("cost") or {}
+    if not cost.get("ratio"):
+        return ""
+    orbit, ratio = cost["orbit"]["usd_per_gpu_hour"], cost["ratio"]
+    return (f" A deliverable GPU-hour in orbit costs <strong>{orbit['nominal']:.2f} USD</strong>, {ratio['nominal']:.2f} times "
+            f"({ratio['low']:.2f} to {ratio['high']:.2f}) what it costs on the ground.")  # fmt: skip
 
 
 def _distance(told: Mapping[str, Any]) -> str:

@@ -44,6 +44,8 @@ def summary(told: Mapping[str, Any], folder: Path) -> None:
     )
     _waterfall(told)
     _work(told.get("work") or {})
+    if told.get("faults"):
+        show(f"Faults (modelled): {faults(told['faults'])}", "")
     _cost(told.get("cost") or {})
     _footprint(told.get("footprint") or {})
     _probes(told)
@@ -81,7 +83,6 @@ def _work(told: Mapping[str, Any]) -> None:
     if told["training"]:
         _training(told["training"])
     _hosts(told["hosts"])
-    show(f"Faults (modelled): {faults(told['faults'])}", "")
 
 
 def _inference(told: Mapping[str, Any]) -> None:

@@ -242,7 +242,7 @@ def busiest(told: Mapping[str, Any]) -> Plot | None:
 
 def failures(day: Day, told: Mapping[str, Any]) -> Plot | None:
     """How many of each kind are out of service through time."""
-    counts = told["work"]["faults"]
+    counts = told["faults"]
     kinds = [k for k in FAULTS if counts[k]["failed"]]
     if not kinds:
         return None

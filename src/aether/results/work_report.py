@@ -132,8 +132,8 @@ def traffic(day: Day, told: Mapping[str, Any]) -> str:
 
 
 def failures(day: Day, told: Mapping[str, Any]) -> str:
-    """What failed, how long it was out; empty without work, which alone records it."""
-    row = (told.get("work") or {}).get("faults")
+    """What failed, how long it was out."""
+    row = told.get("faults")
     if not row:
         return ""
     cells = [
