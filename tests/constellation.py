@@ -1,4 +1,4 @@
-"""Shells of exact circles for the network's tests, made without the code under test."""
+"""Shells of exact circles for the network's tests, made without the code under test, and a small scenario with work."""
 
 import numpy as np
 

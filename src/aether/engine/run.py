@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from aether.base.events import find_events
-from aether.base.tables import Event
+from aether.base.tables import Event, State
 from aether.engine.assemble import Setup, assemble
-from aether.engine.block import block, window
+from aether.engine.block import Block, block, window
 from aether.engine.distance import measure
 from aether.engine.record import Record, tables
 from aether.engine.summary import summary
-from aether.engine.tick import start, step
+from aether.engine.tick import Mesh, start, step
 from aether.engine.work_summary import outage_events
 from aether.scenario.load import Scenario
 
@@ -90,6 +90,42 @@ def _loop(
     for task in waiting:
         task.result()
     progress(label, clock.ticks, clock.ticks, f"{clock.date(clock.duration_s):%Y-%m-%d %H:%M}")
+
+
+FORESEEN = ("eclipse", "attitude", "anomaly", "faults")  # couplings that change what a block holds
+MESH = ("attitude", "acquisition", "faults")  # couplings that change the mesh
+
+
+def play_variants(setups: Sequence[Setup], progress: Progress | None = None, label: str = "variants") -> list[Record]:
+    """Step variants of one run side by side: setups that differ in couplings only, each with a record of its own.
+
+    What variants have in common is made once: the block of those alike in `FORESEEN`, the mesh of those alike in `MESH`. The
+    records are those that `play` would make alone, latencies of cities, cells and probes left out.
+    """
+    told, clock = progress or (lambda *_: None), setups[0].scenario.clock
+    records = [Record.empty(setup, network=False) for setup in setups]
+    states: list[State | None] = [None] * len(setups)
+    pairs = None
+    for first, time_s in clock.windows(window(setups[0])):
+        blocks: dict[tuple[bool, ...], Block] = {}
+        for setup in setups:
+            if _alike(setup, FORESEEN) not in blocks:
+                blocks[_alike(setup, FORESEEN)] = block(setup, first, time_s, pairs)
+        pairs = next(iter(blocks.values())).mesh_pairs
+        for i in range(len(time_s)):
+            meshes: dict[tuple[bool, ...], Mesh] = {}
+            for v, setup in enumerate(setups):
+                ahead, key = blocks[_alike(setup, FORESEEN)], _alike(setup, MESH)
+                state = states[v] or start(setup, ahead)
+                states[v], tick = step(setup, state, ahead, i, meshes.get(key))
+                meshes.setdefault(key, tick.mesh)
+                records[v].add(setup, ahead, i, tick)
+            told(label, first + i + 1, clock.ticks, f"{clock.date(time_s[i]):%Y-%m-%d %H:%M}")
+    return records
+
+
+def _alike(setup: Setup, names: tuple[str, ...]) -> tuple[bool, ...]:
+    return tuple(getattr(setup.scenario.spec.couplings, name) for name in names)
 
 
 def find(setup: Setup, record: Record) -> list[Event]:

@@ -51,11 +51,12 @@ def start(setup: Setup, first: Block) -> State:
     return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup))
 
 
-def step(setup: Setup, state: State, block: Block, i: int) -> tuple[State, Tick]:
+def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = None) -> tuple[State, Tick]:
     """Advance one tick.
 
     Faults take away, power offers, heat limits, radiation pauses, the mesh reaches; what is asked is placed, carried and
-    served; then power and heat settle by what really ran.
+    served; then power and heat settle by what really ran. known: the mesh of this tick, where a variant of the run with
+    the same mesh has made it.
     """
     spec = setup.scenario.spec
     on, step_s, ships = spec.couplings, spec.step, len(setup.fleet.name)
@@ -69,7 +70,9 @@ def step(setup: Setup, state: State, block: Block, i: int) -> tuple[State, Tick]
     allowed_w = offered.gpu_w
     if on.heat:
         allowed_w = thermal.limit(fleet, state.heat, sink_k, offered.gpu_w, fleet.bus_w, step_s)
-    mesh, attached, acquiring_s = connect(setup, state, block, i)
+    mesh, attached, acquiring_s = known, state.attached, state.acquiring_s
+    if mesh is None:
+        mesh, attached, acquiring_s = connect(setup, state, block, i)
     by_power = power.compute_for_power(fleet, offered.gpu_w)
     by_heat = np.minimum(by_power, power.compute_for_power(fleet, allowed_w))
     by_radiation = by_heat * block.intact[i]

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from aether.engine.assemble import Setup, assemble
-from aether.engine.run import Outcome, Progress, play
+from aether.engine.record import Record
+from aether.engine.run import MESH, Outcome, Progress, play_variants
 from aether.engine.summary import waterfall
 from aether.engine.verdict import usd_per_mtoken
 from aether.engine.work_summary import work
@@ -26,14 +27,23 @@ def ablate(outcome: Outcome, progress: Progress | None = None, threads: int = 1)
     """
     setup = coarse(outcome.setup)
     on = [name for name in COUPLINGS if getattr(setup.scenario.spec.couplings, name)]
+    alike = [name for name in on if name not in MESH]
+    halves = [[setup, *(without(setup, name) for name in alike)], [without(setup, name) for name in on if name in MESH]]
+    labels = ("ablation", "ablation of what moves the mesh")
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        first = pool.submit(_row, setup, progress, "all couplings on")
-        others = {name: pool.submit(_row, without(setup, name), progress, f"without {name}") for name in on}
-        return [_changed(made.result() | {"off": name}, first.result()) for name, made in others.items()]
+        jobs = [pool.submit(_rows, half, progress, label) for half, label in zip(halves, labels, strict=True) if half]
+        rows = [row for job in jobs for row in job.result()]
+    names = [*alike, *(name for name in on if name in MESH)]
+    made = {name: _changed(row | {"off": name}, rows[0]) for name, row in zip(names, rows[1:], strict=True)}
+    return [made[name] for name in on]
 
 
-def _row(setup: Setup, progress: Progress | None, label: str) -> dict[str, Any]:
-    record = play(setup, progress, network=False, label=label)
+def _rows(setups: list[Setup], progress: Progress | None, label: str) -> list[dict[str, Any]]:
+    records = play_variants(setups, progress, label)
+    return [_row(setup, record) for setup, record in zip(setups, records, strict=True)]
+
+
+def _row(setup: Setup, record: Record) -> dict[str, Any]:
     told, stages = work(setup, record), waterfall(setup, record)
     return {
         "deliverable_gpu_hours": stages["deliverable"]["gpu_hours"], "delivered_gpu_hours": stages["delivered"]["gpu_hours"],
