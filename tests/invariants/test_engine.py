@@ -269,7 +269,7 @@ def test_another_seed_brings_other_faults_and_requests_on_the_same_orbits():
     one, two = (simulate(load(fabric(seed=n, **FAULTY))) for n in (5, 6))
     assert _same(one.tables["places"], two.tables["places"])
     assert _same(one.tables["energy"].select(["lit", "array_w"]), two.tables["energy"].select(["lit", "array_w"]))
-    assert not _same(one.tables["requests"].select(["asked"]), two.tables["requests"].select(["asked"]))
+    assert not _same(one.tables["requests"].select(["requests"]), two.tables["requests"].select(["requests"]))
     assert [o.start_s for o in one.setup.outages] != [o.start_s for o in two.setup.outages]
     assert not _same(one.tables["capacity"].select(["working"]), two.tables["capacity"].select(["working"]))
 
@@ -280,7 +280,7 @@ def test_what_is_asked_and_what_fails_does_not_depend_on_other_choices():
         load(fabric(seed=5, **FAULTY, placement__policy="ground-first", ships__0__attitude="sun-tracking"))
     )
     assert setup.outages == other.outages
-    asked = [play(s, network=False).work.asked["asked"] for s in (setup, other)]
+    asked = [play(s, network=False).work.asked["requests"] for s in (setup, other)]
     assert (asked[0] == asked[1]).all()
 
 

@@ -108,7 +108,7 @@ def test_who_waits_gives_up_after_whole_steps_of_patience_oldest_first(tmp_path)
         lost = sum(n for n, waited in queue if waited == 2)
         queue = [[n, waited + 1] for n, waited in queue if waited < 2 and n > 0.0]
         served = room - room_left
-        told = [column(record, k)[t] for k in ("asked", "served", "lost", "waiting")]
+        told = [column(record, k)[t] for k in ("requests", "served", "rejected", "waiting")]
         assert told == pytest.approx([9000.0, served, lost, sum(n for n, _ in queue)], rel=1e-6, abs=1e-3)
         network, first = column(record, "network_s")[t], column(record, "first_token_s")[t]
         assert first - network == pytest.approx(aged / served, abs=3.0)  # and what the full site takes itself
@@ -119,8 +119,8 @@ def test_who_has_no_patience_for_a_step_is_refused_at_once(tmp_path):
     asked = evenly(tmp_path / "t.csv", 9000)
     made = play(assemble(load(ground(asked, (EIGHT,), inference={"patience": "59 s"}))), network=False)
     assert (column(made, "waiting") == 0.0).all()
-    assert (column(made, "lost") > 0.0).all()
-    assert column(made, "lost") == pytest.approx(9000.0 - column(made, "served"), rel=1e-6)
+    assert (column(made, "rejected") > 0.0).all()
+    assert column(made, "rejected") == pytest.approx(9000.0 - column(made, "served"), rel=1e-6)
 
 
 def test_requests_later_than_wanted_are_counted_as_late(tmp_path):
@@ -147,15 +147,15 @@ def test_a_trace_is_asked_once_and_in_its_own_lengths(tmp_path):
 def test_arrivals_of_a_trace_come_in_the_ticks_of_its_times(tmp_path):
     asked = trace(tmp_path / "t.csv", [0.0] * 5 + [59.0] * 2 + [61.0] * 3 + [540.0] * 4)
     made = play(assemble(load(ground(asked))), network=False)
-    assert column(made, "asked").tolist() == [7.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0]
+    assert column(made, "requests").tolist() == [7.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0]
 
 
 def test_as_many_ask_as_there_are_people_and_hours_say():
     one = 50.0
     made = play(assemble(load(ground({"per_person_day": one}, duration="24 h", step="10 min"))), network=False)
-    total = column(made, "asked").sum()
+    total = column(made, "requests").sum()
     assert total == pytest.approx(2e5 * one, abs=5 * np.sqrt(2e5 * one))  # Poisson of a mean over the day
-    by_hour = column(made, "asked").reshape(24, 6).sum(axis=1)
+    by_hour = column(made, "requests").reshape(24, 6).sum(axis=1)
     assert (by_hour.argmax() + 0.5 - 8.5 / 15.0) % 24 == pytest.approx(
         15.0, abs=2.0
     )  # demand.peak_hour, local solar time

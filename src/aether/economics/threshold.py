@@ -128,7 +128,7 @@ def threshold(first: Figure, second: Figure, name: str, assumptions: Mapping[str
     try:
         sides(0.0)
         grid = [0.0, *grid]
-    except InputError:  # a life or a payload of nothing: the search begins at the tenth
+    except (InputError, ZeroDivisionError):  # a life or a payload of nothing: the search begins at the tenth
         pass
     at = [sides(v) for v in grid]
     crossings = [k for k in range(len(grid) - 1) if (at[k][0] > at[k][1]) != (at[k + 1][0] > at[k + 1][1])]

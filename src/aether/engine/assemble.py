@@ -274,12 +274,30 @@ def _open(scenario: Scenario, gateways: Sites) -> Floats:
 
 def _cities(scenario: Scenario) -> Sites:
     wanted = scenario.spec.ground.cities
-    rows: list[Any] = sorted(scenario.catalog.kind("cities").values(), key=lambda c: -c.population)[: wanted.largest]  # type: ignore[attr-defined]
+    cities: Any = scenario.catalog.kind("cities").values()
+    every = sorted(cities, key=lambda c: -c.population)
+    rows = every[: wanted.largest] + _who_ask(scenario, every, wanted.largest)
     latitude = np.radians([c.latitude for c in rows] + [np.degrees(p.latitude) for p in wanted.add])
     longitude = np.radians([c.longitude for c in rows] + [np.degrees(p.longitude) for p in wanted.add])
     people = np.array([float(c.population) for c in rows] + [max(p.people, 1.0) for p in wanted.add])
     names = [c.name for c in rows] + [p.name for p in wanted.add]
     return _sites(names, latitude, longitude, people, wanted.elevation, wanted.max_slant)
+
+
+def _who_ask(scenario: Scenario, every: list[Any], largest: int) -> list[Any]:
+    """Cities below the largest that workloads name, and the first city of a country they name that has none among those."""
+    asked = [w.inference.requests.places for w in scenario.spec.workloads if w.inference is not None]
+    own = {p.name for p in scenario.spec.ground.cities.add}
+    names = [n for places in asked for n in places if n not in own]
+    countries = {c.country for c in every}
+    wanted = {scenario.place(n).name for n in names if n not in countries}
+    missing = {n for n in names if n in countries} - {c.country for c in every[:largest]}
+    found = []
+    for city in every[largest:]:
+        if city.name in wanted or city.country in missing:
+            found.append(city)
+            missing.discard(city.country)
+    return found
 
 
 def _cells(count: int, elevation: float) -> Sites:

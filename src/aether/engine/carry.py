@@ -42,7 +42,7 @@ class Carried:
     sync_rows: tuple[slice, ...]
 
 
-def carry(setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[bool, ...]) -> Carried:
+def carry(setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[bool, ...], paces: Floats) -> Carried:
     """Route and rate everything by max-min fairness.
 
     plan: rows of requests (P,). syncing: which jobs synchronise in this tick.
@@ -54,7 +54,7 @@ def carry(setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[bool
             for w, on in enumerate(syncing)]  # fmt: skip
     copies = _copies(setup, way, links, nodes)
     bits = _bits(setup, plan)
-    demand = [bits[0], bits[1], *(np.full(len(j.start) - 1, PLENTY_BIT_S) for j in jobs), _copy_demand(setup)]
+    demand = [bits[0], bits[1], *(_sync_demand(setup, w, j) for w, j in enumerate(jobs)), _copy_demand(setup, paces)]
     paths = _concatenate([answers, asks, *jobs, copies])
     asked = np.concatenate(demand)
     rate = asked
@@ -132,6 +132,13 @@ def _ring(setup: Setup, way: Ways, links: Links, nodes: int, w: int) -> Paths:
     return _concatenate(rows)
 
 
+def _sync_demand(setup: Setup, w: int, ring: Paths) -> Floats:
+    """All they get, but nothing where two members have no way to one another; sites have fibre."""
+    members, ships = setup.work.runs[w].members[: len(ring.start) - 1], setup.hosts.ships
+    by_fibre = (members >= ships) & (np.roll(members, -1) >= ships)
+    return np.where((np.diff(ring.start) > 0) | by_fibre, PLENTY_BIT_S, 0.0)
+
+
 def _copies(setup: Setup, way: Ways, links: Links, nodes: int) -> Paths:
     """Each job's copies of checkpoints: its first ship to the nearest gateway; none from a site."""
     hosts, lasers, rows = setup.hosts, 2 * len(links.a), []
@@ -146,11 +153,14 @@ def _copies(setup: Setup, way: Ways, links: Links, nodes: int) -> Paths:
     return _concatenate(rows)
 
 
-def _copy_demand(setup: Setup) -> Floats:
+def _copy_demand(setup: Setup, paces: Floats) -> Floats:
     """Bits per second of checkpoint copies, spread over the interval."""
     ships = setup.hosts.ships
     return np.array(
-        [r.checkpoint_bit / r.job.checkpoint_every_s if r.members[0] < ships else 0.0 for r in setup.work.runs]
+        [
+            p * r.checkpoint_bit / r.job.checkpoint_every_s if r.members[0] < ships else 0.0
+            for p, r in zip(paces, setup.work.runs, strict=True)
+        ]
     )
 
 

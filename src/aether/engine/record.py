@@ -107,8 +107,19 @@ class Record:
         row["placed"], row["delivered"] = self.work.add(setup, t, tick)
         for name, values in row.items():
             self.ships[name][t] = values
+        _take_back(self.ships["delivered"], t)
         self.handovers[t] = m.handovers
         self.links_alive[t] = int((m.links.alive > 0).sum())
+
+
+def _take_back(delivered: np.ndarray, t: int) -> None:
+    """Work lost to an interruption is taken from the ticks that did it, so that no tick delivers less than nothing."""
+    owed = np.maximum(-delivered[t], 0.0)
+    delivered[t] += owed
+    while owed.any() and t > 0:
+        t -= 1
+        taken = np.minimum(delivered[t], owed)
+        delivered[t], owed = delivered[t] - taken, owed - taken
 
 
 def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Table]:

@@ -23,10 +23,10 @@ REASONS = ("full", "far", "network")  # why requests gave up: no compute left, n
 class Served:
     """What one tick made of the work (classes Q, places C, hosts H, jobs W)."""
 
-    asked: Floats  # (Q, C) requests that came in
+    requests: Floats  # (Q, C) that came in
     served: Floats  # (Q, C)
     late: Floats  # (Q, C) of those served, first token later than wanted
-    lost: Floats  # (Q, C) given up
+    rejected: Floats  # (Q, C) given up
     reasons: Floats  # (3,) requests given up by `REASONS`
     waiting: Floats  # (B, Q, C) at the tick's end
     first_token_s: Floats  # (Q, C) mean of those served, NaN without any
@@ -52,7 +52,7 @@ def serve(setup: Setup, waiting: Floats, jobs: tuple[Progress, ...], block: Bloc
     plan = policies.get(name, "placement.policy")(snapshot)
     paces = _paces(setup, block, i, capacity, plan)
     syncing = tuple(len(run.members) > 1 and paces[w, -1] > 0.0 for w, run in enumerate(setup.work.runs))
-    carried = carry(setup, plan, links, way, syncing)
+    carried = carry(setup, plan, links, way, syncing, paces[:, -1])
     moved = tuple(
         training.advance(
             run.job, jobs[w], snapshot.step_s, float(paces[w, -1]), _rate(carried, w), block.interruptions[i][w]
@@ -116,7 +116,7 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
         busy = (spent[w].useful_s + spent[w].rework_s) / step_s
         training_gpu[run.members] += run.gpus * busy
     return Served(
-        asked=asked, served=served, late=_sum(plan, done * late, shape), lost=lost, reasons=_reasons(snapshot, plan, carried, lost),
+        requests=asked, served=served, late=_sum(plan, done * late, shape), rejected=lost, reasons=_reasons(snapshot, plan, carried, lost),
         waiting=left, first_token_s=_mean(plan, done, first_s, shape), network_s=_mean(plan, done, network_s, shape),
         by_host=by_host, inference_gpu=(by_host * need).sum(axis=0) / step_s, training_gpu=training_gpu,
         jobs=tuple(p for p, _ in moved), spent=spent, paces=paces,
@@ -207,10 +207,14 @@ def _reasons(snapshot: Snapshot, plan: Plan, carried: Carried, lost: Floats) -> 
 
 def _moved(setup: Setup, plan: Plan, carried: Carried, spent: tuple[training.Spent, ...], step_s: float) -> Floats:
     rows = len(plan.work)
-    rate, asked = carried.rate_bit_s, carried.demand_bit_s
+    asked = carried.demand_bit_s
     answers, requests = (float((asked[s] * carried.share).sum()) for s in (slice(0, rows), slice(rows, 2 * rows)))
     sync = sum(s.sent_bit * len(r.members) for s, r in zip(spent, setup.work.runs, strict=True))
-    copies = float(rate[len(rate) - len(setup.work.runs) :].sum()) if setup.work.runs else 0.0
+    copies = sum(
+        (s.useful_s + s.rework_s) / step_s * r.checkpoint_bit / r.job.checkpoint_every_s * c
+        for s, r, c in zip(spent, setup.work.runs, carried.copy_share, strict=True)
+        if r.members[0] < setup.hosts.ships
+    )
     return np.array([answers * step_s, requests * step_s, sync, copies * step_s])
 
 

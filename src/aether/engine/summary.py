@@ -124,8 +124,8 @@ def _unserved(setup: Setup, record: Record) -> list[dict[str, Any]]:
     """Work that runs nowhere, and compute that lacks for requests given up: their GPU-seconds over the time, at the peak too."""
     found = [_short(words.partition(":")[0], "host", 1.0, "1", words) for words in setup.work.short]
     for q, service in enumerate(setup.work.services):
-        lost = record.work.asked["lost"][:, q].sum(axis=1, dtype=np.float64)
-        asked = float(record.work.asked["asked"][:, q].sum(dtype=np.float64))
+        lost = record.work.asked["rejected"][:, q].sum(axis=1, dtype=np.float64)
+        asked = float(record.work.asked["requests"][:, q].sum(dtype=np.float64))
         if lost.sum() <= 1e-3 * asked:
             continue
         need = float(np.min(service.need_gpu_s[np.isfinite(service.need_gpu_s)], initial=np.inf))

@@ -109,7 +109,9 @@ def _orbit(setup: Setup, record: Record) -> Side:
     hours = setup.scenario.clock.step_s / HOUR_S * YEAR_S / setup.scenario.clock.duration_s
     k = setup.hosts.ships
     mended = (
-        1.0 / setup.worn[:k] if setup.scenario.spec.couplings.faults else np.ones(k)
+        np.divide(1.0, setup.worn[:k], out=np.zeros(k), where=setup.worn[:k] > 0.0)
+        if setup.scenario.spec.couplings.faults
+        else np.ones(k)
     )  # attrition is charged as a cost
     sums = {
         s: record.ships[s].sum(axis=0, dtype=np.float64) * hours * mended for s in ("installed", "reach", "delivered")

@@ -93,7 +93,9 @@ def work(scenario: Scenario, hosts: Hosts, cities: tuple[tuple[str, ...], Floats
             words = capacity.without_host(asked.name, asked.where, asked.jurisdictions, hosts.group, hosts.country)
             made = None if words else _one(scenario, hosts, cities, asked)
         except InputError as error:
-            problems += [_at(p, f"workloads[{i}]") for p in error.problems]
+            problems += [
+                _at(p, f"workloads[{i}].{'inference' if asked.inference else 'training'}") for p in error.problems
+            ]
             continue
         if isinstance(made, Service):
             services.append(made)
@@ -111,7 +113,7 @@ def work(scenario: Scenario, hosts: Hosts, cities: tuple[tuple[str, ...], Floats
 
 def _at(problem: Problem, where: str) -> Problem:
     """A problem of a file with the workload that names it."""
-    path = problem.path or where
+    path = f"{where}.{problem.path}" if problem.path else where
     return Problem(path, problem.what, problem.nearest, problem.next, problem.file, problem.line)
 
 
@@ -181,6 +183,7 @@ def _people(
         wanted = set(chosen)
         full = {scenario.place(c).name for c in chosen if len(c) > 2 and c not in names}
         country = {c.name: getattr(c, "country", "") for c in scenario.catalog.kind("cities").values()}
+        country |= {p.name: p.country or "" for p in scenario.spec.ground.cities.add}
         people = people * np.array([n in wanted or n in full or country.get(n, "") in wanted for n in names])
     total = float(people.sum())
     if asked.requests.rate is not None:

@@ -13,7 +13,7 @@ from aether.engine.assemble import Setup
 from aether.engine.serve import BUSIEST, Served
 from aether.engine.tick import Tick
 
-ASKED = ("asked", "served", "late", "lost", "waiting", "first_token_s", "network_s")  # (T, Q, C) each
+ASKED = ("requests", "served", "late", "rejected", "waiting", "first_token_s", "network_s")  # (T, Q, C) each
 SPENT = ("useful_s", "slow_s", "sync_s", "checkpoint_s", "restart_s", "rework_s", "stopped_s")
 PACES = ("working", "power", "heat", "radiation", "reach", "placed")
 MOVED = ("answers", "requests", "synchronisation", "checkpoints")

@@ -38,7 +38,7 @@ def work(setup: Setup, record: Record) -> dict[str, Any]:
 def _service(setup: Setup, record: Record, q: int) -> dict[str, Any]:
     """One inference workload: counts that add up, tokens, times to first token."""
     service, r = setup.work.services[q], record.work.asked
-    asked, served, late, lost = (float(r[k][:, q].sum(dtype=np.float64)) for k in ("asked", "served", "late", "lost"))
+    asked, served, late, lost = (float(r[k][:, q].sum(dtype=np.float64)) for k in ("requests", "served", "late", "rejected"))
     waiting = float(r["waiting"][-1, q].sum(dtype=np.float64)) if len(r["waiting"]) else 0.0
     told = {
         "name": service.name, "model": service.model.name, "precision": service.asked.precision, "requests": asked, "served": served,
@@ -67,7 +67,7 @@ def _first_tokens(setup: Setup, record: Record, service: Service, q: int) -> dic
     order = seen[np.argsort(mean[seen], kind="stable")]
     rows = [{"city": names[c], "first_token_s": float(mean[c]), "network_s": float(trip[c]), "output_tokens": float(total[c] * service.output_tokens)}
             for c in order]  # fmt: skip
-    unserved = np.flatnonzero((total == 0) & (record.work.asked["asked"][:, q].sum(axis=0) > 0))
+    unserved = np.flatnonzero((total == 0) & (record.work.asked["requests"][:, q].sum(axis=0) > 0))
     return quantiles | {
         "by_hour": by_hour,
         "best": rows[:5],

@@ -26,9 +26,9 @@ def by_value(snapshot: Snapshot) -> Plan:
     at its latency limit. Classes and training jobs take their turn by worth per GPU-second; within a class each place
     goes to the host of most gain with room.
     """
-    late = 1.0 - (1.0 - snapshot.late_worth) * snapshot.round_trip_s[None] / snapshot.limit_s[:, None, None]
-    net = snapshot.value_usd[:, None, None] * late - snapshot.energy_usd[:, None, :]
     with np.errstate(invalid="ignore"):
+        late = 1.0 - (1.0 - snapshot.late_worth) * snapshot.round_trip_s[None] / snapshot.limit_s[:, None, None]
+        net = snapshot.value_usd[:, None, None] * late - snapshot.energy_usd[:, None, :]
         gain = net / snapshot.need_gpu_s[:, None, :]
     return fill(snapshot, np.where(gain > 0.0, gain, -np.inf))
 

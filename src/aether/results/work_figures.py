@@ -47,7 +47,7 @@ def asked(day: Day, told: Mapping[str, Any]) -> dict[str, Floats]:
     rows = told["work"]["inference"]
     if "requests" not in day.tables or not rows:
         return {}
-    values = day.tables["requests"].column("asked").to_numpy(zero_copy_only=False)
+    values = day.tables["requests"].column("requests").to_numpy(zero_copy_only=False)
     sums = values.reshape(len(rows), day.ticks, -1).sum(axis=2, dtype=np.float64)
     return {row["name"]: sums[q] for q, row in enumerate(rows)}
 

@@ -326,6 +326,14 @@ class General(Part):
     value: Any
     low: Any = None
     high: Any = None
+    above: float | None = Field(
+        None, description="it must lie above this, in the unit; never below zero but for decibels"
+    )
+    most: float | None = Field(None, description="and not above this")
+
+    def quantity(self) -> Unit:
+        """What it may be."""
+        return Unit(self.unit, above=self.above, least=None if self.unit == "dB" else 0.0, most=self.most)
 
 
 KINDS: dict[str, type[Part]] = {
@@ -411,11 +419,12 @@ class Catalog:
 
 def general(part: General) -> Assumption:
     """The Assumption of a general entry."""
-    unit = Unit(part.unit)
+    unit = part.quantity()
     low, high = (None if v is None else unit.read(v) for v in (part.low, part.high))
-    return Assumption(
-        part.name, unit.read(part.value), part.unit, part.source, part.date, part.confidence, low, high, part.note
-    )
+    value = unit.read(part.value)
+    if not (value if low is None else low) <= value <= (value if high is None else high):
+        raise ValueError("the range must be in order: low, value, high")
+    return Assumption(part.name, value, part.unit, part.source, part.date, part.confidence, low, high, part.note)
 
 
 @cache

@@ -22,7 +22,6 @@ from aether.base.units import fmt
 from aether.scenario import asked, document
 from aether.scenario import catalog as parts
 from aether.scenario.catalog import Catalog, Shell, Ship
-from aether.scenario.quantity import Unit
 from aether.scenario.spec import MeshShell, Place, ShipGroup, Spec
 
 MOST_RELAYS = 200_000  # one tick of lists and fields stays below 2 GB
@@ -276,12 +275,13 @@ def _assumptions(text: document.Document, catalog: Catalog) -> list[Problem]:
     for name, value in given.items() if isinstance(given, dict) else ():
         problems += _known(text, catalog, ("assumptions", name), "assumptions", name, "assumption")
         if name in catalog.kind("assumptions"):
-            problems += _assumption(text, ("assumptions", name), catalog.assume(name), value)
+            problems += _assumption(text, ("assumptions", name), catalog, name, value)
     return problems
 
 
-def _assumption(text: document.Document, at: document.Path_, known: Assumption, given: Any) -> list[Problem]:
+def _assumption(text: document.Document, at: document.Path_, catalog: Catalog, name: str, given: Any) -> list[Problem]:
     """Problems of one value: a quantity in its unit, or a mapping with its range and source; a price needs a source."""
+    known, unit = catalog.assume(name), catalog.parts["assumptions"][name].quantity()  # type: ignore[attr-defined]
     asked_for = given if isinstance(given, dict) else {"value": given}
     strange = sorted(set(map(str, asked_for)) - {"value", "low", "high", "source", "date", "confidence", "note"})
     problems = [
@@ -293,9 +293,13 @@ def _assumption(text: document.Document, at: document.Path_, known: Assumption, 
     for key in ("value", "low", "high"):
         try:
             if key in asked_for:
-                Unit(known.unit).read(asked_for[key])
+                unit.read(asked_for[key])
         except ValueError as error:
             problems.append(text.problem(at if given is not asked_for else (*at, key), str(error)))
+    if not problems:
+        read = [unit.read(asked_for[k]) for k in ("low", "value", "high") if k in asked_for]
+        if read != sorted(read):
+            problems.append(text.problem(at, "the range must be in order: low, value, high"))
     by_hand = text.told.get(at, "").startswith("--set")
     if "USD" in known.unit and not asked_for.get("source") and not by_hand:
         low, high = known.range
