@@ -81,8 +81,7 @@ def run(
             _Signals.check()
             bar(label, done, of, clock)
 
-        made = runs.simulate(loaded, progress=advance, threads=threads, report=not no_report)
-    results.save(made, folder)
+        made = runs.saved(loaded, folder, advance, threads, not no_report)
     if json_:
         print(results.dumps(made.summary), end="")
     else:

@@ -20,7 +20,7 @@ def measure(setup: Setup, record: Record, block: Block, i: int, tick: Tick) -> N
     relays_m = block.relays.fixed_m[i]
     working = np.flatnonzero(tick.capacity.radiation > 0.0)
     nearest = routing.spread(mesh, 1, np.zeros(len(working), dtype=np.int64), first + working, np.zeros(len(working)))
-    t = block.first + i
+    t = block.first + i - record.first
     if len(setup.cities.fixed_m):
         record.city_rtt_s[t] = _to_nearest(setup.cities, relays_m, nearest)
         record.city_gateway_rtt_s[t] = _by_gateway(setup, tick, nearest)
@@ -48,12 +48,13 @@ def _by_gateway(setup: Setup, tick: Tick, nearest: Floats32) -> Floats:
 
 def _cells(setup: Setup, record: Record, rtt_s: Floats, block: Block, i: int) -> None:
     covered = np.isfinite(rtt_s)
-    record.cell_covered += covered
-    record.cell_rtt_s += np.where(covered, rtt_s, 0.0)
+    record.standing.cell_covered += covered
+    record.standing.cell_rtt_s += np.where(covered, rtt_s, 0.0)
     towards = sun.to_fixed(block.light.sun_m[i : i + 1, None], block.ships.gmst_rad[i : i + 1])[0]
     hour = ground.solar_time(setup.cells.fixed_m, towards)[0] / 3600.0
     seen_s = np.where(covered, rtt_s, np.inf).astype(np.float32)
-    record.hours = access.accumulate(record.hours, setup.cells.latitude_rad, hour, seen_s, np.inf)
+    so_far = record.standing.hours
+    record.standing.hours = access.accumulate(so_far, setup.cells.latitude_rad, hour, seen_s, np.inf)
 
 
 def _probes(setup: Setup, record: Record, mesh: routing.Mesh, relays_m: Floats, t: int) -> None:
@@ -64,7 +65,7 @@ def _probes(setup: Setup, record: Record, mesh: routing.Mesh, relays_m: Floats, 
     for p, (a, b) in enumerate(setup.probes):
         if a.node >= 0 and b.node < 0:
             a, b = b, a  # the way back is as long
-        before = record.paths[p]
+        before = record.standing.paths[p]
         if a.node < 0 and b.node < 0:
             found = access.round_trip(mesh, place_field[a.index], seen, b.index, setup.overheads, before)
         elif a.node < 0:
@@ -72,8 +73,8 @@ def _probes(setup: Setup, record: Record, mesh: routing.Mesh, relays_m: Floats, 
         else:
             field = routing.fields(mesh, np.array([a.node])).latency_s[0]
             found = access.ship_round_trip(mesh, field, b.node, setup.overheads, before, terminals=0)
-        record.changed[t, p] = found.changed and t > 0
-        record.paths[p] = found.nodes
+        record.changed[t, p] = found.changed and record.first + t > 0
+        record.standing.paths[p] = found.nodes
         if not found.outage:
             record.rtt_s[t, p], record.delivered_s[t, p], record.hops[t, p] = (
                 found.propagation_s,

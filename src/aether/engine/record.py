@@ -1,65 +1,61 @@
-"""What a run writes down, tick by tick, and the tables it becomes."""
+"""What a window of ticks writes down."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
-from aether.base.clock import DAY_S
-from aether.base.tables import Event, Floats, Ints
-from aether.engine import work_record
+from aether.base.tables import Floats
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.tick import Tick
 from aether.engine.work_record import WorkRecord
 from aether.network import access
-from aether.space import ground, motion, sun
 
-SHIP_COLUMNS = (
-    "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_j", "charge_share", "shed_w",
-    "sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w", "dose_rad_s", "anomaly", "upset_s", "corruption_s",
-    "installed", "working", "power", "heat", "radiation", "reach", "placed", "delivered", "reach_share", "attached", "link_bit_s",
-)  # fmt: skip
 TABLES = {
     "energy": (
-        "lit",
-        "array_cosine",
-        "array_w",
-        "curtailed_w",
-        "bus_w",
-        "gpu_w",
-        "charge_w",
-        "discharge_w",
-        "charge_j",
-        "charge_share",
-        "shed_w",
+        "lit", "array_cosine", "array_w", "curtailed_w", "bus_w", "gpu_w", "charge_w", "discharge_w", "charge_j",
+        "charge_share", "shed_w",
     ),
     "heat": ("sink_k", "chip_k", "coolant_k", "radiator_k", "rejected_w"),
     "radiation": ("dose_rad_s", "anomaly", "upset_s", "corruption_s"),
     "capacity": (
-        "installed",
-        "working",
-        "power",
-        "heat",
-        "radiation",
-        "reach",
-        "placed",
-        "delivered",
-        "reach_share",
-        "attached",
+        "installed", "working", "power", "heat", "radiation", "reach", "placed", "delivered", "reach_share", "attached",
         "link_bit_s",
     ),
-}
+}  # fmt: skip
+SHIP_COLUMNS = tuple(column for columns in TABLES.values() for column in columns)
 LATITUDE_BANDS = 18  # of ten degrees
 HOURS = 24  # of local solar time
+WINDOW_BYTES = 64e6  # of a record: fewer ticks at a time for larger fleets
+
+
+@dataclass
+class Standing:
+    """What goes on from window to window."""
+
+    network: bool  # whether latencies of cities, cells and probes are measured
+    cell_covered: Floats  # (N,) ticks so far
+    cell_rtt_s: Floats  # (N,) sum over covered ticks
+    hours: access.Coverage  # by latitude band and local solar time
+    paths: list[tuple[int, ...]]  # last path of each probe
+    owed: Floats  # (K,) work taken back from windows that are written already, still to be made good
+
+    @classmethod
+    def empty(cls, setup: Setup, network: bool) -> Standing:
+        """Before the first tick."""
+        cells, probes = (len(s) if network else 0 for s in (setup.cells.fixed_m, setup.probes))
+        hours = access.coverage(LATITUDE_BANDS, HOURS)
+        return cls(network, np.zeros(cells), np.zeros(cells), hours, [()] * probes, np.zeros(len(setup.fleet.name)))
 
 
 @dataclass
 class Record:
-    """Arrays filled as the run goes. Ships (T, K), probes (T, P), cities (T, C)."""
+    """Arrays of a window, filled tick by tick. Ships (T, K), probes (T, P), cities (T, C)."""
 
+    first: int  # tick number of row 0
+    time_s: Floats  # (T,)
     ships: dict[str, np.ndarray]
     handovers: np.ndarray  # (T,)
     links_alive: np.ndarray  # (T,)
@@ -69,31 +65,25 @@ class Record:
     changed: np.ndarray  # (T, P)
     city_rtt_s: np.ndarray  # (T, C) propagation to the nearest ship that computes, NaN without one
     city_gateway_rtt_s: np.ndarray  # (T, C) the same by local fibre and a gateway
-    cell_covered: np.ndarray  # (N,) ticks
-    cell_rtt_s: np.ndarray  # (N,) sum over covered ticks
-    hours: access.Coverage  # by latitude band and local solar time
     work: WorkRecord  # what was asked and served; empty where nothing is asked
-    paths: list[tuple[int, ...]] = field(default_factory=list)  # last path of each probe
+    standing: Standing
 
     @classmethod
-    def empty(cls, setup: Setup, network: bool) -> Record:
-        """A record with room for the whole run; without `network` for the ships alone."""
-        ticks, ships = setup.scenario.clock.ticks, len(setup.fleet.name)
-        probes, cities, cells = (
-            len(s) if network else 0 for s in (setup.probes, setup.cities.fixed_m, setup.cells.fixed_m)
-        )
+    def empty(cls, setup: Setup, first: int, time_s: Floats, standing: Standing) -> Record:
+        """A record with room for some ticks."""
+        ticks, ships = len(time_s), len(setup.fleet.name)
+        probes, cities = (len(s) if standing.network else 0 for s in (setup.probes, setup.cities.fixed_m))
         return cls(
-            {c: np.zeros((ticks, ships), dtype=np.float32) for c in SHIP_COLUMNS}, np.zeros(ticks, dtype=np.int32),
-            np.zeros(ticks, dtype=np.int32), np.full((ticks, probes), np.nan), np.full((ticks, probes), np.nan),
-            np.zeros((ticks, probes), dtype=np.int32), np.zeros((ticks, probes), dtype=np.bool_),
+            first, time_s, {c: np.zeros((ticks, ships), dtype=np.float32) for c in SHIP_COLUMNS},
+            np.zeros(ticks, dtype=np.int32), np.zeros(ticks, dtype=np.int32), np.full((ticks, probes), np.nan),
+            np.full((ticks, probes), np.nan), np.zeros((ticks, probes), dtype=np.int32), np.zeros((ticks, probes), dtype=np.bool_),
             np.full((ticks, cities), np.nan, dtype=np.float32), np.full((ticks, cities), np.nan, dtype=np.float32),
-            np.zeros(cells), np.zeros(cells), access.coverage(LATITUDE_BANDS, HOURS),
-            WorkRecord.empty(setup), [()] * probes,
+            WorkRecord.empty(setup, ticks), standing,
         )  # fmt: skip
 
     def add(self, setup: Setup, block: Block, i: int, tick: Tick) -> None:
-        """Write down the ships of one tick."""
-        t, e, h, c, m = block.first + i, tick.energy, tick.heat, tick.capacity, tick.mesh
+        """Write down the ships of one tick of a block."""
+        t, e, h, c, m = block.first + i - self.first, tick.energy, tick.heat, tick.capacity, tick.mesh
         row = {
             "lit": block.light.lit[i], "array_cosine": block.pose.array_cosine[i], "array_w": e.array_w, "curtailed_w": e.curtailed_w,
             "bus_w": e.bus_w, "gpu_w": e.gpu_w, "charge_w": e.charge_w, "discharge_w": e.discharge_w,
@@ -107,92 +97,30 @@ class Record:
         row["placed"], row["delivered"] = self.work.add(setup, t, tick)
         for name, values in row.items():
             self.ships[name][t] = values
-        _take_back(self.ships["delivered"], t)
+        self._take_back(t)
         self.handovers[t] = m.handovers
         self.links_alive[t] = int((m.links.alive > 0).sum())
 
+    def _take_back(self, t: int) -> None:
+        """Work lost to an interruption is taken from the ticks that did it, so that no tick delivers less than nothing.
 
-def _take_back(delivered: np.ndarray, t: int) -> None:
-    """Work lost to an interruption is taken from the ticks that did it, so that no tick delivers less than nothing."""
-    owed = np.maximum(-delivered[t], 0.0)
-    delivered[t] += owed
-    while owed.any() and t > 0:
-        t -= 1
-        taken = np.minimum(delivered[t], owed)
-        delivered[t], owed = delivered[t] - taken, owed - taken
-
-
-def tables(setup: Setup, record: Record, events: list[Event]) -> dict[str, pa.Table]:
-    """The record as Arrow tables; times in seconds from the scenario's start, SI units in the column names."""
-    clock = setup.scenario.clock
-    times = clock.times()
-    names = pa.array(setup.fleet.name)
-    made: dict[str, pa.Table] = {}
-    for table, kept in TABLES.items():
-        made[table] = pa.table(_keys(times, "ship", names) | {c: record.ships[c].ravel() for c in kept})
-    if len(setup.probes):
-        label = pa.array([f"{a.name} - {b.name}" for a, b in setup.probes])
-        columns = ("rtt_s", "delivered_s", "hops", "changed")
-        made["probes"] = pa.table(_keys(times, "probe", label) | {c: getattr(record, c).ravel() for c in columns})
-    if len(setup.cities.names):
-        made["cities"] = pa.table(_keys(times, "city", pa.array(setup.cities.names)) | {
-            "rtt_s": record.city_rtt_s.ravel(), "rtt_by_gateway_s": record.city_gateway_rtt_s.ravel(),
-            "sun_elevation_deg": _sun_elevation(setup, times).ravel()})  # fmt: skip
-    if len(setup.cells.fixed_m):
-        seen = np.maximum(record.cell_covered, 1)
-        made["coverage"] = pa.table({
-            "latitude_deg": np.degrees(setup.cells.latitude_rad), "longitude_deg": np.degrees(setup.cells.longitude_rad),
-            "covered_share": record.cell_covered / clock.ticks,
-            "rtt_mean_s": np.where(record.cell_covered > 0, record.cell_rtt_s / seen, np.nan)})  # fmt: skip
-        made["coverage_hours"] = _hours(record)
-    made["network"] = pa.table({"time_s": times, "handovers": record.handovers, "links_alive": record.links_alive})
-    made["events"] = pa.table(
-        {k: [getattr(e, k) for e in events] for k in ("kind", "subject", "start_s", "end_s", "value")}
-    )
-    made["gateways"] = pa.table({"name": list(setup.gateways.names), "latitude_deg": np.degrees(setup.gateways.latitude_rad),
-                                 "longitude_deg": np.degrees(setup.gateways.longitude_rad), "open_share": setup.gateway_open})  # fmt: skip
-    made["places"] = _places(setup)
-    return made | work_record.tables(setup, record.work, _keys)
+        What was done in windows before, which are written already, is taken from the ticks that follow.
+        """
+        delivered, standing = self.ships["delivered"], self.standing
+        paid = np.minimum(np.maximum(delivered[t], 0.0), standing.owed)
+        delivered[t] -= paid
+        standing.owed -= paid
+        owed = np.maximum(-delivered[t], 0.0)
+        delivered[t] += owed
+        while owed.any() and t > 0:
+            t -= 1
+            taken = np.minimum(delivered[t], owed)
+            delivered[t], owed = delivered[t] - taken, owed - taken
+        standing.owed += owed
 
 
-def _sun_elevation(setup: Setup, times: Floats) -> np.ndarray:
-    """Day and night over the cities (T, C) [deg]."""
-    towards = sun.to_fixed(sun.position(setup.julian + times / DAY_S)[:, None], sun.gmst_at(setup.julian, times))[:, 0]
-    return np.degrees(ground.sun_elevation(setup.cities.fixed_m, towards)).astype(np.float32)
-
-
-def _places(setup: Setup) -> pa.Table:
-    """Where cities are, and where ships and relays are at the middle of the first tick."""
-    first = setup.scenario.clock.times()[:1]
-    fixed_m = [
-        motion.propagate(s, first, setup.julian, inertial=False).fixed_m[0]
-        for s in (setup.ships_ready, setup.relays_ready)
-    ]
-    latitude, longitude = ground.subpoint(np.concatenate(fixed_m))
-    relays, cities = setup.relay_count, setup.cities
-    return pa.table({
-        "kind": ["city"] * len(cities.names) + ["ship"] * len(setup.fleet.name) + ["relay"] * relays,
-        "name": [*cities.names, *setup.fleet.name, *(f"relay {i}" for i in range(relays))],
-        "latitude_deg": np.degrees(np.concatenate([cities.latitude_rad, latitude])),
-        "longitude_deg": np.degrees(np.concatenate([cities.longitude_rad, longitude])),
-    })  # fmt: skip
-
-
-def _keys(times: Floats, label: str, names: pa.Array) -> dict[str, pa.Array]:
-    """Time and subject of every row, subjects as a dictionary so that they cost a byte or two."""
-    index: Ints = np.tile(np.arange(len(names), dtype=np.int32), len(times))
-    return {
-        "time_s": pa.array(np.repeat(times, len(names))),
-        label: pa.DictionaryArray.from_arrays(pa.array(index), names),
-    }
-
-
-def _hours(record: Record) -> pa.Table:
-    band, hour = (a.ravel() for a in np.mgrid[0:LATITUDE_BANDS, 0:HOURS])
-    seen, covered, total = (a.ravel() for a in (record.hours.samples, record.hours.covered, record.hours.latency_s))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        columns = {
-            "covered_share": np.where(seen > 0, covered / seen, np.nan),
-            "rtt_mean_s": np.where(covered > 0, total / covered, np.nan),
-        }
-    return pa.table({"latitude_from_deg": band * 10.0 - 90.0, "local_hour": hour, **columns})
+def window(setup: Setup, side_by_side: int = 1) -> int:
+    """Ticks in a record, so that memory grows neither with the run nor much with the fleet."""
+    asked = setup.work.some * (len(setup.work.services) * 7 * len(setup.cities.names) + 5 * len(setup.hosts.names))
+    tick_bytes = 4.0 * (len(SHIP_COLUMNS) * len(setup.fleet.name) + 2 * len(setup.cities.names) + asked)
+    return int(max(1, WINDOW_BYTES / max(tick_bytes * side_by_side, 1.0)))

@@ -6,19 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from aether.base.tables import Event, Floats
 from aether.base.units import fmt
 from aether.base.version import VERSION
 from aether.engine.assemble import Setup
 from aether.engine.keeping import keeping
-from aether.engine.record import Record
 from aether.engine.serve import REASONS
+from aether.engine.totals import STAGES, Totals
 from aether.engine.verdict import verdict
 from aether.engine.work_summary import faults, work
 from aether.network import links
 from aether.space import thermal
 
-STAGES = ("installed", "working", "power", "heat", "radiation", "reach", "placed", "delivered")
 CAUSES = {
     "working": "faults (worn out, failed, out of service)", "placed": "placement (nothing asked of it, or not allowed)",
     "delivered": "waiting (links, synchronisation, restarts, work done again)",
@@ -31,24 +29,24 @@ YEAR_S = 365.25 * 86400.0  # Julian year
 LIGHT_M_S = 299792458.0  # definition
 
 
-def summary(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]:
+def summary(setup: Setup, totals: Totals) -> dict[str, Any]:
     """Everything `summary.json` holds but the ablation."""
     spec, clock = setup.scenario.spec, setup.scenario.clock
     told: dict[str, Any] = {
         "scenario": spec.name, "title": spec.title, "start": spec.start.isoformat(), "duration_s": clock.duration_s, "step_s": clock.step_s,
-        "seed": spec.seed, "version": VERSION, "modelled": True, "fleet": _fleet(setup), "waterfall": waterfall(setup, record),
+        "seed": spec.seed, "version": VERSION, "modelled": True, "fleet": _fleet(setup), "waterfall": waterfall(setup, totals),
     }  # fmt: skip
-    told["binding"] = _binding(setup, record, told["waterfall"])
-    told["shortfalls"] = shortfalls(setup, record)
-    told["groups"] = [_group(setup, record, g) | keeping(setup, g) for g in range(len(spec.ships))]
-    aboard: dict[str, Any] = {"power": _power(setup, record, events), "heat": _heat(record), "radiation": _radiation(setup, record),
-              "network": _network(setup, record)} if setup.fleet.name else {k: {} for k in ("power", "heat", "radiation", "network")}  # fmt: skip
+    told["binding"] = _binding(setup, totals, told["waterfall"])
+    told["shortfalls"] = shortfalls(setup, totals)
+    told["groups"] = [_group(setup, totals, g) | keeping(setup, g) for g in range(len(spec.ships))]
+    aboard: dict[str, Any] = {"power": _power(setup, totals), "heat": _heat(setup, totals), "radiation": _radiation(setup, totals),
+              "network": _network(setup, totals)} if setup.fleet.name else {k: {} for k in ("power", "heat", "radiation", "network")}  # fmt: skip
     told |= aboard
-    told["probes"] = [_probe(setup, record, p) for p in range(len(setup.probes))]
-    told["cities"] = _cities(setup, record)
-    told["coverage"] = _coverage(setup, record)
-    told["work"], told["faults"] = work(setup, record), faults(setup)
-    told |= verdict(setup, record)
+    told["probes"] = [_probe(setup, totals, p) for p in range(len(setup.probes))]
+    told["cities"] = _cities(setup, totals)
+    told["coverage"] = _coverage(totals)
+    told["work"], told["faults"] = work(setup, totals), faults(setup)
+    told |= verdict(setup, totals)
     told["skipped_records"] = [str(p) for p in setup.skipped]
     return told
 
@@ -62,14 +60,14 @@ def _fleet(setup: Setup) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def waterfall(setup: Setup, record: Record) -> dict[str, Any]:
+def waterfall(setup: Setup, totals: Totals) -> dict[str, Any]:
     """Compute left after each stage: GPU-hours at full clocks, share of installed, PFLOP-hours (dense BF16)."""
     hours = setup.scenario.clock.step_s / HOUR_S
-    installed = float(record.ships["installed"].sum(dtype=np.float64)) * hours
+    installed = float(totals.ships.sums["installed"].sum()) * hours
     made: dict[str, Any] = {}
     before = installed
     for stage in STAGES:
-        values = record.ships[stage].sum(axis=0, dtype=np.float64) * hours
+        values = totals.ships.sums[stage] * hours
         total = float(values.sum())
         made[stage] = {
             "gpu_hours": total, "share": total / installed if installed else 0.0, "lost_gpu_hours": before - total,
@@ -80,7 +78,7 @@ def waterfall(setup: Setup, record: Record) -> dict[str, Any]:
     return made
 
 
-def _binding(setup: Setup, record: Record, waterfall: dict[str, Any]) -> dict[str, Any]:
+def _binding(setup: Setup, totals: Totals, waterfall: dict[str, Any]) -> dict[str, Any]:
     """The constraint that costs most compute, and when it costs most."""
     stage = max(STAGES[1:], key=lambda s: waterfall[s]["lost_gpu_hours"])
     lost = waterfall[stage]["lost_gpu_hours"]
@@ -92,14 +90,13 @@ def _binding(setup: Setup, record: Record, waterfall: dict[str, Any]) -> dict[st
             "share": 0.0,
             "words": "nothing: all that is installed is deliverable",
         }
-    before = STAGES[STAGES.index(stage) - 1]
-    gap = (record.ships[before] - record.ships[stage]).sum(axis=1, dtype=np.float64)
-    worst = setup.scenario.clock.date((int(gap.argmax()) + 0.5) * setup.scenario.clock.step_s)
+    tick = int(totals.ships.gaps.tick[STAGES.index(stage) - 1])
+    worst = setup.scenario.clock.date((tick + 0.5) * setup.scenario.clock.step_s)
     words = f"{CAUSES[stage]} costs {lost:,.0f} GPU-hours, {100 * share:.1f} % of what is installed, most at {worst:%Y-%m-%d %H:%M} UTC"
     return {"constraint": stage, "lost_gpu_hours": lost, "share": share, "worst": worst.isoformat(), "words": words}
 
 
-def shortfalls(setup: Setup, record: Record) -> list[dict[str, Any]]:
+def shortfalls(setup: Setup, totals: Totals) -> list[dict[str, Any]]:
     """What a design lacks to run all its GPUs at full clocks through this run: radiator, array, battery, a way to the ground.
 
     Radiator: planform for the full heat at the warmest sink less what is there. Battery: energy for the longest darkness
@@ -108,38 +105,38 @@ def shortfalls(setup: Setup, record: Record) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for number, group in enumerate(setup.scenario.spec.ships):
         members = np.flatnonzero(setup.group == number)
-        for part, short, unit, when in (*_radiator(setup, record, members), *_power_short(setup, record, members)):
+        for part, short, unit, when in (*_radiator(setup, totals, members), *_power_short(setup, totals, members)):
             what = f"{group.name}: {part} short by {fmt(short, unit)} a ship {when}"
             if not np.isfinite(short):
                 what = f"{group.name}: no {part} is large enough {when}: its coolant is no warmer than the sink"
             found.append({"group": group.name, "part": part, "short": short, "unit": unit, "when": when, "words": what})
-        unreached = float(1.0 - record.ships["reach_share"][:, members].mean(dtype=np.float64))
+        unreached = 1.0 - _mean(totals, "reach_share", members)
         if unreached > 0.5:
             what = f"{group.name}: no path to a gateway {100 * unreached:.1f} % of the time"
             found.append(_short(group.name, "path to a gateway", unreached, "1", what))
-    return found + _unserved(setup, record)
+    return found + _unserved(setup, totals)
 
 
-def _unserved(setup: Setup, record: Record) -> list[dict[str, Any]]:
+def _unserved(setup: Setup, totals: Totals) -> list[dict[str, Any]]:
     """Work that runs nowhere, and compute that lacks for requests given up: their GPU-seconds over the time, at the peak too."""
     found = [_short(words.partition(":")[0], "host", 1.0, "1", words) for words in setup.work.short]
     for q, service in enumerate(setup.work.services):
-        lost = record.work.asked["rejected"][:, q].sum(axis=1, dtype=np.float64)
-        asked = float(record.work.asked["requests"][:, q].sum(dtype=np.float64))
-        if lost.sum() <= 1e-3 * asked:
+        asked, lost = (float(totals.work.asked[k][q].sum()) for k in ("requests", "rejected"))
+        if lost <= 1e-3 * asked:
             continue
-        need = float(np.min(service.need_gpu_s[np.isfinite(service.need_gpu_s)], initial=np.inf))
-        gpus = lost * need / setup.scenario.clock.step_s
-        when = setup.scenario.clock.date((int(gpus.argmax()) + 0.5) * setup.scenario.clock.step_s)
-        words = (f"{service.name}: {100 * lost.sum() / asked:.1f} % of requests given up, the work of {gpus.mean():,.0f} GPUs at full clocks "
-                 f"on average and of {gpus.max():,.0f} at {when:%H:%M} UTC; {_why(record)}")  # fmt: skip
-        found.append(_short(service.name, "compute for requests", float(gpus.mean()), "GPU", words))
+        step_s, peak = setup.scenario.clock.step_s, totals.work.rejected
+        need = float(np.min(service.need_gpu_s[np.isfinite(service.need_gpu_s)], initial=np.inf)) / step_s
+        when = setup.scenario.clock.date((int(peak.tick[q]) + 0.5) * step_s)
+        gpus = lost / totals.ticks * need
+        words = (f"{service.name}: {100 * lost / asked:.1f} % of requests given up, the work of {gpus:,.0f} GPUs at full clocks "
+                 f"on average and of {peak.value[q] * need:,.0f} at {when:%H:%M} UTC; {_why(totals)}")  # fmt: skip
+        found.append(_short(service.name, "compute for requests", gpus, "GPU", words))
     return found
 
 
-def _why(record: Record) -> str:
+def _why(totals: Totals) -> str:
     """Of all requests given up, the shares by reason."""
-    sums = record.work.reasons.sum(axis=0)
+    sums = totals.work.reasons
     told = {"full": "no compute left", "far": "no host in reach", "network": "no room on the links"}
     rows = [
         f"{told[k]} {100 * v / sums.sum():.0f} %" for k, v in zip(REASONS, sums, strict=True) if v > 0.005 * sums.sum()
@@ -151,11 +148,11 @@ def _short(group: str, part: str, short: float, unit: str, words: str) -> dict[s
     return {"group": group, "part": part, "short": short, "unit": unit, "when": "", "words": words}
 
 
-def _radiator(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[str, float, str, str]]:
+def _radiator(setup: Setup, totals: Totals, members: np.ndarray) -> list[tuple[str, float, str, str]]:
     """The coolant may be as warm as its own limit, or as the chips' limit less the drops from chip to coolant."""
     f, k = setup.fleet, members[0]
-    sinks = record.ships["sink_k"][:, members].max(axis=1)
-    worst = int(sinks.argmax())
+    sink_k = float(totals.ships.sink.value[members].max())
+    worst = int(totals.ships.sink.tick[members][totals.ships.sink.value[members] == sink_k].min())
     chips_w = f.gpus[k] * f.gpu_full_w[k]
     heat_w = chips_w + f.bus_w[k]
     by_chip_k = f.chip_limit_k[k] - chips_w / f.chip_plate_w_k[k] - chips_w / f.plate_coolant_w_k[k]
@@ -163,29 +160,25 @@ def _radiator(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[s
     needed = thermal.radiator_area(
         heat_w,
         warmest_k,
-        float(sinks[worst]),
+        sink_k,
         f.radiator_emissivity[k],
         f.fin_effectiveness[k],
         heat_w / f.coolant_radiator_w_k[k],
     )
     short = needed - f.radiator_area_m2[k]
     date = setup.scenario.clock.date((worst + 0.5) * setup.scenario.clock.step_s)
-    when = f"in {date:%B} (sink {sinks[worst]:.0f} K)"
+    when = f"in {date:%B} (sink {sink_k:.0f} K)"
     return [("radiator", short, "m^2", when)] if short > 1e-6 * needed else []
 
 
-def _power_short(setup: Setup, record: Record, members: np.ndarray) -> list[tuple[str, float, str, str]]:
-    f, k, step_s = setup.fleet, members[0], setup.scenario.clock.step_s
-    load = f.gpus[k] * f.gpu_full_w[k] + f.bus_w[k]
-    array = record.ships["array_w"][:, members].astype(np.float64)
-    lack = np.maximum(load - array, 0.0)
+def _power_short(setup: Setup, totals: Totals, members: np.ndarray) -> list[tuple[str, float, str, str]]:
+    f, k, ships, samples = setup.fleet, members[0], totals.ships, totals.ticks * len(members)
     made = []
-    round_trip = f.charge_efficiency[k] * f.discharge_efficiency[k]
-    spare = np.maximum(array - load, 0.0).mean() * round_trip
-    if lack.mean() > spare * (1 + 1e-9) + 1e-6 * load:
-        made.append(("array", float(lack.mean() - spare), "W", "on average, eclipses included"))
-    dark = record.ships["lit"][:, members] < 0.5
-    longest = _longest_run(np.where(dark, lack, 0.0)) * step_s
+    lack_w, spare_w = (float(v[members].sum()) / samples for v in (ships.lack_w, ships.spare_w))
+    spare_w *= f.charge_efficiency[k] * f.discharge_efficiency[k]
+    if lack_w > spare_w * (1 + 1e-9) + 1e-6 * ships.load_w[k]:
+        made.append(("array", float(lack_w - spare_w), "W", "on average, eclipses included"))
+    longest = float(ships.darkest_w[members].max()) * setup.scenario.clock.step_s
     need = longest / f.discharge_efficiency[k] / max(f.depth_of_discharge[k], 1e-9)
     if need > f.battery_j[k] * (1 + 1e-6):
         made.append(
@@ -194,107 +187,97 @@ def _power_short(setup: Setup, record: Record, members: np.ndarray) -> list[tupl
     return made
 
 
-def _longest_run(lack_w: Floats) -> float:
-    """The largest sum over ticks in a row in which the array lacks power, over all ships [W ticks]."""
-    best, here = 0.0, np.zeros(lack_w.shape[1])
-    for row in lack_w:
-        here = np.where(row > 0.0, here + row, 0.0)
-        best = max(best, float(here.max()))
-    return best
+def _mean(totals: Totals, column: str, members: np.ndarray | slice = slice(None)) -> float:
+    """Mean of a column over all ticks and some ships."""
+    return float(totals.ships.sums[column][members].mean()) / totals.ticks
 
 
-def _group(setup: Setup, record: Record, number: int) -> dict[str, Any]:
+def _group(setup: Setup, totals: Totals, number: int) -> dict[str, Any]:
     group, members = setup.scenario.spec.ships[number], np.flatnonzero(setup.group == number)
     hours = setup.scenario.clock.step_s / HOUR_S
-    stages = {s: float(record.ships[s][:, members].sum(dtype=np.float64)) * hours for s in STAGES}
+    stages = {s: float(totals.ships.sums[s][members].sum()) * hours for s in STAGES}
     f, k = setup.fleet, members[0]
     return {
         "group": group.name, "ship": group.ship, "count": group.count, "gpus": int(f.gpus[members].sum()), "gpu_hours": stages,
         "deliverable_share": stages["reach"] / stages["installed"], "mass_kg": float(f.mass_kg[k]), "array_rated_w": float(f.array_rated_w[k]),
         "battery_kwh": float(f.battery_j[k] / KWH_J), "radiator_m2": float(f.radiator_area_m2[k]),
-        "dose_rad_year": float(record.ships["dose_rad_s"][:, members].mean(dtype=np.float64) * YEAR_S),
-        "upsets": _upsets(record, members),
-        "coolant_max_k": float(record.ships["coolant_k"][:, members].max()), "charge_min_share": float(record.ships["charge_share"][:, members].min()),
+        "dose_rad_year": _mean(totals, "dose_rad_s", members) * YEAR_S,
+        "upsets": _upsets(totals, members),
+        "coolant_max_k": float(totals.ships.most["coolant_k"][members].max()),
+        "charge_min_share": float(totals.ships.least["charge_share"][members].min()),
     }  # fmt: skip
 
 
-def _upsets(record: Record, members: np.ndarray) -> dict[str, float]:
+def _upsets(totals: Totals, members: np.ndarray) -> dict[str, float]:
     """Events per GPU and year: interrupting and silent ones, and the share of them that falls in pauses."""
-    s = record.ships
     told = {}
     for name, column in (("interrupts", "upset_s"), ("corruptions", "corruption_s")):
-        rate = s[column][:, members].astype(np.float64)
-        paused = np.where(s["anomaly"][:, members] > 0, rate, 0.0).sum()
-        told[f"{name}_per_gpu_year"] = float(rate.mean() * YEAR_S)
-        told[f"{name}_share_paused"] = float(paused / rate.sum()) if rate.sum() > 0 else 0.0
+        rate, paused = (float(v[column][members].sum()) for v in (totals.ships.sums, totals.ships.paused))
+        told[f"{name}_per_gpu_year"] = _mean(totals, column, members) * YEAR_S
+        told[f"{name}_share_paused"] = paused / rate if rate > 0 else 0.0
     return told
 
 
-def _power(setup: Setup, record: Record, events: list[Event]) -> dict[str, Any]:
+def _power(setup: Setup, totals: Totals) -> dict[str, Any]:
     to_kwh = setup.scenario.clock.step_s / KWH_J
     energy = {
-        f"{c}_kwh": float(record.ships[f"{c}_w"].sum(dtype=np.float64)) * to_kwh
+        f"{c}_kwh": float(totals.ships.sums[f"{c}_w"].sum()) * to_kwh
         for c in ("array", "gpu", "bus", "charge", "discharge", "curtailed", "shed")
     }
-    lit = record.ships["lit"]
-    eclipses = [e.end_s - e.start_s for e in events if e.kind == "eclipse"]
-    return energy | {"sunlit_share": float(lit.mean(dtype=np.float64)), "longest_eclipse_s": max(eclipses, default=0.0), "eclipses": len(eclipses),
-                     "charge_min_share": float(record.ships["charge_share"].min())}  # fmt: skip
+    eclipses = totals.searches["eclipse"].found()
+    lengths_s = eclipses.end_s - eclipses.start_s
+    return energy | {"sunlit_share": _mean(totals, "lit"), "longest_eclipse_s": float(lengths_s.max(initial=0.0)), "eclipses": len(lengths_s),
+                     "charge_min_share": float(totals.ships.least["charge_share"].min())}  # fmt: skip
 
 
-def _heat(record: Record) -> dict[str, Any]:
-    s = record.ships
-    throttled = (s["heat"] < s["power"] * (1 - 1e-6)).mean(dtype=np.float64)
+def _heat(setup: Setup, totals: Totals) -> dict[str, Any]:
+    s = totals.ships
+    throttled = int(s.throttled.sum()) / (totals.ticks * len(setup.fleet.name))
     extremes = {"coolant_max_k": "coolant_k", "chip_max_k": "chip_k", "sink_max_k": "sink_k"}
-    told = {"throttled_share": float(throttled)} | {k: float(s[c].max()) for k, c in extremes.items()}
-    return told | {"sink_min_k": float(s["sink_k"].min()), "sink_mean_k": float(s["sink_k"].mean(dtype=np.float64))}
+    told = {"throttled_share": throttled} | {k: float(s.most[c].max()) for k, c in extremes.items()}
+    return told | {"sink_min_k": float(s.least["sink_k"].min()), "sink_mean_k": _mean(totals, "sink_k")}
 
 
-def _radiation(setup: Setup, record: Record) -> dict[str, Any]:
-    dose = record.ships["dose_rad_s"].mean(axis=0, dtype=np.float64) * YEAR_S
-    return {"paused_share": float(record.ships["anomaly"].mean(dtype=np.float64)), "dose_rad_year_mean": float(dose.mean()),
+def _radiation(setup: Setup, totals: Totals) -> dict[str, Any]:
+    dose = totals.ships.sums["dose_rad_s"] / totals.ticks * YEAR_S
+    return {"paused_share": _mean(totals, "anomaly"), "dose_rad_year_mean": float(dose.mean()),
             "dose_rad_year_max": float(dose.max()), "solar_activity": setup.scenario.spec.environment.solar_activity}  # fmt: skip
 
 
-def _network(setup: Setup, record: Record) -> dict[str, Any]:
-    return {"reach_share": float(record.ships["reach_share"].mean(dtype=np.float64)), "handovers": int(record.handovers.sum()),
+def _network(setup: Setup, totals: Totals) -> dict[str, Any]:
+    return {"reach_share": _mean(totals, "reach_share"), "handovers": totals.handovers,
             "acquisition_s": setup.relay_laser.acquisition_s,
-            "link_mean_bit_s": float(record.ships["link_bit_s"].mean(dtype=np.float64)),
-            "link_least_bit_s": float(record.ships["link_bit_s"].min()), "links_alive_mean": float(record.links_alive.mean()),
+            "link_mean_bit_s": _mean(totals, "link_bit_s"),
+            "link_least_bit_s": float(totals.ships.least["link_bit_s"].min()), "links_alive_mean": totals.links_alive / totals.ticks,
             "gateway_open_share_min": float(setup.gateway_open.min()) if len(setup.gateway_open) else None,
             "topology": setup.scenario.spec.relays.topology}  # fmt: skip
 
 
-def _stat(values: Floats, kind: str) -> float | None:
-    fine = values[np.isfinite(values)]
-    return float(getattr(np, kind)(fine)) if len(fine) else None
-
-
-def _probe(setup: Setup, record: Record, p: int) -> dict[str, Any]:
+def _probe(setup: Setup, totals: Totals, p: int) -> dict[str, Any]:
     a, b = setup.probes[p]
-    rtt = record.rtt_s[:, p]
-    here = np.isfinite(rtt)
+    far = totals.distances
+    ticks = int(far.probe_ticks[p])
+    mean = {k: float(v[p]) / ticks if ticks else None for k, v in far.probe_sums.items()}
     floor = None
     if a.place and b.place:
         arc = float(links.great_circle(a.place.latitude, a.place.longitude, b.place.latitude, b.place.longitude))
         floor = 2.0 * arc / LIGHT_M_S
     return {
-        "from": a.name, "to": b.name, "rtt_min_s": _stat(rtt, "min"), "rtt_mean_s": _stat(rtt, "mean"), "rtt_max_s": _stat(rtt, "max"),
-        "delivered_mean_s": _stat(record.delivered_s[:, p], "mean"), "hops_mean": float(record.hops[here, p].mean()) if here.any() else None,
-        "path_changes": int(record.changed[:, p].sum()), "outage_share": float(1.0 - here.mean()), "fibre_s": setup.fibre_s[p],
+        "from": a.name, "to": b.name, "rtt_min_s": float(far.probe_least_s[p]) if ticks else None,
+        "rtt_mean_s": mean["rtt_s"], "rtt_max_s": float(far.probe_most_s[p]) if ticks else None,
+        "delivered_mean_s": mean["delivered_s"], "hops_mean": mean["hops"], "path_changes": int(far.probe_sums["changed"][p]),
+        "outage_share": 1.0 - ticks / totals.ticks, "fibre_s": setup.fibre_s[p],
         "great_circle_floor_s": floor, "visibility": f"elevation at least {np.degrees(setup.probe_sites.elevation_rad):.0f} deg",
     }  # fmt: skip
 
 
-def _cities(setup: Setup, record: Record) -> dict[str, Any]:
-    if not record.city_rtt_s.size:
+def _cities(setup: Setup, totals: Totals) -> dict[str, Any]:
+    far = totals.distances
+    if not len(far.city_ticks):
         return {"covered_share": None, "rtt_mean_s": None, "best": None, "worst": None}
     people = setup.cities.weight / setup.cities.weight.sum()
-    covered = np.isfinite(record.city_rtt_s)
-    share = covered.mean(axis=0)
-    mean = np.where(
-        share > 0, np.nansum(record.city_rtt_s, axis=0, dtype=np.float64) / np.maximum(covered.sum(axis=0), 1), np.nan
-    )
+    share = far.city_ticks / totals.ticks
+    mean = np.where(share > 0, far.city_rtt_s / np.maximum(far.city_ticks, 1), np.nan)
     seen = np.isfinite(mean)
     weighted = float((mean[seen] * people[seen]).sum() / people[seen].sum()) if seen.any() else None
     rank: Any = np.flatnonzero(seen)[np.argsort(mean[seen])] if seen.any() else []
@@ -303,15 +286,15 @@ def _cities(setup: Setup, record: Record) -> dict[str, Any]:
             "never_covered": [setup.cities.names[i] for i in np.flatnonzero(share == 0)]}  # fmt: skip
 
 
-def _coverage(setup: Setup, record: Record) -> dict[str, Any]:
-    ticks = setup.scenario.clock.ticks
-    if not record.cell_covered.size:
+def _coverage(totals: Totals) -> dict[str, Any]:
+    cells, sums = totals.standing, totals.standing.hours
+    if not len(cells.cell_covered):
         return {}
-    share = record.cell_covered / ticks
-    seen, covered, rtt = (a.sum(axis=1) for a in (record.hours.samples, record.hours.covered, record.hours.latency_s))
+    share = cells.cell_covered / totals.ticks
+    seen, covered, rtt = (a.sum(axis=1) for a in (sums.samples, sums.covered, sums.latency_s))
     bands = [{"latitude_from_deg": -90 + 10 * i, "covered_share": float(covered[i] / seen[i]), "rtt_mean_s": float(rtt[i] / covered[i]) if covered[i] else None}
              for i in range(len(seen)) if seen[i]]  # fmt: skip
-    by_hour = record.hours.latency_s.sum(axis=0) / np.maximum(record.hours.covered.sum(axis=0), 1)
-    total = record.cell_covered.sum()
-    return {"covered_share": float(share.mean()), "rtt_mean_s": float(record.cell_rtt_s.sum() / total) if total else None,
+    by_hour = sums.latency_s.sum(axis=0) / np.maximum(sums.covered.sum(axis=0), 1)
+    total = cells.cell_covered.sum()
+    return {"covered_share": float(share.mean()), "rtt_mean_s": float(cells.cell_rtt_s.sum() / total) if total else None,
             "by_latitude": bands, "rtt_by_local_hour_s": [float(v) for v in by_hour]}  # fmt: skip

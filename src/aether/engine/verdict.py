@@ -14,7 +14,7 @@ from aether.economics import boundary, carbon, cost, threshold
 from aether.economics.boundary import ShipCost, SiteCost, Value
 from aether.engine.assemble import Setup
 from aether.engine.hosts import accelerator, site_place
-from aether.engine.record import Record
+from aether.engine.totals import Totals
 from aether.operations import launch
 from aether.scenario.catalog import Catalog
 from aether.space import sizing
@@ -56,9 +56,9 @@ class Side:
         return cost.levelised([self.usd_year(value)], self.deliverable_h)
 
 
-def verdict(setup: Setup, record: Record) -> dict[str, Any]:
+def verdict(setup: Setup, totals: Totals) -> dict[str, Any]:
     """Cost and carbon of both sides; `missing` says in words what has no price."""
-    orbit, ground, own = _orbit(setup, record), _ground(setup, record), bool(setup.hosts.sites)
+    orbit, ground, own = _orbit(setup, totals), _ground(setup, totals), bool(setup.hosts.sites)
     if not own:
         ground = _reference(setup)
     known = _known(setup, orbit, ground)
@@ -81,9 +81,9 @@ def verdict(setup: Setup, record: Record) -> dict[str, Any]:
     }
 
 
-def usd_per_mtoken(setup: Setup, record: Record) -> float | None:
+def usd_per_mtoken(setup: Setup, totals: Totals) -> float | None:
     """What a million tokens of answers cost in the run as it went, both sides together, idle hours paid by who works."""
-    orbit, ground = _orbit(setup, record), _ground(setup, record)
+    orbit, ground = _orbit(setup, totals), _ground(setup, totals)
     mtokens, hours = orbit.mtokens + ground.mtokens, orbit.delivered_h + ground.delivered_h
     if mtokens <= 0.0 or hours <= 0.0:
         return None
@@ -103,7 +103,7 @@ def _known(setup: Setup, *sides: Side) -> dict[str, Assumption]:
     return found
 
 
-def _orbit(setup: Setup, record: Record) -> Side:
+def _orbit(setup: Setup, totals: Totals) -> Side:
     groups = zip(setup.budgets, setup.scenario.spec.ships, strict=True)
     ships = tuple(ship_cost(made, group.count, setup.scenario.catalog) for made, group in groups)
     hours = setup.scenario.clock.step_s / HOUR_S * YEAR_S / setup.scenario.clock.duration_s
@@ -113,11 +113,9 @@ def _orbit(setup: Setup, record: Record) -> Side:
         if setup.scenario.spec.couplings.faults
         else np.ones(k)
     )  # attrition is charged as a cost
-    sums = {
-        s: record.ships[s].sum(axis=0, dtype=np.float64) * hours * mended for s in ("installed", "reach", "delivered")
-    }
-    installed = record.ships["installed"].sum(dtype=np.float64) * hours
-    inference_h, mtokens = _served(setup, record, np.arange(k), hours)
+    sums = {s: totals.ships.sums[s] * hours * mended for s in ("reach", "delivered")}
+    installed = totals.ships.sums["installed"].sum() * hours
+    inference_h, mtokens = _served(setup, totals, np.arange(k), hours)
     pflop = float((sums["reach"] * setup.fleet.flops_per_gpu).sum()) / 1e15
     return Side(
         ships,
@@ -131,30 +129,29 @@ def _orbit(setup: Setup, record: Record) -> Side:
     )
 
 
-def _ground(setup: Setup, record: Record) -> Side:
+def _ground(setup: Setup, totals: Totals) -> Side:
     first, count = setup.hosts.ships, setup.hosts.sites
     rows = np.arange(first, first + count)
     hours = setup.scenario.clock.step_s / HOUR_S * YEAR_S / setup.scenario.clock.duration_s
-    used = (record.work.hosts["inference_gpu"] + record.work.hosts["training_gpu"])[:, rows].astype(np.float64)
-    free = record.work.hosts["free_gpu"][:, rows].astype(np.float64)
-    busy = (
-        np.where(setup.hosts.gpus[rows] > 0, used.mean(axis=0) / setup.hosts.gpus[rows], 0.0)
-        if len(used)
-        else np.zeros(count)
+    used, free = (
+        (totals.work.hosts["inference_gpu"] + totals.work.hosts["training_gpu"])[rows],
+        totals.work.hosts["free_gpu"][rows],
     )
+    gpus = setup.hosts.gpus[rows]
+    busy = np.divide(used / totals.ticks, gpus, out=np.zeros(count), where=gpus > 0)
     sites = tuple(_site(setup, j, float(busy[j])) for j in range(count))
     flops = np.array([setup.scenario.catalog.accelerator(setup.hosts.accelerator[r]).bf16.value for r in rows])
-    pflop = float((free.sum(axis=0) * flops).sum()) * hours / 1e15 if count else 0.0
-    inference_h, mtokens = _served(setup, record, rows, hours)
-    installed = float(setup.hosts.gpus[rows].sum()) * YEAR_S / HOUR_S
+    pflop = float((free * flops).sum()) * hours / 1e15 if count else 0.0
+    inference_h, mtokens = _served(setup, totals, rows, hours)
+    installed = float(gpus.sum()) * YEAR_S / HOUR_S
     return Side((), sites, installed, float(free.sum()) * hours, float(used.sum()) * hours, pflop, inference_h, mtokens)
 
 
-def _served(setup: Setup, record: Record, rows: np.ndarray, hours: float) -> tuple[float, float]:
+def _served(setup: Setup, totals: Totals, rows: np.ndarray, hours: float) -> tuple[float, float]:
     """GPU-hours a year for people, and millions of tokens a year, of some hosts."""
     if not setup.work.some:
         return 0.0, 0.0
-    gpu, tokens = (float(record.work.hosts[k][:, rows].sum(dtype=np.float64)) for k in ("inference_gpu", "tokens"))
+    gpu, tokens = (float(totals.work.hosts[k][rows].sum()) for k in ("inference_gpu", "tokens"))
     return gpu * hours, tokens * YEAR_S / setup.scenario.clock.duration_s / 1e6
 
 

@@ -1,4 +1,4 @@
-"""What a run writes down about its work, and the tables it becomes."""
+"""What a window of ticks writes down about its work, and the tables it becomes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from aether.engine.serve import BUSIEST, Served
 from aether.engine.tick import Tick
 
 ASKED = ("requests", "served", "late", "rejected", "waiting", "first_token_s", "network_s")  # (T, Q, C) each
+HOST_COLUMNS = ("free_gpu", "inference_gpu", "training_gpu", "requests", "tokens")  # (T, H) each
 SPENT = ("useful_s", "slow_s", "sync_s", "checkpoint_s", "restart_s", "rework_s", "stopped_s")
 PACES = ("working", "power", "heat", "radiation", "reach", "placed")
 MOVED = ("answers", "requests", "synchronisation", "checkpoints")
@@ -24,7 +25,7 @@ class WorkRecord:
     """Ticks T, classes Q, places C, hosts H, jobs W; filled in place."""
 
     asked: dict[str, np.ndarray]  # (T, Q, C) of `ASKED`
-    hosts: dict[str, np.ndarray]  # (T, H) free_gpu, inference_gpu, training_gpu, requests, tokens
+    hosts: dict[str, np.ndarray]  # (T, H) of `HOST_COLUMNS`
     reasons: np.ndarray  # (T, 3)
     jobs: np.ndarray  # (T, W, len(SPENT) + 2) spent seconds, then step done and bits sent
     paces: np.ndarray  # (T, W, len(PACES))
@@ -33,13 +34,13 @@ class WorkRecord:
     busiest: np.ndarray  # (T, BUSIEST, 4)
 
     @classmethod
-    def empty(cls, setup: Setup) -> WorkRecord:
-        """Room for the whole run; none where nothing is asked."""
-        ticks = setup.scenario.clock.ticks if setup.work.some else 0
+    def empty(cls, setup: Setup, ticks: int) -> WorkRecord:
+        """Room for some ticks; none where nothing is asked."""
+        ticks = ticks if setup.work.some else 0
         q, c, h, w = len(setup.work.services), len(setup.cities.names), len(setup.hosts.names), len(setup.work.runs)
         return cls(
             {k: np.zeros((ticks, q, c), dtype=np.float32) for k in ASKED},
-            {k: np.zeros((ticks, h), dtype=np.float32) for k in ("free_gpu", "inference_gpu", "training_gpu", "requests", "tokens")},
+            {k: np.zeros((ticks, h), dtype=np.float32) for k in HOST_COLUMNS},
             np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 2)), np.zeros((ticks, w, len(PACES))),
             np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)),
         )  # fmt: skip
@@ -84,37 +85,44 @@ def _delivered(setup: Setup, s: Served) -> Floats:
 Keys = Callable[[Floats, str, pa.Array], dict[str, pa.Array]]
 
 
-def tables(setup: Setup, record: WorkRecord, keys: Keys) -> dict[str, pa.Table]:
-    """The record as Arrow tables; keys: makes the columns of time and subject."""
+def tables(setup: Setup, time_s: Floats, record: WorkRecord, keys: Keys) -> dict[str, pa.Table]:
+    """A window of the record as Arrow tables; keys: makes the columns of time and subject."""
     if not setup.work.some:
         return {}
-    times, made = setup.scenario.clock.times(), {}
-    services, runs = setup.work.services, setup.work.runs
-    if services and setup.cities.names:
-        parts = []
-        for q, service in enumerate(services):
-            rows = keys(times, "city", pa.array(setup.cities.names))
-            label = pa.DictionaryArray.from_arrays(
-                pa.array(np.zeros(len(rows["time_s"]), dtype=np.int32)), pa.array([service.name])
-            )
-            rows |= {"workload": label} | {k: record.asked[k][:, q].ravel() for k in ASKED}
-            rows["output_tokens"] = (record.asked["served"][:, q] * np.float32(service.output_tokens)).ravel()
-            parts.append(pa.table(rows))
-        made["requests"] = pa.concat_tables(parts).unify_dictionaries()
+    made: dict[str, pa.Table] = {}
+    if setup.work.services and setup.cities.names:
+        made["requests"] = _requests(setup, time_s, record)
     made["hosts"] = pa.table(
-        keys(times, "host", pa.array(setup.hosts.names)) | {k: v.ravel() for k, v in record.hosts.items()}
+        keys(time_s, "host", pa.array(setup.hosts.names)) | {k: v.ravel() for k, v in record.hosts.items()}
     )
-    if runs:
+    if setup.work.runs:
         columns = {k: record.jobs[:, :, n].ravel() for n, k in enumerate((*SPENT, "step", "sent_bit"))}
         columns |= {f"pace_{k}": record.paces[:, :, n].ravel() for n, k in enumerate(PACES)}
-        made["training"] = pa.table(keys(times, "job", pa.array([r.name for r in runs])) | columns)
+        made["training"] = pa.table(keys(time_s, "job", pa.array([r.name for r in setup.work.runs])) | columns)
     made["traffic"] = pa.table(
-        {"time_s": times}
+        {"time_s": time_s}
         | {f"{k}_bit": record.moved_bit[:, n] for n, k in enumerate(MOVED)}
         | {"lost_bit": record.lost_bit}
     )
-    made["lasers"] = _lasers(setup, record, times)
+    made["lasers"] = _lasers(setup, record, time_s)
     return made
+
+
+def _requests(setup: Setup, time_s: Floats, record: WorkRecord) -> pa.Table:
+    """What was asked and served, by tick, workload and city."""
+    ticks, services, cities = record.asked["served"].shape
+    city, workload = np.tile(np.arange(cities), services), np.repeat(np.arange(services), cities)
+    labels = {
+        name: pa.DictionaryArray.from_arrays(pa.array(np.tile(index, ticks).astype(np.int32)), pa.array(words))
+        for name, index, words in (
+            ("city", city, setup.cities.names), ("workload", workload, [s.name for s in setup.work.services]),
+        )
+    }  # fmt: skip
+    each = np.array([s.output_tokens for s in setup.work.services], dtype=np.float32)
+    tokens = record.asked["served"] * each[:, None]
+    return pa.table(
+        {"time_s": np.repeat(time_s, services * cities)} | labels | {k: record.asked[k].ravel() for k in ASKED} | {"output_tokens": tokens.ravel()}
+    )  # fmt: skip
 
 
 def _lasers(setup: Setup, record: WorkRecord, times: Floats) -> pa.Table:
@@ -122,7 +130,7 @@ def _lasers(setup: Setup, record: WorkRecord, times: Floats) -> pa.Table:
     rows = record.busiest.reshape(-1, 4)
     kept = rows[:, 2] > 0.0
     names = node_names(setup)
-    ends = [pa.array([names[int(n)] for n in rows[kept, side]]).dictionary_encode() for side in (0, 1)]
+    ends = [pa.array([names[int(n)] for n in rows[kept, side]], pa.string()).dictionary_encode() for side in (0, 1)]
     return pa.table({"time_s": np.repeat(times, BUSIEST)[kept], "from": ends[0], "to": ends[1],
                      "load_bit_s": rows[kept, 2], "capacity_bit_s": rows[kept, 3]})  # fmt: skip
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from aether.base.tables import Event, Floats
+from aether.base.tables import Event
 from aether.engine.assemble import Setup
-from aether.engine.record import Record
 from aether.engine.serve import REASONS
+from aether.engine.totals import Totals
 from aether.engine.work import Run, Service
 from aether.engine.work_record import MOVED, PACES, SPENT, node_names
+from aether.engine.work_totals import COUNTED, WorkTotals
 from aether.workloads.models import parameters
 
 DAY_S = 86400.0  # definition
@@ -22,52 +23,48 @@ CAUSES = {
 }  # fmt: skip
 
 
-def work(setup: Setup, record: Record) -> dict[str, Any]:
+def work(setup: Setup, totals: Totals) -> dict[str, Any]:
     """Everything that `summary.json` holds about work; empty where nothing is asked."""
     if not setup.work.some:
         return {}
     return {
-        "inference": [_service(setup, record, q) for q in range(len(setup.work.services))],
-        "training": [_run(setup, record, w) for w in range(len(setup.work.runs))],
-        "hosts": _hosts(setup, record),
-        "traffic": _traffic(setup, record),
+        "inference": [_service(setup, totals, q) for q in range(len(setup.work.services))],
+        "training": [_run(setup, totals, w) for w in range(len(setup.work.runs))],
+        "hosts": _hosts(setup, totals),
+        "traffic": _traffic(setup, totals),
         "not_run": list(setup.work.short),
     }
 
 
-def _service(setup: Setup, record: Record, q: int) -> dict[str, Any]:
+def _service(setup: Setup, totals: Totals, q: int) -> dict[str, Any]:
     """One inference workload: counts that add up, tokens, times to first token."""
-    service, r = setup.work.services[q], record.work.asked
-    asked, served, late, lost = (float(r[k][:, q].sum(dtype=np.float64)) for k in ("requests", "served", "late", "rejected"))
-    waiting = float(r["waiting"][-1, q].sum(dtype=np.float64)) if len(r["waiting"]) else 0.0
+    service, r = setup.work.services[q], totals.work
+    asked, served, late, lost = (float(r.asked[k][q].sum()) for k in COUNTED)
     told = {
         "name": service.name, "model": service.model.name, "precision": service.asked.precision, "requests": asked, "served": served,
-        "late": late, "rejected": lost, "waiting": waiting, "served_share": served / asked if asked else 0.0,
+        "late": late, "rejected": lost, "waiting": float(r.waiting[q].sum()), "served_share": served / asked if asked else 0.0,
         "input_tokens": served * service.input_tokens, "output_tokens": served * service.output_tokens,
         "output_tokens_s": served * service.output_tokens / setup.scenario.clock.duration_s,
         "replica": {a: {"gpus": s.gpus, "most_requests": float(s.batch[-1]), "request_s": float(s.request_s[-1])} for a, s in service.serving.items()},
     }  # fmt: skip
-    return told | _first_tokens(setup, record, service, q)
+    return told | _first_tokens(setup, totals.work, service, q)
 
 
-def _first_tokens(setup: Setup, record: Record, service: Service, q: int) -> dict[str, Any]:
-    first, weight = (record.work.asked[k][:, q].astype(np.float64) for k in ("first_token_s", "served"))
-    network = record.work.asked["network_s"][:, q].astype(np.float64)
-    quantiles = {
-        f"first_token_p{round(100 * s)}_s": v
-        for s, v in zip(QUANTILES, weighted_quantiles(first, weight, QUANTILES), strict=True)
-    }
-    hour = np.mod(record_hours(setup)[:, None] + setup.work.hour_offset_s / 3600.0, 24.0).astype(int)
-    by_hour = [{"local_hour": h, **_at(first, network, weight, hour == h, service)} for h in range(24)]
-    total = weight.sum(axis=0)
-    mean = np.divide(np.nansum(first * weight, axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
-    trip = np.divide(np.nansum(network * weight, axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+def _first_tokens(setup: Setup, r: WorkTotals, service: Service, q: int) -> dict[str, Any]:
+    found = r.first_token[q].quantiles(QUANTILES)
+    quantiles = {f"first_token_p{round(100 * s)}_s": v for s, v in zip(QUANTILES, found, strict=True)}
+    by_hour = [{"local_hour": h, **_at(r.by_hour[q, h].tolist(), service)} for h in range(24)]
+    total = r.asked["served"][q]
+    mean, trip = (
+        np.divide(r.waited_s[k][q], total, out=np.full(len(total), np.nan), where=total > 0)
+        for k in ("first_token_s", "network_s")
+    )
     names = setup.cities.names
     seen = np.flatnonzero(np.isfinite(mean))
     order = seen[np.argsort(mean[seen], kind="stable")]
     rows = [{"city": names[c], "first_token_s": float(mean[c]), "network_s": float(trip[c]), "output_tokens": float(total[c] * service.output_tokens)}
             for c in order]  # fmt: skip
-    unserved = np.flatnonzero((total == 0) & (record.work.asked["requests"][:, q].sum(axis=0) > 0))
+    unserved = np.flatnonzero((total == 0) & (r.asked["requests"][q] > 0))
     return quantiles | {
         "by_hour": by_hour,
         "best": rows[:5],
@@ -79,42 +76,25 @@ def _first_tokens(setup: Setup, record: Record, service: Service, q: int) -> dic
 QUANTILES = (0.5, 0.95, 0.99)
 
 
-def weighted_quantiles(values: Floats, weight: Floats, shares: tuple[float, ...]) -> list[float | None]:
-    """Quantiles of values by weight; None where nothing weighs."""
-    fine = np.isfinite(values) & (weight > 0.0)
-    x, w = values[fine], weight[fine]
-    if not len(x):
-        return [None] * len(shares)
-    order = np.argsort(x, kind="stable")
-    reached = np.cumsum(w[order])
-    places = np.searchsorted(reached, np.array(shares) * reached[-1])
-    return [float(x[order][min(p, len(x) - 1)]) for p in places]
-
-
-def record_hours(setup: Setup) -> Floats:
-    """UTC hour of day of every tick (T,)."""
-    start = setup.scenario.spec.start
-    return np.mod(
-        (start.hour * 3600.0 + start.minute * 60.0 + start.second + setup.scenario.clock.times()) / 3600.0, 24.0
-    )
-
-
-def _at(first: Floats, network: Floats, weight: Floats, here: np.ndarray, service: Service) -> dict[str, Any]:
-    w = np.where(here & np.isfinite(first), weight, 0.0)
-    total = float(w.sum())
-    if total <= 0.0:
+def _at(sums: list[float], service: Service) -> dict[str, Any]:
+    """Means of one local hour from its requests served and the sums of their times."""
+    served, first_s, network_s = sums
+    if served <= 0.0:
         return {"first_token_s": None, "network_s": None, "output_tokens": 0.0}
-    return {"first_token_s": float(np.nansum(np.nan_to_num(first) * w) / total), "network_s": float(np.nansum(np.nan_to_num(network) * w) / total),
-            "output_tokens": total * service.output_tokens}  # fmt: skip
+    return {
+        "first_token_s": first_s / served,
+        "network_s": network_s / served,
+        "output_tokens": served * service.output_tokens,
+    }
 
 
-def _run(setup: Setup, record: Record, w: int) -> dict[str, Any]:
+def _run(setup: Setup, totals: Totals, w: int) -> dict[str, Any]:
     """One training workload: how far it came, at what pace, and what it lost to what (shares of the time)."""
     run, duration_s = setup.work.runs[w], setup.scenario.clock.duration_s
-    spent = dict(zip(SPENT, record.work.jobs[:, w, : len(SPENT)].sum(axis=0), strict=True))
-    steps, sent = float(record.work.jobs[-1, w, len(SPENT)]), float(record.work.jobs[:, w, -1].sum())
+    spent = dict(zip(SPENT, totals.work.spent_s[w].tolist(), strict=True))
+    steps, sent = float(totals.work.steps[w]), float(totals.work.sent_bit[w])
     tokens = steps * run.tokens_step
-    lost = _lost(setup, record, w, spent)
+    lost = _lost(setup, totals, w, spent)
     share = tokens / run.asked.tokens
     flops = 6.0 * parameters(run.model).active * tokens
     peak = sum(
@@ -127,17 +107,15 @@ def _run(setup: Setup, record: Record, w: int) -> dict[str, Any]:
         "tokens": tokens, "tokens_wanted": run.asked.tokens, "share_done": share, "goodput": float(spent["useful_s"]) / duration_s,
         "days_to_finish": duration_s / share / DAY_S if share > 0 else None, "lost": lost, "sent_bit": sent,
         "sync_bit": run.job.sync_bit, "checkpoint_every_s": run.job.checkpoint_every_s, "interruptions": _interrupted(spent, run),
-        "model_flops_utilisation": flops / (peak * duration_s), "pace_mean": float(record.work.paces[:, w, -1].mean()),
+        "model_flops_utilisation": flops / (peak * duration_s), "pace_mean": float(totals.work.pace[w]) / totals.ticks,
     }  # fmt: skip
 
 
-def _lost(setup: Setup, record: Record, w: int, spent: dict[str, float]) -> list[dict[str, Any]]:
+def _lost(setup: Setup, totals: Totals, w: int, spent: dict[str, float]) -> list[dict[str, Any]]:
     """Shares of the run's time that did not train, by cause, largest first; with the goodput they add up to 1."""
     duration_s = setup.scenario.clock.duration_s
-    paces = record.work.paces[:, w]
-    gaps = -np.diff(np.concatenate([np.ones((len(paces), 1)), paces], axis=1), axis=1)  # (T, stages)
     slow = spent["slow_s"] + spent["stopped_s"]
-    weight = gaps.sum(axis=0)
+    weight = totals.work.gaps[w]
     shares = {
         k: slow * float(v) / float(weight.sum()) if weight.sum() > 0 else 0.0
         for k, v in zip(PACES, weight, strict=True)
@@ -152,14 +130,14 @@ def _interrupted(spent: dict[str, float], run: Run) -> float:
     return float(spent["restart_s"]) / run.job.restart_s if run.job.restart_s > 0 else 0.0
 
 
-def _hosts(setup: Setup, record: Record) -> list[dict[str, Any]]:
+def _hosts(setup: Setup, totals: Totals) -> list[dict[str, Any]]:
     """Groups of ships and ground sites: what they could and what they did, in GPU-hours at full clocks."""
     hours = setup.scenario.clock.step_s / 3600.0
     told = []
     groups = np.array(setup.hosts.group)
     for name in dict.fromkeys(setup.hosts.group):
         members = np.flatnonzero(groups == name)
-        sums = {k: float(v[:, members].sum(dtype=np.float64)) for k, v in record.work.hosts.items()}
+        sums = {k: float(v[members].sum()) for k, v in totals.work.hosts.items()}
         told.append({
             "host": name, "orbit": bool(members[0] < setup.hosts.ships), "country": setup.hosts.country[members[0]],
             "gpus": float(setup.hosts.gpus[members].sum()), "installed_gpu_hours": float(setup.hosts.gpus[members].sum()) * hours * setup.scenario.clock.ticks,
@@ -169,26 +147,17 @@ def _hosts(setup: Setup, record: Record) -> list[dict[str, Any]]:
     return told
 
 
-def _traffic(setup: Setup, record: Record) -> dict[str, Any]:
+def _traffic(setup: Setup, totals: Totals) -> dict[str, Any]:
     """What crossed the network, and the lasers that carried most."""
-    moved = record.work.moved_bit.sum(axis=0)
-    rows = record.work.busiest.reshape(-1, 4)
-    rows = rows[rows[:, 2] > 0.0]
-    names = node_names(setup)
-    pairs: dict[tuple[int, int], list[float]] = {}
-    for a, b, load, capacity in rows:
-        kept = pairs.setdefault((int(a), int(b)), [0.0, 0.0, 0.0])
-        kept[0] += load * setup.scenario.clock.step_s
-        kept[1] = max(kept[1], load)
-        kept[2] = max(kept[2], load / capacity if capacity > 0 else 0.0)
-    top = sorted(pairs.items(), key=lambda item: -item[1][0])[:8]
+    r, names = totals.work, node_names(setup)
+    top = sorted(r.lasers.items(), key=lambda item: -item[1][0])[:8]
     busiest = [
         {"from": names[a], "to": names[b], "carried_bit": v[0], "most_bit_s": v[1], "most_use": v[2]}
         for (a, b), v in top
     ]
-    return {f"{k}_bit": float(v) for k, v in zip(MOVED, moved, strict=True)} | {
-        "not_carried_bit": float(record.work.lost_bit.sum()), "busiest": busiest,
-        "given_up": {k: float(v) for k, v in zip(REASONS, record.work.reasons.sum(axis=0), strict=True)},
+    return {f"{k}_bit": float(v) for k, v in zip(MOVED, r.moved_bit, strict=True)} | {
+        "not_carried_bit": r.lost_bit, "busiest": busiest,
+        "given_up": {k: float(v) for k, v in zip(REASONS, r.reasons, strict=True)},
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from aether.base.tables import Floats
 from aether.base.units import fmt
-from aether.results import svg
+from aether.results import sinks, svg
 from aether.results.results import Results
 from aether.results.words import change, length, percent, stages
 
@@ -24,6 +24,7 @@ COLOURS = {  # of what takes compute, by stage
     "placed": svg.YELLOW, "delivered": svg.BROWN,
 }  # fmt: skip
 MOST_POINTS = 288  # of a line: five minutes of a day
+MOST_VALUES = 4_000_000  # of a column that are read
 MOST_ROWS = 24  # of a bar chart; the tables beside it hold them all
 CLOSE_UP_S = 5 * 3600.0  # three orbits
 DARK_ALPHA = 0.38  # of the shading when all are in eclipse
@@ -52,22 +53,28 @@ def drawn(name: str, kind: str, caption: str, size_in: tuple[float, float], pain
 
 @dataclass(frozen=True)
 class Day:
-    """The tables of a run as arrays (time, subject), or of its first ticks, with a time unit that suits their length."""
+    """The tables of a run as arrays (time, subject), or of its first ticks, with a time unit that suits their length.
+
+    Of a long run of a large fleet every n-th tick is read, so that a page needs no more memory than that of a short one.
+    """
 
     tables: Mapping[str, pa.Table]
     start: str
     ticks: int  # of the whole run
+    every: int  # of them one is read
     step_s: float
-    time_s: Floats
+    time_s: Floats  # (T,) of those read
     names: tuple[str, ...]  # of the ships
     groups: tuple[tuple[str, slice], ...]
 
     def of(self, table: str, column: str) -> Floats:
-        """A column as (T, subjects); (T, 0) where the run has no such table."""
-        if table not in self.tables or not self.tables[table].num_rows:
+        """A column as (T, subjects) of the ticks read; (T, 0) where the run has no such table."""
+        found = sinks.rows(self.tables, table)
+        if not found:
             return np.zeros((len(self.time_s), 0))
-        values = self.tables[table].column(column).to_numpy(zero_copy_only=False)
-        return np.asarray(values, dtype=np.float64).reshape(self.ticks, -1)[: len(self.time_s)]
+        subjects = found // self.ticks
+        values = sinks.column(self.tables, table, column, subjects, self.every)
+        return values.reshape(-1, subjects)[: len(self.time_s)].astype(np.float64)
 
     def until(self, last_s: float) -> Day:
         """The first part of the run, one tick at least."""
@@ -76,7 +83,7 @@ class Day:
     @property
     def duration_s(self) -> float:
         """From the begin of the first tick to the end of the last."""
-        return len(self.time_s) * self.step_s
+        return min(len(self.time_s) * self.every, self.ticks) * self.step_s
 
     def axis(self, axes: Axes) -> Floats:
         """Label, limits and ticks of a time axis; returns the times of what `binned` makes, in the axis's unit."""
@@ -91,12 +98,14 @@ class Day:
 def day(made: Results) -> Day:
     """The run's tables, its ships and groups."""
     told, tables = made.summary, made.tables
-    time_s = np.asarray(tables["network"].column("time_s").to_numpy(), dtype=np.float64)
+    ticks = sinks.rows(tables, "network")
+    every = -(-max(sinks.rows(tables, name) for name in ("network", "energy", "cities", "requests")) // MOST_VALUES)
+    time_s = sinks.column(tables, "network", "time_s", every=every)
     ends = np.cumsum([0, *(g["count"] for g in told["groups"])]).tolist()
     groups = tuple((g["group"], slice(a, b)) for g, a, b in zip(told["groups"], ends[:-1], ends[1:], strict=True))
-    names = tables["energy"].column("ship").combine_chunks().dictionary.to_pylist()
+    names = sinks.labels(tables, "energy", "ship")
     start = told["start"][:16].replace("T", " ")
-    return Day(tables, start, len(time_s), float(told["step_s"]), time_s, tuple(names), groups)
+    return Day(tables, start, ticks, every, float(told["step_s"]), time_s, tuple(names), groups)
 
 
 def binned(values: Floats, most: int = MOST_POINTS) -> Floats:
@@ -241,7 +250,7 @@ def _line(axes: Axes, time: Floats, values: Floats, colour: str, label: str) -> 
 def ships(day: Day, name: str, title: str, members: slice) -> list[Plot]:
     """Power, charge and temperature of some ships through the day: mean, spread, eclipse. name: prefix of the ids."""
     dark = 1.0 - day.of("energy", "lit")[:, members]
-    if len(day.time_s) < day.ticks:
+    if day.duration_s < day.ticks * day.step_s:
         title += f", first {length(day.duration_s)}"
     made = []
     for kind, make in (("power", _power), ("charge", _charge), ("temperature", _temperature)):

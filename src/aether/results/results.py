@@ -6,25 +6,29 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from aether.base.errors import InputError, Problem
+from aether.results import sinks
 
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Results:
-    """summary: what `summary.json` holds. tables: Arrow tables by name. manifest: scenario, seed, versions, sources."""
+    """summary: what `summary.json` holds. tables: Arrow tables by name. manifest: scenario, seed, versions, sources.
+
+    Tables that are on disk are read when they are first asked for.
+    """
 
     summary: dict[str, Any]
-    tables: dict[str, pa.Table]
+    tables: Mapping[str, pa.Table]
     manifest: dict[str, Any]
     report: str = field(default="", repr=False)  # self-contained HTML, when one was made
 
@@ -46,56 +50,51 @@ def check_folder(folder: Path) -> None:
 
 
 def save(results: Results, folder: Path) -> Path:
-    """Write results to a temporary folder beside `folder`, then move it there; whatever fails, nothing is half written.
+    """Write results to a folder whole or not at all; InputError when the folder is not ours or the disk is full."""
+    with drafting(folder) as part:
+        sinks.write(results.tables, part)
+        write(results, part)
+    return folder.absolute()
 
-    Raises InputError when the folder is not ours or the disk is full.
+
+@contextmanager
+def drafting(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder`, put in its place at the end; whatever fails, nothing is left half written.
+
+    Raises InputError when the folder is not ours or cannot be written.
     """
     check_folder(folder)
     folder = folder.absolute()
     made = [p for p in (folder.parent, *folder.parent.parents) if not p.exists()]
-    try:
+    with sinks.writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         part.chmod(0o777 & ~_umask())
-    except OSError as error:
-        raise _disk(error, folder) from error
     try:
-        _write(results, part)
-        _swap(part, folder)
-    except BaseException as error:
+        yield part
+        with sinks.writing(folder):
+            _swap(part, folder)
+    except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         for parent in made:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
-        if isinstance(error, OSError):
-            raise _disk(error, folder) from error
         raise
-    return folder
+
+
+def write(results: Results, part: Path) -> None:
+    """Everything but the tables."""
+    with sinks.writing(part):
+        (part / "summary.json").write_text(dumps(results.summary), encoding="utf-8")
+        (part / MANIFEST).write_text(dumps(results.manifest), encoding="utf-8")
+        if results.report:
+            (part / "report.html").write_text(results.report, encoding="utf-8")
 
 
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _disk(error: OSError, folder: Path) -> InputError:
-    return InputError(
-        Problem(
-            "",
-            f"cannot write {folder}: {error.strerror or error}",
-            next="Nothing was written; name another folder with --out",
-        )
-    )
-
-
-def _write(results: Results, part: Path) -> None:
-    for name, table in results.tables.items():
-        pq.write_table(table, part / f"{name}.parquet", compression="zstd", compression_level=3)
-    (part / "summary.json").write_text(dumps(results.summary), encoding="utf-8")
-    (part / MANIFEST).write_text(dumps(results.manifest), encoding="utf-8")
-    if results.report:
-        (part / "report.html").write_text(results.report, encoding="utf-8")
 
 
 def _swap(part: Path, folder: Path) -> None:
@@ -135,10 +134,11 @@ def load(folder: str | Path) -> Results:
     folder = Path(folder)
     if not (folder / MANIFEST).is_file():
         raise InputError(Problem("", f"{folder} holds no results of Aether"))
-    tables = {p.stem: pq.read_table(p) for p in sorted(folder.glob("*.parquet"))}
     summary, manifest = (json.loads((folder / n).read_text(encoding="utf-8")) for n in ("summary.json", MANIFEST))
     report = folder / "report.html"
-    return Results(summary, tables, manifest, report.read_text(encoding="utf-8") if report.is_file() else "")
+    return Results(
+        summary, sinks.Stored(folder), manifest, report.read_text(encoding="utf-8") if report.is_file() else ""
+    )
 
 
 def diff(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> dict[str, tuple[Any, Any]]:

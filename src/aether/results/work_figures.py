@@ -47,9 +47,8 @@ def asked(day: Day, told: Mapping[str, Any]) -> dict[str, Floats]:
     rows = told["work"]["inference"]
     if "requests" not in day.tables or not rows:
         return {}
-    values = day.tables["requests"].column("requests").to_numpy(zero_copy_only=False)
-    sums = values.reshape(len(rows), day.ticks, -1).sum(axis=2, dtype=np.float64)
-    return {row["name"]: sums[q] for q, row in enumerate(rows)}
+    sums = day.of("requests", "requests").reshape(len(day.time_s), len(rows), -1).sum(axis=2)
+    return {row["name"]: sums[:, q] for q, row in enumerate(rows)}
 
 
 def host_tokens(day: Day, told: Mapping[str, Any]) -> dict[str, Floats]:
@@ -128,11 +127,11 @@ def progress(day: Day, told: Mapping[str, Any], number: int) -> Plot:
     row, jobs = told["work"]["training"][number], len(told["work"]["training"])
 
     def column(name: str) -> Floats:
-        return day.of("training", name).reshape(day.ticks, jobs)[:, number]
+        return day.of("training", name).reshape(len(day.time_s), jobs)[:, number]
 
     per_step = row["tokens"] / row["steps"] if row["steps"] else 0.0
     paces = [column(f"pace_{p}") for p in PACES]
-    losses = [before - after for before, after in zip([np.ones(day.ticks), *paces[:-1]], paces, strict=True)]
+    losses = [before - after for before, after in zip([np.ones(len(day.time_s)), *paces[:-1]], paces, strict=True)]
 
     def paint(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.15))

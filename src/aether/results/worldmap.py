@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from aether.base.tables import Floats
-from aether.results import svg
+from aether.results import sinks, svg
 from aether.results.figures import MOST_POINTS, MOST_ROWS, Day, Plot, binned, drawn
 from aether.results.words import many, percent
 
@@ -53,7 +53,7 @@ def cities(day: Day) -> dict[str, float]:
     rtt = day.of("cities", "rtt_s")
     if not rtt.shape[1]:
         return {}
-    names = day.tables["cities"].column("city").combine_chunks().dictionary.to_pylist()
+    names = sinks.labels(day.tables, "cities", "city")
     seen = np.isfinite(rtt)
     mean = np.where(seen.any(axis=0), np.nansum(rtt, axis=0) / np.maximum(seen.sum(axis=0), 1), np.nan)
     return dict(zip(names, mean.tolist(), strict=True))
@@ -389,13 +389,11 @@ def _by_city(day: Day, services: int, number: int) -> dict[str, tuple[float, flo
     """Mean time to first token [s] and tokens of each city that a workload served."""
     if "requests" not in day.tables:
         return {}
-    table = day.tables["requests"]
-    names = table.column("city").combine_chunks().dictionary.to_pylist()
-    columns = ("first_token_s", "served", "output_tokens")
+    names = sinks.labels(day.tables, "requests", "city")
     first, served, made = (
-        table.column(c).to_numpy(zero_copy_only=False).reshape(services, day.ticks, -1)[number].astype(np.float64)
-        for c in columns
+        day.of("requests", c).reshape(len(day.time_s), services, -1)[:, number]
+        for c in ("first_token_s", "served", "output_tokens")
     )
-    total, tokens = served.sum(axis=0), made.sum(axis=0)
+    total, tokens = served.sum(axis=0), made.sum(axis=0) * day.every
     sums = np.multiply(first, served, out=np.zeros_like(served), where=served > 0.0).sum(axis=0)
     return {n: (float(sums[c] / total[c]), float(tokens[c])) for c, n in enumerate(names) if total[c] > 0.0}

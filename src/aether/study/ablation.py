@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from aether.engine.assemble import Setup, assemble
-from aether.engine.record import Record
 from aether.engine.run import MESH, Outcome, Progress, play_variants
 from aether.engine.summary import waterfall
+from aether.engine.totals import Totals
 from aether.engine.verdict import usd_per_mtoken
 from aether.engine.work_summary import work
 from aether.scenario.spec import Couplings
@@ -39,16 +39,15 @@ def ablate(outcome: Outcome, progress: Progress | None = None, threads: int = 1)
 
 
 def _rows(setups: list[Setup], progress: Progress | None, label: str) -> list[dict[str, Any]]:
-    records = play_variants(setups, progress, label)
-    return [_row(setup, record) for setup, record in zip(setups, records, strict=True)]
+    return [_row(*pair) for pair in zip(setups, play_variants(setups, progress, label), strict=True)]
 
 
-def _row(setup: Setup, record: Record) -> dict[str, Any]:
-    told, stages = work(setup, record), waterfall(setup, record)
+def _row(setup: Setup, totals: Totals) -> dict[str, Any]:
+    told, stages = work(setup, totals), waterfall(setup, totals)
     return {
         "deliverable_gpu_hours": stages["deliverable"]["gpu_hours"], "delivered_gpu_hours": stages["delivered"]["gpu_hours"],
         "output_tokens": sum(s["output_tokens"] for s in told.get("inference", ())),
-        "training_tokens": sum(r["tokens"] for r in told.get("training", ())), "usd_per_mtoken": usd_per_mtoken(setup, record),
+        "training_tokens": sum(r["tokens"] for r in told.get("training", ())), "usd_per_mtoken": usd_per_mtoken(setup, totals),
         "first_token_s": _first_token(told),
     }  # fmt: skip
 

@@ -16,6 +16,7 @@ from aether.engine.run import Outcome, Progress
 from aether.engine.run import simulate as run_engine
 from aether.results import results
 from aether.results.results import Results
+from aether.results.sinks import Files, Sink, Stored
 from aether.scenario import load as loading
 from aether.scenario.load import Scenario
 from aether.study.ablation import ablate
@@ -47,21 +48,36 @@ def run(
     """Simulate a scenario: `aether.run("ai1-ring", set={"ships.0.radiator.area": "90 m2"})`.
 
     scenario: a file, a packaged name or a mapping. set: dotted path -> value. catalog: a folder of parts. threads: the
-    tables are the same for any number. report: make the HTML page. out: also save there. Returns Results with summary,
-    tables (Arrow) and manifest. Raises InputError with everything wrong with the input.
+    tables are the same for any number. report: make the HTML page. out: write there as the run goes, which bounds memory.
+    Returns Results with summary, tables (Arrow) and manifest. Raises InputError with everything wrong with the input.
     """
     loaded = load(scenario, set, None if catalog is None else Path(catalog), seed)
-    if out is not None:
-        results.check_folder(Path(out))
-    made = simulate(loaded, progress, threads, report)
-    if out is not None:
-        made.save(out)
-    return made
+    return (
+        simulate(loaded, progress, threads, report)
+        if out is None
+        else saved(loaded, Path(out), progress, threads, report)
+    )
 
 
-def simulate(scenario: Scenario, progress: Progress | None = None, threads: int = 2, report: bool = True) -> Results:
-    """Results of a scenario, with its ablation where the scenario asks for one."""
-    outcome = run_engine(scenario, progress, threads)
+def saved(
+    scenario: Scenario, folder: Path, progress: Progress | None = None, threads: int = 2, report: bool = True
+) -> Results:
+    """Results of a scenario in a folder, whole or not at all; tables are written as they are made, so memory does not grow."""
+    with results.drafting(folder) as part:
+        made = simulate(scenario, progress, threads, report, Files(part))
+        results.write(made, part)
+    return replace(made, tables=Stored(folder))
+
+
+def simulate(
+    scenario: Scenario,
+    progress: Progress | None = None,
+    threads: int = 2,
+    report: bool = True,
+    sink: Sink | None = None,
+) -> Results:
+    """Results of a scenario, with its ablation where the scenario asks for one; sink: where its tables go."""
+    outcome = run_engine(scenario, progress, threads, sink)
     told = dict(outcome.summary)
     told["ablation"] = ablate(outcome, progress, threads) if scenario.spec.outputs.ablation else []
     made = Results(told, outcome.tables, manifest(outcome))
