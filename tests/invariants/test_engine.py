@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from aether.network.links import LIGHT_M_S
 from aether.scenario.load import load
 from aether.study.ablation import COUPLINGS, ablate, coarse, without
 from constellation import fabric
+from recorded import recorded
 
 DAY = {"duration": "6 h", "ships.0.count": 6, "ground.coverage_cells": 60, "ground.cities.largest": 20}
 
@@ -24,7 +26,9 @@ def delivered(name="ai1-ring", **changes):
 
 @pytest.fixture(scope="module")
 def day():
-    return simulate(load("ai1-ring", DAY))
+    """Setup and record of six hours."""
+    setup = assemble(load("ai1-ring", DAY))
+    return SimpleNamespace(setup=setup, record=recorded(setup, network=True))
 
 
 def test_energy_in_is_energy_out_and_stored(day):
@@ -114,10 +118,7 @@ NARROW = {"assumptions": {"access.user_down": "100 Mbit/s"}}
 @pytest.mark.parametrize(("coupling", "changes"), [("access", NEAR), ("flows", NARROW), ("placement", {})])
 def test_switching_a_coupling_of_work_off_moves_tokens_the_way_it_should(coupling, changes):
     setup = assemble(load(fabric(duration="15 min", **changes)))
-    full, free = (
-        float(play(s, network=False).work.hosts["tokens"].sum(dtype=np.float64))
-        for s in (setup, without(setup, coupling))
-    )
+    full, free = (float(play(s, network=False).work.hosts["tokens"].sum()) for s in (setup, without(setup, coupling)))
     worse, better = (free, full) if coupling == "placement" else (full, free)  # off: requests stay at the nearest host
     assert better > worse * 1.001
 
@@ -136,11 +137,11 @@ def test_each_row_of_the_ablation_is_what_a_run_of_its_own_says(asked):
     assert [row["off"] for row in rows] == list(COUPLINGS)
     for row in rows:
         other = without(coarse(outcome.setup), row["off"])
-        record = play(other, network=False)
-        stages = waterfall(other, record)
+        totals = play(other, network=False)
+        stages = waterfall(other, totals)
         assert row["deliverable_gpu_hours"] == pytest.approx(stages["deliverable"]["gpu_hours"], rel=1e-6), row["off"]
         assert row["delivered_gpu_hours"] == pytest.approx(stages["delivered"]["gpu_hours"], rel=1e-6), row["off"]
-        tokens = float(record.work.hosts["tokens"].sum(dtype=np.float64)) if asked == "work" else 0.0
+        tokens = float(totals.work.hosts["tokens"].sum()) if asked == "work" else 0.0
         assert row["output_tokens"] == pytest.approx(tokens, rel=1e-5), row["off"]
 
 
@@ -242,7 +243,7 @@ def test_a_narrow_field_of_view_never_reaches_more():
     shares = []
     for degrees in (5, 60, 110):
         seen = replace(setup, view_rad=np.full(len(setup.fleet.name), np.radians(degrees)))
-        shares.append(play(seen, network=False).ships["reach_share"].mean())
+        shares.append(recorded(seen).ships["reach_share"].mean())
     assert shares[0] < 0.2
     assert shares == sorted(shares)
 
@@ -280,7 +281,7 @@ def test_what_is_asked_and_what_fails_does_not_depend_on_other_choices():
         load(fabric(seed=5, **FAULTY, placement__policy="ground-first", ships__0__attitude="sun-tracking"))
     )
     assert setup.outages == other.outages
-    asked = [play(s, network=False).work.asked["requests"] for s in (setup, other)]
+    asked = [recorded(s).work.asked["requests"] for s in (setup, other)]
     assert (asked[0] == asked[1]).all()
 
 
@@ -291,7 +292,8 @@ def test_without_faults_nothing_fails_wears_out_or_is_interrupted():
     assert all(told[kind]["failed"] == 0 for kind in ("ship", "relay", "link", "gateway", "site", "gpu"))
     assert told["gpus_worn_out_before"] == 0.0
     assert jobs[0]["interruptions"] == 0.0
-    assert (made.record.ships["working"] == made.record.ships["installed"]).all()
+    capacity = made.tables["capacity"]
+    assert capacity["working"].to_numpy().tolist() == capacity["installed"].to_numpy().tolist()
     assert not [e for e in made.events if e.kind.startswith("fault")]
 
 

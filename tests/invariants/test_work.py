@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from aether.engine import run as running
 from aether.engine import serve as serving
 from aether.engine import tick as ticking
 from aether.engine.assemble import assemble
@@ -15,6 +16,7 @@ from aether.engine.work_record import PACES, SPENT
 from aether.network import flows
 from aether.scenario.load import load
 from constellation import fabric
+from recorded import joined, recorded
 
 OFTEN = {  # faults so often that half an hour sees all kinds
     "faults.ship": "40 1/day", "faults.ship_repair": "4 min", "faults.site": "120 1/day", "faults.site_repair": "5 min",
@@ -29,12 +31,13 @@ class Watched:
     """A run, with what the network was given and carried, and what was served, in each tick."""
 
     def __init__(self, scenario):
-        self.carried, self.served = [], []
+        self.carried, self.served, windows = [], [], []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(serving, "carry", self.keep(serving.carry, self.carried))
             patch.setattr(ticking, "serve", self.keep(ticking.serve, self.served))
+            patch.setattr(running, "growing", self.keep(running.growing, windows))
             self.outcome = simulate(scenario)
-        self.setup, self.record = self.outcome.setup, self.outcome.record
+        self.setup, self.record = self.outcome.setup, joined([record for (_, record), _ in windows])
         self.asked = {k: v.astype(np.float64) for k, v in self.record.work.asked.items()}
         self.hosts = {k: v.astype(np.float64) for k, v in self.record.work.hosts.items()}
         self.told = self.outcome.summary["work"]
@@ -157,7 +160,7 @@ def test_no_more_copies_of_checkpoints_are_sent_than_checkpoints_are_made(run):
 
 
 def test_without_a_way_to_the_ground_no_copies_are_sent():
-    record = play(assemble(load(fabric(duration="5 min", ground__gateways={"operational": False}))), network=False)
+    record = recorded(assemble(load(fabric(duration="5 min", ground__gateways={"operational": False}))))
     assert record.work.moved_bit[:, 3].sum() == 0.0
 
 
@@ -206,8 +209,8 @@ def test_the_faults_asked_for_did_happen(run):
 def test_fewer_requests_never_use_more_energy():
     def energy(per_person):
         asked = {"inference": {"model": "llama-3.3-70b", "requests": {"per_person_day": per_person}}}
-        record = play(assemble(load(fabric(workloads=[{"name": "chat", **asked}]))), network=False)
-        return float(record.ships["gpu_w"].sum(dtype=np.float64))
+        totals = play(assemble(load(fabric(workloads=[{"name": "chat", **asked}]))), network=False)
+        return float(totals.ships.sums["gpu_w"].sum())
 
     by_demand = [energy(n) for n in (0.0, 0.02, 0.1, 0.5, 3.0)]
     assert by_demand == sorted(by_demand)
@@ -222,14 +225,15 @@ LOOP = {  # two hours of the packaged scenario in June, asked for more than the 
 
 @cache
 def loop(*changes):
-    """Setup and record of the packaged scenario with changes, (path, value) each."""
-    setup = assemble(load("project-aether", {**LOOP, **dict(changes)}))
-    return setup, play(setup, network=False)
+    """Setup, record and totals of the packaged scenario with changes, (path, value) each."""
+    setup, windows = assemble(load("project-aether", {**LOOP, **dict(changes)})), []
+    totals = play(setup, network=False, each=windows.append)
+    return setup, joined(windows), totals
 
 
 def smaller(name, *changes):
     """The AI1-class ships' column of the record (T, K)."""
-    setup, record = loop(*changes)
+    setup, record, _ = loop(*changes)
     here = np.array(setup.hosts.group) == "ai1"
     values = record.work.hosts[name] if name in record.work.hosts else record.ships[name]
     return values[:, here[: values.shape[1]]].astype(np.float64)
@@ -267,7 +271,7 @@ def test_loop_clocks_move_requests_from_ships_in_the_dark_to_others():
     assert requests[dark].mean() < 0.6 * requests[lit].mean()
 
     def on_the_ground(*changes):
-        setup, record = loop(*changes)
+        setup, record, _ = loop(*changes)
         by_host = record.work.hosts["requests"].sum(axis=0, dtype=np.float64)
         return by_host[setup.hosts.ships :].sum() / by_host.sum()
 
@@ -312,6 +316,6 @@ def test_loop_links_of_a_tenth_serve_fewer_tokens_unless_links_are_left_out():
 
 
 def test_loop_fewer_tokens_cost_more_dollars_each():
-    few, many = (usd_per_mtoken(*loop(change)) for change in (TENTH, WHOLE))
+    few, many = (usd_per_mtoken(*loop(change)[::2]) for change in (TENTH, WHOLE))
     assert few > 1.02 * many
-    assert many > usd_per_mtoken(*loop(("couplings.eclipse", False)))
+    assert many > usd_per_mtoken(*loop(("couplings.eclipse", False))[::2])

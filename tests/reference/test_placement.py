@@ -124,8 +124,7 @@ def own(monkeypatch):
 
 
 def served(name, seconds="3 min"):
-    record = play(assemble(load(fabric(duration=seconds, placement__policy=name))), network=False)
-    return record.work.hosts["requests"].sum(axis=0)
+    return play(assemble(load(fabric(duration=seconds, placement__policy=name))), network=False).work.hosts["requests"]
 
 
 def test_a_policy_of_ones_own_decides_a_run(own):

@@ -7,10 +7,11 @@ import pytest
 
 from aether.base.tables import Plan
 from aether.engine.assemble import assemble
-from aether.engine.run import play, simulate
+from aether.engine.run import simulate
 from aether.placement.policy import policies
 from aether.scenario.load import load
 from constellation import fabric
+from recorded import recorded
 
 CORK = {"name": "Cork", "latitude": "51.9 deg", "longitude": "-8.5 deg", "country": "IE", "people": 2e5}
 DUBLIN, SINGAPORE = ({"name": n.lower(), "at": n, "gpus": 72} for n in ("Dublin", "Singapore"))
@@ -52,7 +53,7 @@ def sakasegawa(load, servers, service_s):
 def test_first_token_is_round_trip_and_queue_and_prefill_at_the_hosts_load(tmp_path, per_tick, gpus, most):
     site, asked = DUBLIN | {"gpus": gpus}, evenly(tmp_path / "t.csv", per_tick)
     setup = assemble(load(ground(asked, (site,), assumptions={"serving.max_batch": most})))
-    record = play(setup, network=False)
+    record = recorded(setup)
     (serving,) = setup.work.services[0].serving.values()
     replicas = gpus / serving.gpus
     rate = per_tick / 60.0 / replicas
@@ -87,7 +88,7 @@ def test_at_equal_load_the_nearer_host_answers_sooner_by_the_way_alone(tmp_path,
 
     asked = evenly(tmp_path / "t.csv", 600)
     setup = assemble(load(ground(asked, (DUBLIN, SINGAPORE), placement__policy="by turns")))
-    record = play(setup, network=False)
+    record = recorded(setup)
     first, way = column(record, "first_token_s"), column(record, "network_s")
     assert (first[::2] < first[1::2] - 0.05).all()
     assert np.ptp(first - way) < 1e-6
@@ -96,7 +97,7 @@ def test_at_equal_load_the_nearer_host_answers_sooner_by_the_way_alone(tmp_path,
 def test_who_waits_gives_up_after_whole_steps_of_patience_oldest_first(tmp_path):
     asked = evenly(tmp_path / "t.csv", 9000)
     setup = assemble(load(ground(asked, (EIGHT,), inference={"patience": "2 min"})))
-    record = play(setup, network=False)
+    record = recorded(setup)
     room = 8 * 60.0 / setup.work.services[0].need_gpu_s[0]
     assert 3000 < room < 9000
     queue = []  # cohorts: how many, and how many ticks they have waited
@@ -117,7 +118,7 @@ def test_who_waits_gives_up_after_whole_steps_of_patience_oldest_first(tmp_path)
 
 def test_who_has_no_patience_for_a_step_is_refused_at_once(tmp_path):
     asked = evenly(tmp_path / "t.csv", 9000)
-    made = play(assemble(load(ground(asked, (EIGHT,), inference={"patience": "59 s"}))), network=False)
+    made = recorded(assemble(load(ground(asked, (EIGHT,), inference={"patience": "59 s"}))))
     assert (column(made, "waiting") == 0.0).all()
     assert (column(made, "rejected") > 0.0).all()
     assert column(made, "rejected") == pytest.approx(9000.0 - column(made, "served"), rel=1e-6)
@@ -125,7 +126,7 @@ def test_who_has_no_patience_for_a_step_is_refused_at_once(tmp_path):
 
 def test_requests_later_than_wanted_are_counted_as_late(tmp_path):
     asked, wanted = evenly(tmp_path / "t.csv", 9000), {"patience": "2 min", "max_first_token": "20 s"}
-    made = play(assemble(load(ground(asked, (EIGHT,), inference=wanted))), network=False)
+    made = recorded(assemble(load(ground(asked, (EIGHT,), inference=wanted))))
     first, late, served = (column(made, k) for k in ("first_token_s", "late", "served"))
     assert (late == np.where(first > 20.0, served, 0.0)).all()
     assert 0.0 < late.sum() < served.sum()
@@ -146,13 +147,13 @@ def test_a_trace_is_asked_once_and_in_its_own_lengths(tmp_path):
 
 def test_arrivals_of_a_trace_come_in_the_ticks_of_its_times(tmp_path):
     asked = trace(tmp_path / "t.csv", [0.0] * 5 + [59.0] * 2 + [61.0] * 3 + [540.0] * 4)
-    made = play(assemble(load(ground(asked))), network=False)
+    made = recorded(assemble(load(ground(asked))))
     assert column(made, "requests").tolist() == [7.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0]
 
 
 def test_as_many_ask_as_there_are_people_and_hours_say():
     one = 50.0
-    made = play(assemble(load(ground({"per_person_day": one}, duration="24 h", step="10 min"))), network=False)
+    made = recorded(assemble(load(ground({"per_person_day": one}, duration="24 h", step="10 min"))))
     total = column(made, "requests").sum()
     assert total == pytest.approx(2e5 * one, abs=5 * np.sqrt(2e5 * one))  # Poisson of a mean over the day
     by_hour = column(made, "requests").reshape(24, 6).sum(axis=1)
@@ -203,7 +204,7 @@ def test_gpus_in_orbit_wear_out_by_age_and_those_on_the_ground_are_replaced():
     assert by_group["a"] == pytest.approx(np.exp(-0.09 * 1.0), rel=1e-3)
     assert by_group["b"] == pytest.approx(np.exp(-0.09 * 3.0), rel=1e-3)
     assert by_group["dublin"] == by_group["virginia"] == 1.0
-    record = play(setup, network=False)
+    record = recorded(setup)
     assert record.ships["working"].max(axis=0)[4:] == pytest.approx(72 * np.exp(-0.09 * 3.0), rel=1e-3)
 
 

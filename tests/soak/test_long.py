@@ -15,9 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aether.engine.assemble import assemble
 from aether.engine.run import simulate
 from aether.results import results
 from aether.scenario.load import load
+from recorded import recorded
 
 pytestmark = pytest.mark.soak
 MOST_BYTES = 1_500_000_000  # of memory for the default day
@@ -96,14 +98,14 @@ def test_kill_minus_nine_never_leaves_half_results(tmp_path):
     area=st.integers(1, 200), energy=st.integers(1, 400), step=st.integers(10, 600), planes=st.integers(1, 12),
 )  # fmt: skip
 def test_any_ship_in_any_ring_keeps_energy_and_order(ship, altitude, node, month, age, area, energy, step, planes):
-    made = simulate(load({
+    record = recorded(assemble(load({
         "name": "any", "start": f"2026-{month:02}-15T00:00:00Z", "duration": f"{20 * step} s", "step": f"{step} s",
         "relays": {"shells": [{"shell": {"planes": planes, "per_plane": 9, "altitude": "550 km", "inclination": "53 deg"}}]},
         "ships": [{"name": "a", "ship": ship, "count": 3, "age": f"{age} year", "battery": {"energy": f"{energy} kWh"},
                    "radiator": {"area": f"{area} m2"}, "orbit": {"ring": {"altitude": f"{altitude} km", "node_local_time": f"{node} h"}}}],
         "ground": {"cities": {"largest": 5}, "coverage_cells": 5},
-    }))  # fmt: skip
-    s = {k: v.astype(np.float64) for k, v in made.record.ships.items()}
+    })))  # fmt: skip
+    s = {k: v.astype(np.float64) for k, v in record.ships.items()}
     left = s["array_w"] + s["discharge_w"] - s["curtailed_w"] - s["bus_w"] - s["gpu_w"] - s["charge_w"]
     assert np.abs(left).max() <= 1e-5 * max(1.0, s["array_w"].max(), s["bus_w"].max())
     for stage, before in (("power", "installed"), ("heat", "power"), ("radiation", "heat"), ("reach", "radiation")):

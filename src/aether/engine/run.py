@@ -84,6 +84,7 @@ def play(
                 totals.add(setup, record)
                 if each is not None:
                     each(record)
+            del ahead, record  # or they would stand beside those of the next window
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
@@ -153,6 +154,7 @@ def play_variants(setups: Sequence[Setup], progress: Progress | None = None, lab
                 _tell(told, label, setups[0], t + 1)
             for setup, record, total in zip(setups, records, totals, strict=True):
                 total.add(setup, record)
+        del blocks, mine, records, record  # or they would stand beside those of the next window
     return totals
 
 
