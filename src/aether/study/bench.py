@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import platform
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sgp4.api import WGS72, Satrec, SatrecArray
 
 from aether.base.clock import J2000_DAYS
@@ -17,6 +21,7 @@ from aether.engine.assemble import laser
 from aether.engine.run import simulate
 from aether.network import flows, routing, topology
 from aether.placement.policy import policies
+from aether.results.sinks import Files
 from aether.scenario.catalog import packaged
 from aether.scenario.load import load
 from aether.space import ground, motion, orbits, sun
@@ -34,6 +39,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
         *_fields(runs),
         _flows(runs),
         _placement(runs),
+        *_tables(quick),
         *_whole(quick),
     ]
     machine = {
@@ -145,6 +151,45 @@ def _placement(runs: int) -> dict[str, Any]:
     )  # fmt: skip
     taken = _times(lambda: policies["value"](snapshot), runs)
     return _row("placement by value", "5,000 places x 100 hosts, overloaded", "ms", taken, 1e3)
+
+
+def _tables(quick: bool) -> list[dict[str, Any]]:
+    """A table of a large fleet written window by window, and its size on disk."""
+    ships, ticks, window = 10_000, 240 if quick else 1440, 80
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        files, taken, plain_s = Files(path), 0.0, 0.0
+        first = _piece(ships, 0, window)
+        with pq.ParquetWriter(path / "plain", first.schema) as plain:
+            for begin in range(0, ticks, window):
+                piece = _piece(ships, begin, window)
+                begun = time.perf_counter()
+                files.add("table", piece)
+                middle = time.perf_counter()
+                plain.write_table(piece)
+                taken, plain_s = taken + middle - begun, plain_s + time.perf_counter() - middle
+        begun = time.perf_counter()
+        files.tables()
+        taken += time.perf_counter() - begun
+        size = [(path / name).stat().st_size for name in ("table.parquet", "plain")]
+    what, peer = f"10,000 satellites x 12 columns x {ticks} ticks", "pyarrow's defaults"
+    return [
+        _row("tables to Parquet", what, "s", [taken], 1.0, **{peer: plain_s}),
+        _row("tables on disk", what, "MB", [float(size[0])], 1e-6, **{peer: size[1] * 1e-6}),
+    ]
+
+
+def _piece(ships: int, first: int, ticks: int) -> pa.Table:
+    """Columns that turn with the orbit as powers, temperatures and charges do, each ship at its own phase and scale."""
+    time_s = (np.arange(first, first + ticks) + 0.5) * 60.0
+    wave = np.cos(2.0 * np.pi * time_s[:, None] / 5_700.0 + 2.399963 * np.arange(ships))
+    lit = np.clip(8.0 * wave + 4.0, 0.0, 1.0)
+    own = np.random.default_rng(1).normal(1.0, 0.02, (12, ships))
+    shapes = (1e3 * lit, 300.0 + 40.0 * wave, np.clip(0.7 + 0.4 * wave, 0.2, 1.0))
+    columns = {f"c{n}": (own[n] * shapes[n % 3]).astype(np.float32).ravel() for n in range(12)}
+    index = pa.array(np.tile(np.arange(ships, dtype=np.int32), ticks))
+    names = pa.DictionaryArray.from_arrays(index, pa.array([f"ship {k}" for k in range(ships)]))
+    return pa.table({"time_s": np.repeat(time_s, ships), "ship": names} | columns)
 
 
 def _whole(quick: bool) -> list[dict[str, Any]]:
