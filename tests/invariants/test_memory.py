@@ -115,6 +115,9 @@ def test_results_are_read_when_they_are_asked_for_and_not_once_others_took_their
     made = runs.run("ai1-ring", short, out=tmp_path / "r")
     loaded = results.load(tmp_path / "r")
     assert sorted(loaded.tables) == sorted(made.tables)
+    assert "energy" in loaded.tables
+    assert sinks.rows(loaded.tables, "energy") == 25
+    assert loaded.tables._read == {}
     assert_same(made.tables, loaded.tables)
     again = results.load(tmp_path / "r")
     loaded.save(tmp_path / "copy")

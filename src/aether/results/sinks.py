@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from aether.base.errors import InputError, Problem
 
-ROW_GROUP = 1 << 18  # rows of a table that are written at once: they wait in memory until then
+ROW_GROUP = 1 << 17  # rows of a table that are written at once: they wait in memory until then
 
 
 class Sink(Protocol):
@@ -115,6 +115,9 @@ class Stored(Mapping[str, pa.Table]):
             with self.file(name) as file:
                 self._read[name] = file.read()
         return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # a mapping's own would read the table
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
@@ -245,9 +246,9 @@ def failures(day: Day, told: Mapping[str, Any]) -> Plot | None:
     kinds = [k for k in FAULTS if counts[k]["failed"]]
     if not kinds:
         return None
-    events = day.tables["events"].select(["kind", "start_s", "end_s"]).to_pydict()
-    named = np.array(events["kind"])
-    ends = {k: [np.sort(np.array(events[c])[named == f"fault-{k}"]) for c in ("start_s", "end_s")] for k in kinds}
+    events = day.tables["events"]
+    faults = {k: events.filter(pc.equal(events["kind"], f"fault-{k}")) for k in kinds}
+    ends = {k: [np.sort(table[c].to_numpy()) for c in ("start_s", "end_s")] for k, table in faults.items()}
 
     def paint(figure: Figure) -> None:
         panels = np.atleast_1d(figure.subplots(len(kinds), 1, sharex=True))
