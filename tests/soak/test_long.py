@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from aether.engine.assemble import assemble
 from aether.engine.run import simulate
-from aether.results import results
+from aether.results import results, sinks
 from aether.scenario.load import load
 from recorded import recorded
 
@@ -29,12 +29,36 @@ def command(*arguments):
     return [sys.executable, "-m", "aether", *map(str, arguments)]
 
 
-def test_the_default_day_stays_within_memory_and_every_coupling_counts(tmp_path):
-    process = subprocess.Popen(command("run", "--out", tmp_path / "day"), stdout=subprocess.DEVNULL)
+def peak_bytes(*arguments):
+    """The most memory that a command's process held."""
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    assert usage.ru_maxrss * 1024 < MOST_BYTES
+    return usage.ru_maxrss * 1024
+
+
+def ring(folder, duration, step):
+    """Peak of the ring alone, without what is made of its results."""
+    alone = ("--set", "outputs.ablation=false", "--no-report", "--out", folder)
+    return peak_bytes("run", "ai1-ring", "--set", f"duration={duration}", "--set", f"step={step}", *alone)
+
+
+def test_four_days_need_little_more_memory_than_one(tmp_path):
+    one, four = (ring(tmp_path / days, f"{days} day", "60 s") for days in ("1", "4"))
+    assert four < 1.1 * one + 20e6
+
+
+def test_a_year_of_the_ring_stays_within_a_gigabyte(tmp_path):
+    assert ring(tmp_path / "year", "365 day", "10 min") < 1e9
+    made = results.load(tmp_path / "year")
+    assert made.summary["duration_s"] == 365 * 86400
+    assert sinks.rows(made.tables, "energy") == 365 * 144 * 24
+    assert made.summary["power"]["eclipses"] > 1000  # the season of eclipses is in it
+
+
+def test_the_default_day_stays_within_memory_and_every_coupling_counts(tmp_path):
+    assert peak_bytes("run", "--out", tmp_path / "day") < MOST_BYTES
     made = results.load(tmp_path / "day")
     assert made.summary["duration_s"] == 86400
     change = {row["off"]: row["change"] for row in made.summary["ablation"]}

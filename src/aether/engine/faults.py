@@ -74,7 +74,8 @@ def window(
     ship_up = up("ship", hosts.ships)
     lost = faults.lost(here, "gpu", len(hosts.names), time_s, step_s)
     dropped = [(o.subject, o.start_s, o.end_s) for o in here if o.kind == "link"]
-    links_down = tuple(np.array([n for n, a, b in dropped if a <= t < b], dtype=np.int64) for t in time_s)
+    terminal, start_s, end_s = np.array(dropped).reshape(-1, 3).T
+    links_down = tuple(terminal[(start_s <= t) & (t < end_s)].astype(np.int64) for t in time_s)
     host_up = np.concatenate([ship_up, up("site", hosts.sites)], axis=1)
     return Window(ship_up, host_up, lost, up("relay", relays) < 0.5, up("gateway", gateways), links_down)
 
