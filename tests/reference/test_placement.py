@@ -109,6 +109,18 @@ def test_a_workload_is_held_to_its_groups_and_to_the_law_aboard():
     assert told == "w: jurisdictions DE, FR leave none of the 2 hosts of a; theirs are US"
 
 
+@pytest.fixture
+def own(monkeypatch):
+    """The registry, put back as it was afterwards."""
+    monkeypatch.setattr(policies, "_items", dict(policies._items))
+    return policies
+
+
+def served(name, seconds="3 min"):
+    record = play(assemble(load(fabric(duration=seconds, placement__policy=name))), network=False)
+    return record.work.hosts["requests"].sum(axis=0)
+
+
 def test_a_policy_of_ones_own_decides_a_run(own):
     @own.add("one-site")
     def one_site(s: Snapshot) -> Plan:
