@@ -38,7 +38,9 @@ def work(setup: Setup, record: Record) -> dict[str, Any]:
 def _service(setup: Setup, record: Record, q: int) -> dict[str, Any]:
     """One inference workload: counts that add up, tokens, times to first token."""
     service, r = setup.work.services[q], record.work.asked
-    asked, served, late, lost = (float(r[k][:, q].sum(dtype=np.float64)) for k in ("requests", "served", "late", "rejected"))
+    asked, served, late, lost = (
+        float(r[k][:, q].sum(dtype=np.float64)) for k in ("requests", "served", "late", "rejected")
+    )
     waiting = float(r["waiting"][-1, q].sum(dtype=np.float64)) if len(r["waiting"]) else 0.0
     told = {
         "name": service.name, "model": service.model.name, "precision": service.asked.precision, "requests": asked, "served": served,
