@@ -126,7 +126,10 @@ def best(s):
     spent = np.zeros((len(s.free_gpu_s), len(q)))
     spent[h, np.arange(len(q))] = s.need_gpu_s[q, h]
     found = linprog(
-        -worth, A_ub=np.concatenate([asked, spent]), b_ub=np.concatenate([s.requests.ravel(), s.free_gpu_s]), method="highs"
+        -worth,
+        A_ub=np.concatenate([asked, spent]),
+        b_ub=np.concatenate([s.requests.ravel(), s.free_gpu_s]),
+        method="highs",
     )
     return -found.fun
 

@@ -53,7 +53,9 @@ def test_every_column_of_the_results_is_in_the_glossary(run_engine):
 
 
 def test_the_glossary_names_nothing_that_is_gone(run_engine):
-    columns = {c for table in run_engine("project-aether", duration="5 min").tables.values() for c in table.column_names}
+    columns = {
+        c for table in run_engine("project-aether", duration="5 min").tables.values() for c in table.column_names
+    }
     assert set(entries()) <= fields() | columns
 
 
