@@ -311,8 +311,9 @@ def _worth(told: dict[str, Any]) -> list[tuple[str, str]]:
         return f"{figure['nominal']:.2f} USD ({figure['low']:.2f} to {figure['high']:.2f})"
 
     return [
-        ("What does it serve?", f"{asked['served'] / 1e9:.2f} of {asked['requests'] / 1e9:.2f} billion requests to {asked['model']}, {asked['output_tokens'] / 1e9:,.0f} "
-         f"billion tokens of answer; first token after {asked['first_token_p50_s']:.2f} s, 95 % within {asked['first_token_p95_s']:.2f} s"),
+        ("What does it serve?", f"{asked['served'] / 1e9:.2f} of {asked['requests'] / 1e9:.2f} billion requests to {asked['model']}, "
+         f"{asked['output_tokens'] / 1e9:,.0f} billion tokens of answer; first token after {asked['first_token_p50_s']:.2f} s, "
+         f"95 % within {asked['first_token_p95_s']:.2f} s"),
         ("What does it train?", f"{run['tokens'] / 1e9:,.0f} billion tokens of {run['model']} on {run['gpus']:,.0f} GPUs over {len(run['hosts'])} ships; "
          f"{100 * run['goodput']:.0f} % of the time trains, the rest goes to {lost}"),
         ("What does a GPU-hour cost?", f"{money('orbit')} in orbit, {money('ground')} on the ground beside it, levelised over what could work: "

@@ -10,8 +10,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from aether.base import cache
 from aether.base.version import VERSION
 
+cache.prepare()
 if TYPE_CHECKING:
     from aether.results.results import Results as Results
     from aether.results.results import load as load

@@ -91,6 +91,27 @@ def run(
 
 
 @app.command()
+def warm(json_: Json = False) -> None:
+    """Compile all kernels ahead, for this machine and user."""
+    from aether.results import results, terminal
+    from aether.study import warm as ahead
+
+    with terminal.progress(quiet=json_) as bar:
+
+        def advance(label: str, done: float, of: float, name: str) -> None:
+            _Signals.check()
+            bar(label, done, of, name)
+
+        made = ahead.warm(advance)
+    if json_:
+        print(results.dumps(made), end="")
+    else:
+        print(
+            f"{made['files']} files, {made['bytes'] / 1e6:.0f} MB of compiled kernels in {made['folder']}, after {made['seconds']:.0f} s"
+        )
+
+
+@app.command()
 def validate(
     cases: Annotated[
         Path | None, typer.Option(metavar="FILE", help="further cases, in the form of the packaged ones")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.base.tables import Elements
-from aether.space import motion, orbits
+from aether.space import orbits
 
 EPOCH_JD = 2461000.5
 
@@ -62,14 +60,6 @@ def test_the_radius_stays_between_perigee_and_apogee(shell: Elements) -> None:
     mean = orbits.mean_altitude(shell) + orbits.EARTH_RADIUS_M
     slack = 12e3 + mean * shell.eccentricity * 1.01  # short and long period: 4.6 and 7.5 km
     assert (np.abs(radius - mean) < slack).all()
-
-
-@settings(max_examples=200, deadline=None)
-@given(angle=st.floats(-1e5, 1e5))
-def test_our_sine_and_cosine_are_the_librarys(angle: float) -> None:
-    sine, cosine = motion._sine_cosine(angle)
-    assert abs(sine - math.sin(angle)) < 4e-16 + 1e-21 * abs(angle)
-    assert abs(cosine - math.cos(angle)) < 4e-16 + 1e-21 * abs(angle)
 
 
 @settings(max_examples=30, deadline=None)

@@ -25,7 +25,7 @@ def snapshot(seed, classes=2, places=3, hosts=4, jobs=1):
     compute, asked = rng.uniform(0.0, 200.0, hosts), rng.poisson(rng.choice([0.0, 5.0, 60.0]), (classes, places))
     return Snapshot(
         time_s=0.0, step_s=60.0, ships=int(rng.integers(0, hosts + 1)), requests=asked.astype(float),
-        gpu_s=np.where(rng.random(hosts) < 0.2, 0.0, compute), need_gpu_s=need, allowed=rng.random(need.shape) < 0.8,
+        free_gpu_s=np.where(rng.random(hosts) < 0.2, 0.0, compute), need_gpu_s=need, allowed=rng.random(need.shape) < 0.8,
         round_trip_s=trip, limit_s=rng.uniform(0.02, 0.4, classes), value_usd=rng.uniform(0.0, 1.0, classes),
         late_worth=float(rng.random()), energy_usd=rng.uniform(0.0, 0.4, need.shape),
         job_gpu=np.where(rng.random((jobs, hosts)) < 0.5, rng.uniform(0.1, 3.0, (jobs, hosts)), 0.0),
@@ -41,14 +41,14 @@ some = st.builds(
 def used(s, plan):
     """GPU-seconds that a plan takes from each host."""
     rows = plan.requests * s.need_gpu_s[plan.work, plan.host]
-    return np.bincount(plan.host, rows, len(s.gpu_s)) + (plan.job_share * s.job_gpu).sum(axis=0) * s.step_s
+    return np.bincount(plan.host, rows, len(s.free_gpu_s)) + (plan.job_share * s.job_gpu).sum(axis=0) * s.step_s
 
 
 @pytest.mark.parametrize("name", PACKAGED)
 @given(s=some)
 def test_no_policy_takes_more_than_a_host_has(name, s):
     plan = policies[name](s)
-    assert (used(s, plan) <= s.gpu_s * (1 + 1e-9) + 1e-9).all()
+    assert (used(s, plan) <= s.free_gpu_s * (1 + 1e-9) + 1e-9).all()
 
 
 @pytest.mark.parametrize("name", PACKAGED)
@@ -86,10 +86,10 @@ def test_a_job_runs_at_one_pace_at_all_its_members_and_nowhere_else(name, s):
 @given(s=some)
 def test_policies_that_overflow_leave_no_request_beside_a_host_with_room(name, s):
     plan = policies[name](s)
-    left, placed = s.gpu_s - used(s, plan), np.zeros_like(s.requests)
+    left, placed = s.free_gpu_s - used(s, plan), np.zeros_like(s.requests)
     np.add.at(placed, (plan.work, plan.place), plan.requests)
     unserved = s.requests - placed > 1e-9 * (1.0 + s.requests)
-    roomy = usable(s) & (left > 1e-9 * (1.0 + s.gpu_s))
+    roomy = usable(s) & (left > 1e-9 * (1.0 + s.free_gpu_s))
     assert not (unserved & roomy.any(axis=2)).any()
 
 
@@ -99,7 +99,7 @@ def complete(seed):
     places, hosts = rng.integers(1, 7, 2)
     return Snapshot(
         time_s=0.0, step_s=60.0, ships=int(rng.integers(0, hosts + 1)), requests=rng.uniform(0.0, 50.0, (1, places)),
-        gpu_s=rng.uniform(0.0, 100.0, hosts), need_gpu_s=rng.uniform(0.2, 4.0, (1, hosts)),
+        free_gpu_s=rng.uniform(0.0, 100.0, hosts), need_gpu_s=rng.uniform(0.2, 4.0, (1, hosts)),
         allowed=np.ones((1, hosts), dtype=np.bool_), round_trip_s=np.zeros((places, hosts), dtype=np.float32),
         limit_s=np.ones(1), value_usd=np.ones(1), late_worth=0.5, energy_usd=np.zeros((1, hosts)),
         job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
@@ -111,7 +111,7 @@ def complete(seed):
 def test_where_all_reach_all_as_much_is_placed_as_is_asked_or_fits(name, seed):
     s = complete(seed)
     placed = policies[name](s).requests.sum()
-    assert placed == pytest.approx(min(s.requests.sum(), (s.gpu_s / s.need_gpu_s[0]).sum()), rel=1e-9)
+    assert placed == pytest.approx(min(s.requests.sum(), (s.free_gpu_s / s.need_gpu_s[0]).sum()), rel=1e-9)
 
 
 def best(s):
@@ -123,10 +123,13 @@ def best(s):
         return 0.0
     asked = np.zeros((s.requests.size, len(q)))
     asked[q * s.requests.shape[1] + c, np.arange(len(q))] = 1.0
-    spent = np.zeros((len(s.gpu_s), len(q)))
+    spent = np.zeros((len(s.free_gpu_s), len(q)))
     spent[h, np.arange(len(q))] = s.need_gpu_s[q, h]
     found = linprog(
-        -worth, A_ub=np.concatenate([asked, spent]), b_ub=np.concatenate([s.requests.ravel(), s.gpu_s]), method="highs"
+        -worth,
+        A_ub=np.concatenate([asked, spent]),
+        b_ub=np.concatenate([s.requests.ravel(), s.free_gpu_s]),
+        method="highs",
     )
     return -found.fun
 

@@ -3,13 +3,15 @@
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from aether.base.tables import Links
-from aether.network import links, routing
+from aether.network import lanes, links, routing
 
 
 def tangle(seed: int, nodes: int, edges: int) -> Links:
@@ -74,3 +76,77 @@ def test_the_same_links_give_the_same_field_bit_for_bit(seed: int, nodes: int) -
     one = routing.fields(routing.mesh(nodes, table), source).latency_s
     two = routing.fields(routing.mesh(nodes, other, order=draw.permutation(nodes)), source).latency_s
     assert (one == two).all()
+
+
+def torus(seed: int, planes: int, slots: int, dead: float, same: bool) -> Links:
+    """Rings side by side, left and right partners a few slots on; links dead at random, lengths alike or not."""
+    draw = np.random.default_rng(seed)
+    plane, slot = np.divmod(np.arange(planes * slots), slots)
+    turn = int(draw.integers(0, slots))
+    fore = np.stack([plane * slots + slot, plane * slots + (slot + 1) % slots], axis=1)
+    left = np.stack([plane * slots + slot, (plane + 1) % planes * slots + (slot + turn) % slots], axis=1)
+    ends = np.concatenate([fore, left])
+    ends = np.unique(np.sort(ends[ends[:, 0] != ends[:, 1]], axis=1), axis=0)
+    range_m = np.full(len(ends), 1e6) if same else draw.uniform(1e5, 5e6, len(ends))
+    return Links(ends[:, 0], ends[:, 1], range_m, np.ones(len(ends)), (draw.random(len(ends)) >= dead).astype(float))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), planes=st.integers(1, 9), slots=st.integers(1, 9), dead=st.sampled_from([0.0, 0.1, 0.6]),
+    same=st.booleans(), rows=st.integers(1, 70), threads=st.integers(1, 3), mixed=st.booleans(),
+)  # fmt: skip
+def test_spread_from_many_seeds_is_the_least_over_dijkstras(
+    seed: int, planes: int, slots: int, dead: float, same: bool, rows: int, threads: int, mixed: bool
+) -> None:
+    nodes, draw = planes * slots, np.random.default_rng(seed)
+    table = torus(seed, planes, slots, dead, same)
+    mesh = routing.mesh(nodes, table, order=draw.permutation(nodes) if mixed else None)
+    count = 2 * rows
+    row, seeds, start_s = draw.integers(0, rows, count), draw.integers(0, nodes, count), draw.uniform(0.0, 0.02, count)
+    got = routing.spread(mesh, rows, row, seeds, start_s, threads)
+    use = table.alive > 0
+    graph = coo_matrix((table.range_m[use] / links.LIGHT_M_S, (table.a[use], table.b[use])), shape=(nodes, nodes))
+    each = dijkstra(graph.tocsr(), directed=False, indices=seeds) + start_s[:, None]
+    want = np.full((rows, nodes), np.inf)
+    np.minimum.at(want, row, each)
+    assert (np.isinf(got) == np.isinf(want)).all()
+    near = np.isfinite(want)
+    assert np.abs(got[near] - want[near]).max(initial=0.0) < 1e-7
+
+
+@njit
+def relaxed(field, to, source, cost, width):
+    return lanes.relax(field, to, source, cost, width)
+
+
+@njit
+def carried(field, fresh, weight, begin, end, step, offset, width):
+    return lanes.carry(field, fresh, weight, begin, end, step, offset, width)
+
+
+@pytest.mark.parametrize("registers", [1, 2, 3, 4])
+def test_rows_of_lanes_do_what_plain_arrays_do(registers: int) -> None:
+    draw, wide = np.random.default_rng(registers), registers * lanes.WIDTH
+    field = draw.uniform(0.0, 1.0, (9, wide)).astype(np.float32)
+    field[draw.random(field.shape) < 0.2] = np.inf
+    plain, weight, width = field.copy(), draw.uniform(0.0, 0.3, 9).astype(np.float32), lanes.registers(wide)
+    for to, source in ((0, 1), (5, 8), (8, 5)):
+        least = np.minimum(plain[to], plain[source] + weight[0])
+        fell = (least < plain[to]).any()
+        plain[to] = least
+        assert relaxed(field.reshape(-1), to, source, weight[0], width) == fell
+    assert (field == plain).all()
+    for begin, end, step, offset in ((0, 9, 1, 0), (8, -1, -1, 1)):
+        fresh = np.arange(9) % 2 == 0
+        marked, at = fresh.copy(), begin + step
+        while at != end:
+            least = np.minimum(plain[at], plain[at - step] + weight[at + offset])
+            marked[at] |= (least < plain[at]).any()
+            plain[at] = least
+            if not marked[at]:
+                break
+            at += step
+        assert carried(field.reshape(-1), fresh, weight, begin, end, step, offset, width) == at
+        assert (field == plain).all()
+        assert (fresh == marked).all()

@@ -408,8 +408,8 @@ def test_a_trace_with_times_before_its_start_is_refused_by_line(aether, tmp_path
     path = working(tmp_path, workloads=chat(requests={"trace": "t.csv"}))
     code, out, err = aether("run", path, "--out", "r")
     assert (code, out) == (2, "")
-    assert "t.csv:3: workloads[0]: time must be 0 or later, got -5" in err
-    assert "t.csv:4: workloads[0]: output tokens 'ten' is not a number" in err
+    assert "t.csv:3: workloads[0].inference: time must be 0 or later, got -5" in err
+    assert "t.csv:4: workloads[0].inference: output tokens 'ten' is not a number" in err
     assert nothing_written(tmp_path, path, trace)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aether.base.tables import Access
+from aether.base.tables import Access, Fields, Links
 from aether.network import access, links, routing, topology
 from aether.scenario.catalog import packaged
 from constellation import EARTH, LASER, MU, circles, shell
@@ -137,3 +137,39 @@ def test_cells_have_equal_area_and_coverage_counts_every_sample() -> None:
     assert sums.covered[9:].sum() == sums.samples[9:].sum()
     assert sums.covered[:9].sum() == 0
     assert sums.latency_s.sum() == pytest.approx(0.02 * sums.covered.sum(), rel=1e-6)
+
+
+def random_access(draw: np.random.Generator, places: int, satellites: int) -> Access:
+    count = draw.integers(0, 6, places)
+    start = np.concatenate([[0], np.cumsum(count)])
+    return Access(start, draw.integers(0, satellites, start[-1]), draw.uniform(5e5, 2e6, start[-1]))
+
+
+@pytest.mark.parametrize("ships", [1, 2, 17, 50])
+def test_reach_is_the_least_over_satellites_seen(ships: int) -> None:
+    draw = np.random.default_rng(ships)
+    seen, field = random_access(draw, 40, 33), draw.uniform(0.0, 0.2, (ships, 33)).astype(np.float32)
+    field[:, 5] = np.inf
+    ground = draw.random(33) < 0.8
+    got = access.reach(seen, Fields(np.arange(ships), field), ground)
+    for g in range(40):
+        row = slice(seen.start[g], seen.start[g + 1])
+        slant_s = np.where(ground[seen.satellite[row]], seen.slant_m[row] / links.LIGHT_M_S, np.inf)
+        want = (field[:, seen.satellite[row]] + slant_s).min(axis=1, initial=np.inf)
+        assert np.allclose(got[g], want, rtol=1e-6, atol=0.0)
+
+
+def test_fields_of_places_are_the_least_over_satellites_seen() -> None:
+    draw, nodes = np.random.default_rng(9), 30
+    seen = random_access(draw, 12, nodes)
+    ring = np.stack([np.arange(nodes), (np.arange(nodes) + 1) % nodes], axis=1)
+    table = Links(ring[:, 0], ring[:, 1], draw.uniform(5e5, 2e6, nodes), np.ones(nodes), np.ones(nodes))
+    mesh, ground = routing.mesh(nodes, table), draw.random(nodes) < 0.7
+    places = np.array([7, 0, 11, 7])
+    got = access.place_fields(mesh, seen, places, ground)
+    each = routing.fields(mesh, np.arange(nodes)).latency_s
+    for k, place in enumerate(places.tolist()):
+        row = slice(seen.start[place], seen.start[place + 1])
+        slant_s = np.where(ground[seen.satellite[row]], seen.slant_m[row] / links.LIGHT_M_S, np.inf)
+        want = (each[seen.satellite[row]] + slant_s[:, None]).min(axis=0, initial=np.inf)
+        assert np.allclose(got[k], want, rtol=1e-6, atol=0.0)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from aether.space import ground, orbits, sun
+from aether.space import ground, orbits, sun, visibility
 
 # astropy 8.0.2: get_sun at Julian date, AltAz without refraction, elevation in degrees
 ELEVATIONS = [
@@ -86,3 +86,74 @@ def test_lost_satellites_and_empty_skies_are_seen_by_no_one() -> None:
     lost = np.full((5, 3), np.nan)
     assert ground.visible(places, lost, 0.1).start.tolist() == [0, 0, 0]
     assert ground.visible(places, np.zeros((0, 3)), 0.1).start.tolist() == [0, 0, 0]
+
+
+def plain_list(places: np.ndarray, satellites: np.ndarray, lowest_rad: float, most_m: float) -> list[list[int]]:
+    """What `visible` should find, pair by pair: from south to north, ties by number."""
+    slant = np.linalg.norm(satellites[None] - places[:, None], axis=-1)
+    seen = (ground.elevation(places, satellites) >= lowest_rad) & (slant <= most_m)
+    northward = np.argsort(satellites[:, 2], kind="stable")
+    return [northward[row[northward]].tolist() for row in seen]
+
+
+@pytest.mark.parametrize("lowest_deg", [-5.0, 0.0, 25.0, 80.0])
+@pytest.mark.parametrize("most_m", [math.inf, 1.5e6])
+@pytest.mark.parametrize(("count", "high"), [(3_000, 0.1), (3_000, 0.0), (40, 0.0), (7, 0.0)])
+def test_the_search_by_cells_equals_every_pair_by_itself(
+    lowest_deg: float, most_m: float, count: int, high: float
+) -> None:
+    draw = np.random.default_rng(3)
+    east = np.concatenate([draw.uniform(-np.pi, np.pi, 60), [0.0, np.pi, -np.pi, 1e-9, -1e-9, np.pi / 2, 0.0, 0.0]])
+    north = np.concatenate([np.arcsin(draw.uniform(-1, 1, 60)), np.zeros(6), [np.pi / 2, -np.pi / 2]])
+    places = ground.place(north, east)
+    spread = draw.normal(size=(count, 3))
+    radius = np.where(draw.random(count) >= high, 6.9e6, draw.uniform(6.6e6, 4.2e7, count))
+    satellites = spread / np.linalg.norm(spread, axis=1, keepdims=True) * radius[:, None]
+    satellites[:3] = [[0.0, 0.0, 6.9e6], [0.0, 0.0, -6.9e6], [6.9e6, 0.0, 0.0]]  # over the poles, on the meridian
+    satellites[count // 2 : count // 2 + count // 10] = satellites[count // 2]  # many that tie
+    found = ground.visible(places, satellites, np.radians(lowest_deg), most_m)
+    rows = [found.satellite[a:b].tolist() for a, b in zip(found.start[:-1], found.start[1:], strict=True)]
+    assert rows == plain_list(places, satellites, np.radians(lowest_deg), most_m)
+    owner = np.repeat(np.arange(len(places)), np.diff(found.start))
+    slant = np.linalg.norm(satellites[found.satellite] - places[owner], axis=1)
+    assert np.abs(found.slant_m - slant).max(initial=0.0) < 1e-6
+
+
+def test_satellites_all_equally_far_north_come_by_number() -> None:
+    around = np.linspace(0.0, 2 * np.pi, 500, endpoint=False)[np.random.default_rng(0).permutation(500)]
+    equator = 4.2164e7 * np.stack([np.cos(around), np.sin(around), np.zeros(500)], axis=1)
+    found = ground.visible(ground.place(np.zeros(2), np.array([0.0, 3.0])), equator, 0.0)
+    for a, b in zip(found.start[:-1], found.start[1:], strict=True):
+        assert b > a
+        assert (np.diff(found.satellite[a:b]) > 0).all()
+
+
+def test_threads_and_things_made_ready_change_no_bit() -> None:
+    spread = np.random.default_rng(5).normal(size=(2_000, 3))
+    satellites = 6.9e6 * spread / np.linalg.norm(spread, axis=1, keepdims=True)
+    satellites[7] = np.nan
+    places = ground.place(np.linspace(-1.5, 1.5, 301), np.linspace(-9.0, 9.0, 301))
+    plain = ground.visible(places, satellites, 0.4)
+    ready, above = ground.horizon(places, 0.4), visibility.sky(satellites)
+    for other in (ground.visible(places, satellites, 0.4, threads=3), visibility.seen(ready, above)):
+        assert (other.start == plain.start).all()
+        assert (other.satellite == plain.satellite).all()
+        assert (other.slant_m == plain.slant_m).all()
+
+
+def test_verticals_made_without_angles_are_the_geodetic_ones() -> None:
+    places = ground.place(
+        np.linspace(-np.pi / 2, np.pi / 2, 101), np.linspace(-4.0, 4.0, 101), np.linspace(-400.0, 9e3, 101)
+    )
+    assert np.abs(ground.horizon(places, 0.0).vertical - ground.up(places)).max() < 1e-15
+
+
+def test_no_cell_is_gone_through_twice() -> None:
+    draw = np.random.default_rng(8)
+    for bands in (1, 2, 3, 8):
+        start, run = np.arange(2 * bands * bands + 1), np.empty((2 * bands, 2), dtype=np.int64)
+        for _ in range(2_000):
+            place = draw.normal(size=3) * [1.0, 1.0, draw.choice([0.1, 1.0, 5.0])]  # some near a pole
+            found = visibility._runs(6.4e6 * place, np.cos(draw.uniform(0.01, 3.1)), bands, start, run)
+            cells = np.concatenate([np.arange(a, b) for a, b in run[:found]] or [np.empty(0, int)])
+            assert np.unique(cells).size == cells.size

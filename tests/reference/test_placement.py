@@ -16,13 +16,13 @@ from aether.scenario.load import load
 from constellation import fabric
 
 
-def snapshot(requests, gpu_s, need, trip, value=(1.0,), **more):
+def snapshot(requests, free_gpu_s, need, trip, value=(1.0,), **more):
     """One tick of 60 s; the last half of the hosts are ground sites."""
     requests, need, trip = np.array(requests, float), np.array(need, float), np.array(trip, np.float32)
     made = Snapshot(
-        time_s=0.0, step_s=60.0, ships=len(gpu_s) // 2, requests=requests, gpu_s=np.array(gpu_s, float), need_gpu_s=need,
+        time_s=0.0, step_s=60.0, ships=len(free_gpu_s) // 2, requests=requests, free_gpu_s=np.array(free_gpu_s, float), need_gpu_s=need,
         allowed=np.ones(need.shape, dtype=np.bool_), round_trip_s=trip, limit_s=np.ones(len(value)), value_usd=np.array(value),
-        late_worth=0.5, energy_usd=np.zeros(need.shape), job_gpu=np.zeros((0, len(gpu_s))), job_value_usd=np.zeros(0),
+        late_worth=0.5, energy_usd=np.zeros(need.shape), job_gpu=np.zeros((0, len(free_gpu_s))), job_value_usd=np.zeros(0),
     )  # fmt: skip
     return replace(made, **more)
 
@@ -109,13 +109,6 @@ def test_a_workload_is_held_to_its_groups_and_to_the_law_aboard():
     assert told == "w: jurisdictions DE, FR leave none of the 2 hosts of a; theirs are US"
 
 
-def test_what_is_left_of_a_host_is_what_rows_did_not_take():
-    left = capacity.leftover(
-        np.array([10.0, 5.0]), np.array([2.0, 1.0]), np.array([3.0, 1.0, 9.0]), np.array([0, 0, 1])
-    )
-    assert left.tolist() == [2.0, 0.0]
-
-
 @pytest.fixture
 def own(monkeypatch):
     """The registry, put back as it was afterwards."""
@@ -131,8 +124,8 @@ def test_a_policy_of_ones_own_decides_a_run(own):
     @own.add("one-site")
     def one_site(s: Snapshot) -> Plan:
         """Everything to the last host."""
-        only = np.where(np.arange(len(s.gpu_s)) == len(s.gpu_s) - 1, 0.0, -np.inf)
-        return fill(s, np.broadcast_to(only, (*s.requests.shape, len(s.gpu_s))))
+        only = np.where(np.arange(len(s.free_gpu_s)) == len(s.free_gpu_s) - 1, 0.0, -np.inf)
+        return fill(s, np.broadcast_to(only, (*s.requests.shape, len(s.free_gpu_s))))
 
     by_own, by_value = served("one-site"), served("value")
     assert by_own[-1] > 0.0
@@ -143,7 +136,7 @@ def test_a_policy_of_ones_own_decides_a_run(own):
 def test_a_policy_of_an_installed_package_decides_a_run(own, monkeypatch, tmp_path):
     (tmp_path / "lazy_policy.py").write_text(
         "import numpy as np\nfrom aether.placement.policy import fill\n\ndef none(s):\n"
-        "    return fill(s, np.full((*s.requests.shape, s.gpu_s.size), -np.inf))\n"
+        "    return fill(s, np.full((*s.requests.shape, s.free_gpu_s.size), -np.inf))\n"
     )
     folder = tmp_path / "lazy_policy-1.dist-info"
     folder.mkdir()

@@ -1,4 +1,6 @@
-"""Latency fields against scipy's Dijkstra on a large mesh."""
+"""Latency fields against scipy's Dijkstra on large meshes."""
+
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -62,3 +64,45 @@ def test_a_dead_link_carries_no_path() -> None:
     field = routing.fields(mesh, np.array([0])).latency_s[0]
     assert np.isinf(field[2])
     assert routing.path(mesh, field, 2) == []
+
+
+def ten_thousand(dead: float) -> tuple[Links, routing.Mesh]:
+    """A shell of 100 x 100 with a share of its links dead."""
+    relays = shell(100, 100, 53.0)
+    nodes_m = circles(relays, 550e3, 0.0)
+    table = topology.links(nodes_m, topology.plus_grid(relays, nodes_m, np.inf), LASER)
+    alive = (np.random.default_rng(7).random(table.a.size) >= dead).astype(float)
+    table = replace(table, alive=alive)
+    return table, routing.mesh(10_000, table, order=routing.mesh_order(relays, 0))
+
+
+def test_fields_on_ten_thousand_nodes_equal_dijkstra_to_a_part_in_a_million() -> None:
+    for dead in (0.0, 0.02):
+        table, mesh = ten_thousand(dead)
+        sources = np.arange(5) * 1_987
+        got, want = routing.fields(mesh, sources).latency_s, oracle(10_000, table, sources)
+        assert (np.isinf(got) == np.isinf(want)).all()
+        near = np.isfinite(want) & (want > 0)
+        assert (np.abs(got[near] - want[near]) / want[near]).max() < 2e-6  # float32: 6e-8 a hop, some 60 hops
+
+
+def test_each_plane_is_a_chain_even_where_one_ends_beside_the_next() -> None:
+    plane, slot = np.divmod(np.arange(30), 6)
+    fore = np.stack([np.arange(30), 6 * plane + (slot + 1) % 6], axis=1)
+    left = np.stack([np.arange(30), 6 * ((plane + 1) % 5) + (slot + 1) % 6], axis=1)  # slot 5 beside the next one's 0
+    a, b = np.concatenate([fore, left]).T
+    mesh = routing.mesh(30, Links(a, b, np.full(60, 1e6), np.ones(60), np.ones(60)))
+    assert mesh.sweep.first.tolist() == [0, 6, 12, 18, 24, 30]
+    assert np.isfinite(mesh.sweep.weight_s).all()  # and every ring is closed
+    assert mesh.sweep.other.size == 2 * 30  # left and right
+
+
+def test_threads_and_company_in_the_lanes_change_no_bit() -> None:
+    _, mesh = ten_thousand(0.02)
+    sources = np.random.default_rng(1).integers(0, 10_000, 70)
+    together = routing.fields(mesh, sources).latency_s
+    row = np.arange(sources.size)
+    shared = routing.spread(mesh, sources.size, row, sources, np.zeros(sources.size), threads=2)
+    assert (shared == together).all()
+    for k in (0, 33, 69):
+        assert (routing.fields(mesh, sources[k : k + 1]).latency_s[0] == together[k]).all()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aether.base.errors import InputError
-from aether.network import topology
+from aether.network import links, topology
 from constellation import EARTH, LASER, MU, circles, shell
 
 ACQUISITION_S = 15.0
@@ -226,3 +226,36 @@ def test_a_relay_outside_the_field_of_view_is_not_taken_and_one_that_leaves_it_i
     assert kept[0, 0] == 0
     blind, *_ = topology.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 20.0))
     assert blind[0, 0] == topology.FREE
+
+
+def test_rings_are_turned_as_trying_every_shift_would() -> None:
+    draw = np.random.default_rng(2)
+    for count, holes in ((7, 0.0), (22, 0.0), (22, 0.6), (31, 0.3)):
+        u_a, u_b = (np.sort(np.linspace(0, 6.2, count) + holes * draw.uniform(-0.1, 0.1, count)) for _ in range(2))
+        u_b = u_b + draw.uniform(0, 6)
+        a, b = draw.permutation(count), count + draw.permutation(count)
+        slot = draw.integers(0, count, 2 * count)
+        previous = np.stack([a, np.roll(b, -3)], axis=1)[:: 1 + count // 9]
+        held = topology._partners(2 * count, previous)
+        got = topology._shift((a, u_a, 0.0), (b, u_b, 0.1), slot, held)
+        scores = []
+        for shift in range(count):
+            partner = np.roll(b, -shift)
+            apart = np.abs(np.angle(np.exp(1j * (np.roll(u_b, -shift) - u_a)).mean())) / (2 * np.pi / count)
+            kept = sum([x, y] in previous.tolist() for x, y in zip(a.tolist(), partner.tolist(), strict=True))
+            scores.append((round(apart - 0.25 * kept / count, 3), -(slot[a] == slot[partner]).sum(), shift))
+        assert got == min(scores)[2]
+
+
+def test_links_have_the_length_and_sight_of_plain_formulas() -> None:
+    draw = np.random.default_rng(4)
+    nodes_m = draw.normal(size=(200, 3)) * 4e6 + 3e6
+    pairs = draw.integers(0, 200, (5_000, 2))
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    beam = dataclasses.replace(LASER, max_range_m=8e6)
+    table = topology.links(nodes_m, pairs, beam)
+    a, b = nodes_m[pairs[:, 0]], nodes_m[pairs[:, 1]]
+    length = np.linalg.norm(b - a, axis=1)
+    assert np.abs(table.range_m / length - 1.0).max() < 1e-15 * 4
+    assert ((table.alive > 0) == ((length <= 8e6) & links.clear(a, b))).all()
+    assert 100 < (table.alive > 0).sum() < len(pairs) - 100

@@ -238,7 +238,7 @@ class Snapshot:
     step_s: float
     ships: int  # hosts before this number are ships
     requests: Floats  # (Q, C) to be placed: those that waited and those that come in this tick
-    gpu_s: Floats  # (H,) GPU-seconds at full clocks that hosts can give in this tick
+    free_gpu_s: Floats  # (H,) GPU-seconds at full clocks that hosts can give in this tick
     need_gpu_s: Floats  # (Q, H) of one request; infinity where its model does not fit
     allowed: Bools  # (Q, H) by jurisdiction and by the workload's own choice of hosts
     round_trip_s: Floats32  # (C, H) delivered; infinity without a path

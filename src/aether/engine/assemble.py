@@ -18,7 +18,7 @@ from aether.scenario.catalog import Shell, Terminal
 from aether.scenario.load import Scenario
 from aether.scenario.spec import MeshShell, Place, ShipGroup
 from aether.space import elements as element_sets
-from aether.space import formation, ground, motion, orbits, radiation, sizing
+from aether.space import formation, ground, motion, orbits, radiation, sizing, visibility
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Sites:
     fixed_m: Floats
     weight: Floats  # people of a city, equal for cells
     elevation_rad: float
+    horizon: visibility.Horizon
     max_slant_m: float = np.inf
 
 
@@ -252,7 +253,10 @@ def _sites(
     names: list[str], latitude: Floats, longitude: Floats, weight: Floats, elevation: float, slant: float | None = None
 ) -> Sites:
     fixed = np.asarray(ground.place(latitude, longitude, np.zeros_like(latitude))).reshape(-1, 3)
-    return Sites(tuple(names), latitude, longitude, fixed, weight, elevation, np.inf if slant is None else slant)
+    horizon = ground.horizon(fixed, elevation)
+    return Sites(
+        tuple(names), latitude, longitude, fixed, weight, elevation, horizon, np.inf if slant is None else slant
+    )
 
 
 def _gateways(scenario: Scenario) -> Sites:

@@ -10,29 +10,29 @@ from aether.engine.block import Block
 from aether.engine.record import Record
 from aether.engine.tick import Tick
 from aether.network import access, routing
-from aether.space import ground, sun
+from aether.space import ground, sun, visibility
 
 
 def measure(setup: Setup, record: Record, block: Block, i: int, tick: Tick) -> None:
     """Write down the latencies of one tick: cities and cells to the nearest ship that computes, and the probes."""
     first, ships = setup.relay_count, len(setup.fleet.name)
     mesh = routing.mesh(first + ships, tick.mesh.links, order=setup.sweep)
-    relays_m = block.relays.fixed_m[i]
+    sky = tick.mesh.sky
     working = np.flatnonzero(tick.capacity.radiation > 0.0)
     nearest = routing.spread(mesh, 1, np.zeros(len(working), dtype=np.int64), first + working, np.zeros(len(working)))
     t = block.first + i - record.first
     if len(setup.cities.fixed_m):
-        record.city_rtt_s[t] = _to_nearest(setup.cities, relays_m, nearest)
+        record.city_rtt_s[t] = _to_nearest(setup.cities, sky, nearest)
         record.city_gateway_rtt_s[t] = _by_gateway(setup, tick, nearest)
     if len(setup.cells.fixed_m):
-        _cells(setup, record, _to_nearest(setup.cells, relays_m, nearest), block, i)
+        _cells(setup, record, _to_nearest(setup.cells, sky, nearest), block, i)
     if setup.probes:
-        _probes(setup, record, mesh, relays_m, t)
+        _probes(setup, record, mesh, sky, t)
 
 
-def _to_nearest(sites: Sites, relays_m: Floats, nearest: Floats32) -> Floats:
+def _to_nearest(sites: Sites, sky: visibility.Sky, nearest: Floats32) -> Floats:
     """Round trip from places to the nearest working ship by their own terminals, NaN where there is none [s]."""
-    seen = ground.visible(sites.fixed_m, relays_m, sites.elevation_rad, sites.max_slant_m)
+    seen = visibility.seen(sites.horizon, sky, sites.max_slant_m)
     one_way = access.reach(seen, Fields(np.zeros(1, dtype=np.int64), nearest))[:, 0]
     return np.where(np.isfinite(one_way), 2.0 * one_way, np.nan)
 
@@ -57,10 +57,10 @@ def _cells(setup: Setup, record: Record, rtt_s: Floats, block: Block, i: int) ->
     record.standing.hours = access.accumulate(so_far, setup.cells.latitude_rad, hour, seen_s, np.inf)
 
 
-def _probes(setup: Setup, record: Record, mesh: routing.Mesh, relays_m: Floats, t: int) -> None:
+def _probes(setup: Setup, record: Record, mesh: routing.Mesh, sky: visibility.Sky, t: int) -> None:
     """Each probe from the field of its first end."""
     sites = setup.probe_sites
-    seen = ground.visible(sites.fixed_m, relays_m, sites.elevation_rad, sites.max_slant_m)
+    seen = visibility.seen(sites.horizon, sky, sites.max_slant_m)
     place_field = access.place_fields(mesh, seen, np.arange(len(sites.fixed_m)))
     for p, (a, b) in enumerate(setup.probes):
         if a.node >= 0 and b.node < 0:

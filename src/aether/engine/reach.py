@@ -10,7 +10,7 @@ from aether.base.tables import Access, Fields, Floats, Floats32, Ints, Links
 from aether.engine.assemble import Setup
 from aether.network import access, routing
 from aether.network.links import LIGHT_M_S
-from aether.space import ground
+from aether.space import visibility
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Ways:
     by_fibre: np.ndarray  # (C, H) quickest by fibre alone
 
 
-def ways(setup: Setup, relays_m: Floats, links: Links, gateways: Access) -> Ways:
+def ways(setup: Setup, sky: visibility.Sky, links: Links, gateways: Access) -> Ways:
     """The Ways of a tick: fields from ships and from sites through gateways, then the least over own terminal and provider.
 
     own = 2 (slant / c + field) + scheduling + queue; provider = 2 (fibre + gateway slant / c + field) + last mile + queue;
@@ -35,8 +35,7 @@ def ways(setup: Setup, relays_m: Floats, links: Links, gateways: Access) -> Ways
     nodes = setup.relay_count + hosts.ships
     mesh = routing.mesh(nodes, links, paid.processing.value, order=setup.sweep)
     fields = _fields(setup, mesh, gateways)
-    places = setup.cities
-    own = ground.visible(places.fixed_m, relays_m, places.elevation_rad, places.max_slant_m)
+    own = visibility.seen(setup.cities.horizon, sky, setup.cities.max_slant_m)
     to_hosts = Fields(fields.source[: len(hosts.names)], fields.latency_s[: len(hosts.names)])
     by_own = 2.0 * access.reach(own, to_hosts) + (paid.scheduling.value + paid.queue.value)
     fibre_s = np.full(by_own.shape, np.inf)

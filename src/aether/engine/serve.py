@@ -73,7 +73,7 @@ def observe(setup: Setup, requests: Floats, block: Block, i: int, capacity: Capa
         job_gpu[w, run.members] = run.gpus
     trips = way.round_trip_s if setup.scenario.spec.couplings.access else np.zeros_like(way.round_trip_s)
     return Snapshot(
-        time_s=float(block.time_s[i]), step_s=step_s, ships=hosts.ships, requests=requests, gpu_s=gpu * step_s,
+        time_s=float(block.time_s[i]), step_s=step_s, ships=hosts.ships, requests=requests, free_gpu_s=gpu * step_s,
         need_gpu_s=need, allowed=np.array([s.allowed for s in work.services], dtype=np.bool_).reshape(need.shape),
         round_trip_s=trips, limit_s=np.array([s.limit_s for s in work.services]),
         value_usd=np.array([s.value_usd for s in work.services]), late_worth=setup.scenario.value("placement.late_worth"),
@@ -172,7 +172,7 @@ def _first_tokens(
     used = np.zeros((len(setup.work.services), len(hosts.names)))
     need = np.where(np.isfinite(snapshot.need_gpu_s), snapshot.need_gpu_s, 0.0)
     np.add.at(used, (plan.work, plan.host), done * need[plan.work, plan.host])
-    room = np.maximum(snapshot.gpu_s - (snapshot.job_gpu * plan.job_share).sum(axis=0) * snapshot.step_s, 1e-12)
+    room = np.maximum(snapshot.free_gpu_s - (snapshot.job_gpu * plan.job_share).sum(axis=0) * snapshot.step_s, 1e-12)
     late = np.zeros(len(plan.work))
     kinds = np.array(hosts.accelerator)
     for q, service in enumerate(setup.work.services):

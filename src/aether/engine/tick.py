@@ -13,7 +13,7 @@ from aether.engine.block import Block
 from aether.engine.reach import Ways, ways
 from aether.engine.serve import Served, nothing, serve
 from aether.network import downlink, topology
-from aether.space import ground, power, thermal
+from aether.space import power, thermal, visibility
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Mesh:
     """The network of one tick."""
 
     links: Links
+    sky: visibility.Sky  # relays as places on the ground look for them
     gateways: Access
     attached: Floats  # (K,) mesh terminals that hold a relay
     share: Floats  # (K,) share of the tick with a path to a gateway
@@ -119,7 +120,8 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
         climbs,
         *(topology.links(nodes_m, pairs, laser, 1.0, grazing_m) for pairs, laser in setup.neighbours),
     )
-    gateways = ground.visible(setup.gateways.fixed_m, block.relays.fixed_m[i], setup.gateways.elevation_rad)
+    sky = visibility.sky(block.relays.fixed_m[i])
+    gateways = visibility.seen(setup.gateways.horizon, sky)
     way_down = downlink.open_share(gateways, setup.gateway_open * block.gateway_up[i], len(nodes_m))
     share = downlink.reach_share(links, way_down)[relays:]
     rate_bit_s = np.bincount(up[:, 1] - relays, climbs.rate_bit_s * climbs.alive, len(state.charge_j)).astype(
@@ -127,8 +129,8 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
     )
     moved = int(((attached != state.attached) & (attached >= 0) & (state.attached >= 0)).sum())
     held = (attached >= 0).sum(axis=1).astype(np.float64)
-    way = ways(setup, block.relays.fixed_m[i], links, _open(gateways, block.gateway_up[i])) if setup.work.some else None
-    return Mesh(links, gateways, held, share, rate_bit_s, moved, way), attached, acquiring_s
+    way = ways(setup, sky, links, _open(gateways, block.gateway_up[i])) if setup.work.some else None
+    return Mesh(links, sky, gateways, held, share, rate_bit_s, moved, way), attached, acquiring_s
 
 
 def _joined(block: Block, i: int) -> Floats:

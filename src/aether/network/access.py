@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 from numpy.typing import ArrayLike
 
 from aether.base.provenance import Assumption
@@ -49,15 +49,24 @@ class Probe:
 
 
 @njit(cache=True, nogil=True)
-def _reach(start: Ints, satellite: Ints, slant_s: Floats32, ground: Bools, to_ships: Floats32) -> Floats32:
-    places, ships = start.size - 1, to_ships.shape[1]
+def _reach(start: Ints, satellite: Ints, slant_s: Floats32, ground: Bools, latency: Floats32) -> Floats32:
+    """Ships side by side: the field is turned to (node, ship) first, a line of the cache at a time."""
+    places, ships, nodes = start.size - 1, latency.shape[0], latency.shape[1]
     best = np.full((places, ships), np.inf, np.float32)
+    to_ships = np.empty((nodes, ships), np.float32) if ships > 1 else latency.reshape((nodes, ships))
+    for base in range(0, nodes if ships > 1 else 0, 16):
+        for k in range(uint64(ships)):
+            for n in range(uint64(base), uint64(min(base + 16, nodes))):
+                to_ships[n, k] = latency[k, n]
     for g in range(places):
         for v in range(start[g], start[g + 1]):
-            if ground[satellite[v]]:
+            if ground[satellite[v]] and ships == 1:
+                best[g, 0] = min(best[g, 0], to_ships[satellite[v], 0] + slant_s[v])
+            elif ground[satellite[v]]:
+                near, least = to_ships[satellite[v]], best[g]
                 for k in range(ships):
-                    via = to_ships[satellite[v], k] + slant_s[v]
-                    best[g, k] = via if via < best[g, k] else best[g, k]
+                    via, now = near[k] + slant_s[v], least[k]
+                    least[k] = via if via < now else now
     return best
 
 
@@ -71,9 +80,8 @@ def reach(access: Access, fields: Fields, ground: Bools | None = None) -> Floats
     places.
     """
     allowed = np.ones(fields.latency_s.shape[1], np.bool_) if ground is None else ground
-    to_ships = np.ascontiguousarray(fields.latency_s.T)
     slant_s = (access.slant_m / LIGHT_M_S).astype(np.float32)
-    return _reach(access.start, access.satellite, slant_s, allowed, to_ships)
+    return _reach(access.start, access.satellite, slant_s, allowed, np.ascontiguousarray(fields.latency_s))
 
 
 def local_gateways(fibre_s: Floats, most: int = 4) -> tuple[Ints, Floats]:
@@ -157,23 +165,23 @@ def _entries(
     return entry, gate
 
 
-def place_fields(mesh: Mesh, access: Access, places: Ints, ground: Bools | None = None) -> Floats32:
+def place_fields(
+    mesh: Mesh, access: Access, places: Ints, ground: Bools | None = None, threads: int = 1
+) -> Floats32:  # fmt: skip
     """Latency from places on the ground to every node.
 
     t[p, n] = min over satellites v seen from p of slant / c + path v -> n.
     mesh: from `routing.mesh`. access: of all places. places: (P,) which of them. ground: (N,) as in `reach`.
-    Returns (P, N) [s]. Reference: [1] `routing.spread`.
+    threads: as in `routing.spread`. Returns (P, N) [s]. Reference: [1] `routing.spread`.
     """
-    rows, seeds, starts = [], [], []
-    for row, place in enumerate(np.asarray(places).tolist()):
-        seen = slice(access.start[place], access.start[place + 1])
-        use = np.ones(access.satellite[seen].size, bool) if ground is None else ground[access.satellite[seen]]
-        seeds.append(access.satellite[seen][use])
-        starts.append(access.slant_m[seen][use] / LIGHT_M_S)
-        rows.append(np.full(seeds[-1].size, row))
-    none: Ints = np.empty(0, np.int64)
-    seeds_s = np.concatenate([np.empty(0), *starts])
-    return spread(mesh, len(rows), np.concatenate([none, *rows]), np.concatenate([none, *seeds]), seeds_s)
+    places = np.asarray(places, np.int64)
+    first, count = access.start[places], access.start[places + 1] - access.start[places]
+    row = np.repeat(np.arange(places.size), count)
+    seen = np.arange(row.size) + np.repeat(first - np.cumsum(count) + count, count)
+    if ground is not None:
+        allowed = ground[access.satellite[seen]]
+        row, seen = row[allowed], seen[allowed]
+    return spread(mesh, places.size, row, access.satellite[seen], access.slant_m[seen] / LIGHT_M_S, threads)
 
 
 def round_trip(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit, uint64
 
 from aether.base.tables import Elements, Fields, Floats, Floats32, Ints, Links
+from aether.network.lanes import WIDTH, registers
 from aether.network.links import LIGHT_M_S
+from aether.network.sweep import Chains, chains, sweep_rows
 
-LANES = 48  # sources relaxed side by side: three registers of 16 float32, fastest of 16 to 64 as measured
+MOST = 4  # registers of 16 sources side by side; wider rows fall out of the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Mesh:
     weight_s: Floats32  # (2 E,) propagation, and processing on arrival
     link: Ints  # (2 E,) directed link from n: 2 e along edge e of Links, a to b, 2 e + 1 back
     order: Ints  # (N,) in which nodes are swept: neighbours near each other
+    sweep: Chains  # the same links, laid out for `spread`
 
 
 def mesh(nodes: int, links: Links, processing_s: float = 0.0, order: Ints | None = None) -> Mesh:
@@ -35,7 +39,8 @@ def mesh(nodes: int, links: Links, processing_s: float = 0.0, order: Ints | None
     a, b = links.a[use], links.b[use]
     weight = (links.range_m[use] / LIGHT_M_S + processing_s).astype(np.float32)
     start, node, weight_s, link = _rows(nodes, a, b, weight, use)
-    return Mesh(start, node, weight_s, link, np.arange(nodes, dtype=np.int64) if order is None else order)
+    order = np.arange(nodes, dtype=np.int64) if order is None else order
+    return Mesh(start, node, weight_s, link, order, chains(start, node, weight_s, order))
 
 
 def mesh_order(elements: Elements, ships: int) -> Ints:
@@ -50,106 +55,64 @@ def mesh_order(elements: Elements, ships: int) -> Ints:
 @njit(cache=True, nogil=True)
 def _rows(nodes: int, a: Ints, b: Ints, weight: Floats32, edge: Ints) -> tuple[Ints, Ints, Floats32, Ints]:
     start = np.zeros(nodes + 1, np.int64)
-    for e in range(a.size):
-        start[a[e] + 1] += 1
-        start[b[e] + 1] += 1
-    for n in range(nodes):
-        start[n + 1] += start[n]
+    edges, one = uint64(a.size), uint64(1)  # unsigned: no index may count from the end
+    for e in range(edges):
+        start[uint64(a[e]) + one] += 1
+        start[uint64(b[e]) + one] += 1
+    for n in range(uint64(nodes)):
+        start[n + one] += start[n]
     fill = start[:-1].copy()
     node, cost = np.empty(2 * a.size, np.int64), np.empty(2 * a.size, np.float32)
     link = np.empty(2 * a.size, np.int64)
-    for e in range(a.size):
-        for near, far, along in ((a[e], b[e], 2 * edge[e]), (b[e], a[e], 2 * edge[e] + 1)):
-            place = fill[near]
-            while place > start[near] and node[place - 1] > far:  # ascending, so that ties break by number
-                node[place], cost[place], link[place] = node[place - 1], cost[place - 1], link[place - 1]
-                place -= 1
-            node[place], cost[place], link[place] = far, weight[e], along
+    for e in range(edges):
+        for side in range(2):
+            near, far = (uint64(a[e]), b[e]) if side == 0 else (uint64(b[e]), a[e])
+            place, first = uint64(fill[near]), uint64(start[near])
+            while place > first and node[place - one] > far:  # ascending, so that ties break by number
+                node[place], cost[place], link[place] = node[place - one], cost[place - one], link[place - one]
+                place -= one
+            node[place], cost[place], link[place] = far, weight[e], 2 * edge[e] + side
             fill[near] += 1
     return start, node, cost, link
 
 
 @njit(cache=True, nogil=True)
-def _sweep(
-    start: Ints, node: Ints, weight: Floats32, order: Ints, field: Floats32, dirty: np.ndarray, lanes: int
-) -> None:
-    """Relax a (N x lanes) field, flat, forward and backward in mesh order until no node improves.
-
-    Unsigned indices and a lane count known only at run time let the compiler keep the inner loops in SIMD registers.
-    """
-    count, width, one = order.size, uint64(lanes), uint64(1)
-    best = np.empty(lanes, np.float32)
-    forward, changed = True, True
-    while changed:
-        changed = False
-        for i in range(count):
-            n = uint64(order[i] if forward else order[count - 1 - i])
-            if not dirty[n]:
-                continue
-            dirty[n] = False
-            own, first, last = n * width, uint64(start[n]), uint64(start[n + one])
-            for lane in range(width):
-                best[lane] = field[own + lane]
-            for e in range(first, last):
-                cost, row = weight[e], uint64(node[e]) * width
-                for lane in range(width):
-                    via, now = field[row + lane] + cost, best[lane]
-                    best[lane] = via if via < now else now
-            better = 0
-            for lane in range(width):
-                better |= best[lane] != field[own + lane]
-            if better:
-                changed = True
-                for lane in range(width):
-                    field[own + lane] = best[lane]
-                for e in range(first, last):
-                    dirty[uint64(node[e])] = True
-        forward = not forward
+def _begins(rows: int, row: Ints, seed: Ints, place: Ints) -> Ints:
+    """The first place in the sweep at which each row has a seed."""
+    begin = np.full(rows, place.size)
+    for s in range(row.size):
+        begin[row[s]] = min(begin[row[s]], place[seed[s]])
+    return begin
 
 
-@njit(cache=True, nogil=True)
-def _spread(
-    start: Ints,
-    node: Ints,
-    weight: Floats32,
-    order: Ints,
-    row: Ints,
-    seed: Ints,
-    seed_s: Floats32,
-    rows: int,
-    lanes: int,
-) -> Floats32:
-    count = start.size - 1
-    result = np.empty((rows, count), np.float32)
-    field, dirty = np.empty(count * lanes, np.float32), np.zeros(count, np.bool_)
-    for base in range(0, rows, lanes):
-        field[:] = np.inf
-        for s in range(row.size):
-            lane = row[s] - base
-            if 0 <= lane < lanes:
-                field[seed[s] * lanes + lane] = min(field[seed[s] * lanes + lane], seed_s[s])
-                for e in range(start[seed[s]], start[seed[s] + 1]):
-                    dirty[node[e]] = True
-        _sweep(start, node, weight, order, field, dirty, lanes)
-        for lane in range(min(lanes, rows - base)):
-            for n in range(count):
-                result[base + lane, n] = field[n * lanes + lane]
-    return result
-
-
-def spread(mesh: Mesh, rows: int, row: Ints, seed: Ints, seed_s: Floats) -> Floats32:
+def spread(mesh: Mesh, rows: int, row: Ints, seed: Ints, seed_s: Floats, threads: int = 1) -> Floats32:
     """Least latency to every node from sets of seeds, each with a head start of its own.
 
-    t[k, n] = min over seeds s of row k and paths s -> n of seed_s + sum of weights: Bellman's equation, swept in mesh
-    order in many lanes at once until nothing changes, hence exact in float32 (within some 1e-7 of the latency a hop).
-    rows: K. row, seed: (S,) which row a seed belongs to and its node. seed_s: (S,) [s], not negative. Returns (K, N)
-    [s], infinity where there is no path. Reference: [1] Bellman 1958.
+    t[k, n] = min over seeds s of row k and paths s -> n of seed_s + sum of weights: Bellman's equation, swept plane by
+    plane in many lanes at once (`sweep`), hence exact in float32 (within some 1e-7 of the latency a hop).
+    rows: K. row, seed: (S,) which row a seed belongs to and its node. seed_s: (S,) [s], not negative. threads: among
+    which rows are shared out; the fields are the same bit for bit. Returns (K, N) [s], infinity where there is no path.
+    Reference: [1] Bellman 1958.
     """
-    lanes = min(LANES, -(-rows // 16) * 16)
-    return _spread(
-        mesh.start, mesh.node, mesh.weight_s, mesh.order, row.astype(np.int64), seed.astype(np.int64),
-        seed_s.astype(np.float32), rows, max(lanes, 16),
-    )  # fmt: skip
+    row, seed, start_s = np.asarray(row, np.int64), np.asarray(seed, np.int64), np.asarray(seed_s, np.float32)
+    result, sweep = np.empty((rows, mesh.order.size), np.float32), mesh.sweep
+    ranked = np.argsort(_begins(rows, row, seed, sweep.place), kind="stable")  # neighbours share lanes: fewer visits
+    width = registers(WIDTH * min(range(1, MOST + 1), key=lambda k: -(-rows // (WIDTH * k)) * (k + 1.5)))  # as measured
+    groups = -(-rows // (WIDTH * len(width)))
+
+    def share(thread: int) -> None:
+        low, high = (WIDTH * len(width) * (groups * t // threads) for t in (thread, thread + 1))
+        sweep_rows(
+            sweep.place, sweep.chain, sweep.first, sweep.weight_s, sweep.start, sweep.other, sweep.other_s,
+            row, seed, start_s, ranked, low, min(high, rows), result.reshape(-1), width,
+        )  # fmt: skip
+
+    if threads == 1:
+        share(0)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(share, range(threads)))
+    return result
 
 
 def fields(mesh: Mesh, sources: Ints) -> Fields:

@@ -142,7 +142,7 @@ def _grid(
     by_slot: bool,
 ) -> Ints:
     spare = np.broadcast_to(np.asarray(terminals, np.int64), (len(positions_m),)).copy()
-    held = np.empty(0, np.int64) if previous is None else _code(previous[:, 0], previous[:, 1])
+    held = _partners(len(positions_m), previous)
     along: list[Ints] = []
     across: list[Ints] = []
     for shell in np.unique(elements.shell):
@@ -197,7 +197,7 @@ def _pole(tilt: float, node: float) -> Floats:
 def _normal(spots_m: Floats, tilt: float, node: float) -> Floats | None:
     """The normal of the plane through positions, None where they do not span one."""
     unit = spots_m / np.linalg.norm(spots_m, axis=1, keepdims=True)
-    size, axes = np.linalg.svd(unit, full_matrices=True)[1:]
+    size, axes = np.linalg.svd(unit, full_matrices=len(unit) < 3)[1:]
     if size.size < 2 or size[1] < 0.2:  # 0.2: a spread of some ten degrees
         return None
     normal: Floats = axes[-1]
@@ -223,19 +223,45 @@ def _beside(planes: list[_Plane]) -> list[tuple[int, int]]:
     return [pair for pair, gap in zip(pairs, gaps, strict=True) if count == 2 or gap < STAR_GAP_RAD]
 
 
-def _left(here: _Plane, there: _Plane, slot: Ints, held: Ints, by_slot: bool, parity: int) -> Ints:
+_Held = tuple[Ints, Ints]  # who holds whom, in compressed rows: node n holds partner[start[n]:start[n + 1]]
+
+
+def _partners(nodes: int, pairs: Ints | None) -> _Held:
+    """Undirected pairs as rows of partners."""
+    both = np.empty((0, 2), np.int64) if pairs is None else np.concatenate([pairs, pairs[:, ::-1]])
+    start = np.concatenate([[0], np.cumsum(np.bincount(both[:, 0], minlength=nodes))])
+    return start, both[np.argsort(both[:, 0], kind="stable"), 1]
+
+
+def _alike(keys: Ints, others: Ints) -> tuple[Ints, Ints]:
+    """Every pair of places (i, j) with keys[i] = others[j]."""
+    order = np.argsort(others, kind="stable")
+    low, high = (np.searchsorted(others[order], keys, side) for side in ("left", "right"))
+    i = np.repeat(np.arange(keys.size), high - low)
+    within = np.arange(i.size) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
+    return i, order[np.repeat(low, high - low) + within]
+
+
+def _kept(here: Ints, there: Ints, held: _Held) -> tuple[Ints, Ints]:
+    """Places (i, j) in two planes whose relays hold one another."""
+    count = held[0][here + 1] - held[0][here]
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    k, j = _alike(held[1][np.repeat(held[0][here], count) + within], there)
+    return np.repeat(np.arange(here.size), count)[k], j
+
+
+def _left(here: _Plane, there: _Plane, slot: Ints, held: _Held, by_slot: bool, parity: int) -> Ints:
     """Pairs between two planes with their rank: rank 0 first, so that three terminals make an unbroken brick wall."""
     a, b = here[0], there[0]
     if by_slot:
         known = {int(slot[n]): int(n) for n in b}
-        found = [(int(n), known[int(slot[n])]) for n in a if int(slot[n]) in known]
+        a = a[np.isin(slot[a], slot[b])]
+        b = np.array([known[s] for s in slot[a].tolist()], np.int64)
     elif a.size == b.size:
-        shift = _shift(here, there, slot, held)
-        found = list(zip(a.tolist(), np.roll(b, -shift).tolist(), strict=True))
+        b = np.roll(b, -_shift(here, there, slot, held))
     else:
-        found = _match(here, there, held)
-    rank = [(int(slot[n]) + parity) % 2 for n, _ in found]
-    return np.array([(n, m, r) for (n, m), r in zip(found, rank, strict=True)], np.int64).reshape(-1, 3)
+        a, b = np.array(_match(here, there, held), np.int64).reshape(-1, 2).T
+    return np.stack([a, b, (slot[a] + parity) % 2], axis=1).astype(np.int64)
 
 
 def _gap(u_a: Floats, u_b: Floats) -> Floats:
@@ -243,29 +269,29 @@ def _gap(u_a: Floats, u_b: Floats) -> Floats:
     return np.mod(u_b - u_a + np.pi, 2.0 * np.pi) - np.pi
 
 
-def _shift(here: _Plane, there: _Plane, slot: Ints, held: Ints) -> int:
-    """By how many places the next plane's ring is turned against this one so that partners are nearest."""
+def _shift(here: _Plane, there: _Plane, slot: Ints, held: _Held) -> int:
+    """By how many places the next plane's ring is turned against this one so that partners are nearest.
+
+    Mean direction at a shift = sum of exp(i (u_b[j + shift] - u_a[j])): a correlation of two rings, for all shifts at
+    once by Fourier's transform.
+    """
     count = here[0].size
-    spacing = 2.0 * np.pi / count
-    shift = np.arange(count)
-    turned = (np.arange(count) + shift[:, None]) % count  # a row for each shift
-    apart = np.abs(np.angle(np.mean(np.exp(1j * _gap(here[1], there[1][turned])), axis=1)))
-    same = (slot[here[0]] == slot[there[0][turned]]).sum(axis=1)
-    kept = np.isin(_code(here[0][None], there[0][turned]), held).sum(axis=1)
+    spacing, shift = 2.0 * np.pi / count, np.arange(count)
+    ring_a, ring_b = (np.fft.fft(np.exp(1j * plane[1])) for plane in (here, there))
+    apart = np.abs(np.angle(np.fft.ifft(ring_b * np.conj(ring_a))))
+    i, j = _alike(slot[here[0]], slot[there[0]])
+    same = np.bincount((j - i) % count, minlength=count)
+    i, j = _kept(here[0], there[0], held)
+    kept = np.bincount((j - i) % count, minlength=count)
     score = np.round(apart / spacing - KEEP_SLOTS * kept / count, 3)
     return int(np.lexsort((shift, -same, score))[0])
 
 
-def _code(a: Ints, b: Ints) -> Ints:
-    """One number for each undirected pair."""
-    return np.minimum(a, b) * np.int64(2**32) + np.maximum(a, b)
-
-
-def _match(here: _Plane, there: _Plane, held: Ints) -> list[tuple[int, int]]:
+def _match(here: _Plane, there: _Plane, held: _Held) -> list[tuple[int, int]]:
     """Partners between planes of unequal count: nearest in argument of latitude first, each relay once."""
     apart = np.abs(_gap(here[1][:, None], there[1][None]))
     spacing = 2.0 * np.pi / max(here[0].size, there[0].size)
-    apart -= KEEP_SLOTS * spacing * np.isin(_code(here[0][:, None], there[0][None]), held)
+    apart[_kept(here[0], there[0], held)] -= KEEP_SLOTS * spacing
     order = np.argsort(apart, axis=None, kind="stable")
     free_a, free_b = np.ones(here[0].size, bool), np.ones(there[0].size, bool)
     found = []
@@ -367,10 +393,11 @@ def _attach(
                     attached[k, m] = FREE
                     acquiring[k, m] = 0.0
     for k in range(ship_count):
+        none = False  # left to take: then none for the ship's other free terminals either
         for m in range(terminals):
             held = attached[k, m]
             moving = held >= 0 and acquiring[k, m] <= 0.0 and margin_m < np.inf
-            if held != FREE and not moving:
+            if not moving and (held != FREE or none):
                 continue
             limit = np.sqrt(_range_sq(ships[k], relays[held], edge_sq)) - margin_m if moving else np.sqrt(most_sq)
             if limit <= 0.0:
@@ -380,9 +407,11 @@ def _attach(
                 ships[k], ship_drift[k], relays, relay_drift, attached[k], spare, limit_sq, most_sq, edge_sq, foresight,
                 axis[k], cosine[k],
             )  # fmt: skip
+            none = none or (best < 0 and not moving)
             if best >= 0:
                 if held >= 0:
                     spare[held] += 1
+                    none = False
                 spare[best] -= 1
                 attached[k, m] = best
                 acquiring[k, m] = acquisition_s
@@ -441,9 +470,9 @@ def links(
     dead node's links are given 0. grazing_m: [m]. Returns Links (E,); `join` puts kinds of link together.
     Reference: [1] `links.rate`.
     """
-    a, b = nodes_m[pairs[:, 0]], nodes_m[pairs[:, 1]]
-    range_m = np.sqrt(np.einsum("ij,ij->i", b - a, b - a))
-    usable = (range_m <= terminal.max_range_m) & clear(a, b, grazing_m)
+    range_m, usable = _spans(
+        np.ascontiguousarray(nodes_m), pairs, terminal.max_range_m, (EARTH_EQUATOR_M + grazing_m) ** 2
+    )  # fmt: skip
     return Links(
         a=pairs[:, 0],
         b=pairs[:, 1],
@@ -451,6 +480,22 @@ def links(
         rate_bit_s=np.where(usable, rate(terminal, range_m), 0.0),
         alive=np.where(usable, alive, 0.0),
     )
+
+
+@njit(cache=True, nogil=True)
+def _spans(nodes: Floats, pairs: Ints, most: float, edge_sq: float) -> tuple[Floats, np.ndarray]:
+    """Length of each pair, and whether it is in range and in sight (`links.clear`)."""
+    length, usable = np.empty(len(pairs)), np.empty(len(pairs), np.bool_)
+    for e in range(len(pairs)):
+        a, b = nodes[pairs[e, 0]], nodes[pairs[e, 1]]
+        x, y, z = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+        square = x * x + y * y + z * z
+        share = -(a[0] * x + a[1] * y + a[2] * z) / max(square, 1e-9)
+        share = min(max(share, 0.0), 1.0)
+        lx, ly, lz = a[0] + share * x, a[1] + share * y, a[2] + share * z
+        length[e] = np.sqrt(square)
+        usable[e] = (length[e] <= most) & (lx * lx + ly * ly + lz * lz >= edge_sq)
+    return length, usable
 
 
 def join(*parts: Links) -> Links:

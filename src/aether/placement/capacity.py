@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aether.base.tables import Bools, Floats, Snapshot
+from aether.base.tables import Bools, Snapshot
 
 
 def allowed(
@@ -28,12 +28,6 @@ def usable(snapshot: Snapshot) -> Bools:
     fits = snapshot.allowed & np.isfinite(snapshot.need_gpu_s)
     near = snapshot.round_trip_s[None, :, :] <= snapshot.limit_s[:, None, None]
     return fits[:, None, :] & near & np.isfinite(snapshot.round_trip_s)[None, :, :]
-
-
-def leftover(free_gpu_s: Floats, need_gpu_s: Floats, requests: Floats, host: np.ndarray) -> Floats:
-    """GPU-seconds that hosts have left after rows of requests (H,): free minus the sum of need, never below zero."""
-    used = np.bincount(host, requests * need_gpu_s[host], len(free_gpu_s))
-    return np.maximum(free_gpu_s - used, 0.0)
 
 
 def without_host(

@@ -51,17 +51,17 @@ def nearest_only(snapshot: Snapshot) -> Plan:
 @policies.add("ground-first")
 def ground_first(snapshot: Snapshot) -> Plan:
     """Ground sites while they have room, nearest first; then ships."""
-    return fill(snapshot, _shape_like(snapshot, np.arange(snapshot.gpu_s.size) >= snapshot.ships))
+    return fill(snapshot, _shape_like(snapshot, np.arange(snapshot.free_gpu_s.size) >= snapshot.ships))
 
 
 @policies.add("orbit-first")
 def orbit_first(snapshot: Snapshot) -> Plan:
     """Ships while they have room, nearest first; then ground sites."""
-    return fill(snapshot, _shape_like(snapshot, np.arange(snapshot.gpu_s.size) < snapshot.ships))
+    return fill(snapshot, _shape_like(snapshot, np.arange(snapshot.free_gpu_s.size) < snapshot.ships))
 
 
 def _shape(snapshot: Snapshot) -> tuple[int, int, int]:
-    return (*snapshot.requests.shape, snapshot.gpu_s.size)
+    return (*snapshot.requests.shape, snapshot.free_gpu_s.size)
 
 
 def _shape_like(snapshot: Snapshot, first: np.ndarray) -> Floats:
@@ -77,7 +77,7 @@ def fill(snapshot: Snapshot, score: Floats) -> Plan:
     and takes no more than that pace needs anywhere.
     snapshot: what there is. score: (Q, C, H), higher first, -inf for never. Returns Plan; never above a host's compute.
     """
-    free = snapshot.gpu_s.astype(np.float64).copy()
+    free = snapshot.free_gpu_s.astype(np.float64).copy()
     score = np.where(usable(snapshot), score, -np.inf)
     share = np.zeros_like(snapshot.job_gpu)
     rows: list[tuple[Ints, Ints, Ints, Floats]] = []

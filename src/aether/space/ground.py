@@ -16,6 +16,7 @@ from numba import njit
 
 from aether.base.clock import DAY_S
 from aether.base.tables import Access, Floats
+from aether.space.visibility import Horizon, seen, sky
 
 EQUATORIAL_RADIUS_M = 6378137.0  # [1]
 FLATTENING = 1.0 / 298.257223563  # [1]
@@ -126,65 +127,53 @@ def solar_time(places_m: Floats, sun_fixed_m: Floats) -> Floats:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _search(place_m, vertical, sine2, reach_m, order, sx, sy, sz, start, found, slant):  # type: ignore[no-untyped-def]
-    """Fill `found` and `slant` place by place; returns how many there were, which may be more than there is room for.
+def _verticals(places: Floats) -> Floats:
+    """`up` by the same formula, Bowring's taken twice, with tangents in place of angles."""
+    vertical = np.empty((len(places), 3))
+    ratio2 = _E2 / (1.0 - _E2)
+    for g in range(len(places)):
+        x, y, z = places[g, 0], places[g, 1], places[g, 2]
+        level = math.sqrt(x * x + y * y)
+        east, north = (x / level, y / level) if level > 0.0 else (1.0, 0.0)
+        rise, run = z * EQUATORIAL_RADIUS_M, level * _POLAR_RADIUS_M
+        for _ in range(2):
+            length = math.sqrt(rise * rise + run * run)
+            sine, cosine = rise / length, run / length
+            top = z + ratio2 * _POLAR_RADIUS_M * sine * sine * sine
+            side = level - _E2 * EQUATORIAL_RADIUS_M * cosine * cosine * cosine
+            rise, run = (1.0 - FLATTENING) * top, side
+        length = math.sqrt(top * top + side * side)
+        vertical[g, 0], vertical[g, 1], vertical[g, 2] = side / length * east, side / length * north, top / length
+    return vertical
 
-    Satellites come sorted by z, so a place looks only at those within reach of its own z.
+
+def horizon(places_m: Floats, min_elevation_rad: Floats | float) -> Horizon:
+    """Places made ready for `visibility.seen`, once where many ticks look from the same ones.
+
+    places_m: (G, 3) Earth-fixed [m]. min_elevation_rad: (G,) or one for all [rad]. Returns Horizon. Reference [1].
     """
-    filled, room = 0, len(found)
-    for g in range(len(place_m)):
-        px, py, pz = place_m[g, 0], place_m[g, 1], place_m[g, 2]
-        ux, uy, uz, need, reach = vertical[g, 0], vertical[g, 1], vertical[g, 2], sine2[g], reach_m[g]
-        reach2 = reach * reach
-        for j in range(np.searchsorted(sz, pz - reach), np.searchsorted(sz, pz + reach, side="right")):
-            dx, dy, dz = sx[j] - px, sy[j] - py, sz[j] - pz
-            square = dx * dx + dy * dy + dz * dz
-            if square > reach2:
-                continue
-            rise = dx * ux + dy * uy + dz * uz
-            if rise * abs(rise) < need * square:  # signed squares: below the horizon need is not positive
-                continue
-            if filled < room:
-                found[filled], slant[filled] = order[j], math.sqrt(square)
-            filled += 1
-        start[g + 1] = filled
-    return filled
+    places_m = np.ascontiguousarray(places_m, dtype=np.float64)
+    lowest = np.broadcast_to(np.asarray(min_elevation_rad, dtype=np.float64), len(places_m))
+    sine, radius = np.sin(lowest), np.sqrt(np.einsum("gx,gx->g", places_m, places_m))
+    safe = lowest - math.radians(0.2)  # the geodetic vertical leaves the geocentric one by up to 0.193 degrees
+    return Horizon(
+        places_m, _verticals(places_m), sine * np.abs(sine), radius, radius * np.cos(safe), radius * np.sin(safe)
+    )
 
 
 def visible(
-    places_m: Floats, satellites_m: Floats, min_elevation_rad: Floats | float, max_slant_m: float = math.inf
+    places_m: Floats,
+    satellites_m: Floats,
+    min_elevation_rad: Floats | float,
+    max_slant_m: float = math.inf,
+    threads: int = 1,
 ) -> Access:
     """Which satellites each place sees: above its lowest elevation and within the longest slant.
 
     sin E = (s - p) . up / |s - p| >= sin E_min and |s - p| <= max.
 
     places_m: (G, 3), satellites_m: (S, 3), Earth-fixed [m]. min_elevation_rad: (G,) or one for all [rad].
-    max_slant_m: [m]. Returns Access, each place's satellites from south to north. NaN positions are never seen.
-    Straight rays, geodetic horizon. Reference [3] section 11.2.
+    max_slant_m: [m]. threads: among which places are shared out. Returns Access, each place's satellites from south to
+    north. NaN positions are never seen. Straight rays, geodetic horizon. Reference [3] section 11.2.
     """
-    places_m = np.ascontiguousarray(places_m, dtype=np.float64)
-    lowest = np.broadcast_to(np.asarray(min_elevation_rad, dtype=np.float64), len(places_m))
-    order = np.argsort(satellites_m[:, 2], kind="stable")
-    order = order[np.isfinite(satellites_m[order, 2])]
-    sx, sy, sz = np.ascontiguousarray(satellites_m[order].T)
-    reach = np.minimum(_reach(places_m, satellites_m[order], lowest), max_slant_m)
-    sine = np.sin(lowest)
-    start = np.zeros(len(places_m) + 1, dtype=np.int64)
-    room = 32 * len(places_m) + 1024
-    while True:
-        found, slant = np.empty(room, dtype=np.int64), np.empty(room)
-        seen = _search(places_m, up(places_m), sine * np.abs(sine), reach, order, sx, sy, sz, start, found, slant)
-        if seen <= room:
-            return Access(start=start, satellite=found[:seen].copy(), slant_m=slant[:seen].copy())
-        room = seen
-
-
-def _reach(places_m: Floats, satellites_m: Floats, lowest_rad: Floats) -> Floats:
-    """A slant no visible satellite exceeds [m] (G,): that of the highest one at the lowest elevation."""
-    if len(satellites_m) == 0:
-        return np.zeros(len(places_m))
-    highest = math.sqrt(float(np.einsum("sx,sx->s", satellites_m, satellites_m).max()))
-    radius = np.linalg.norm(places_m, axis=-1)
-    safe = lowest_rad - math.radians(0.2)  # the geodetic vertical leaves the geocentric one by up to 0.193 degrees
-    level = radius * np.cos(safe)
-    return np.asarray(np.sqrt(np.maximum(highest**2 - level**2, 0.0)) - radius * np.sin(safe) + 1.0)
+    return seen(horizon(places_m, min_elevation_rad), sky(satellites_m), max_slant_m, threads)

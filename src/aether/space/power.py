@@ -16,8 +16,8 @@ from aether.base.tables import Energy, Fleet, Floats, Offer
 
 SOLAR_CONSTANT_W_M2 = 1361.0  # at 1 au, Kopp & Lean 2011, doi 10.1029/2010GL045777
 REFERENCE_CELL_K = 301.15  # 28 degC, at which space cells are rated, AIAA S-111
+_TIE = 1e-13  # slopes closer than this are equal but for rounding: then light comes first
 DARK = 0.5  # a tick with less than this share of full light counts as dark
-_HALVINGS = 45  # of a bracket: one part in 3e13 of full power
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,19 +223,25 @@ def _best_clock(full_w: Floats, idle_w: Floats, clock_min: Floats, exponent: Flo
     return out
 
 
-@njit(cache=True, nogil=True)
-def _slope(each_w: float, full_w: float, idle_w: float, clock: float, exponent: float) -> float:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _slope(each_w: float, knee_w: float, full_w: float, idle_w: float, clock: float, exponent: float) -> float:
     """Compute bought by one more watt, in GPUs at full clocks per watt, at this power per installed GPU."""
-    dynamic = max(full_w - idle_w, 1e-9)
-    knee_w = idle_w + dynamic * clock**exponent
     if each_w < knee_w:
         return clock / knee_w
     if each_w >= full_w:
         return 0.0
+    dynamic = max(full_w - idle_w, 1e-9)
     return ((each_w - idle_w) / dynamic) ** (1.0 / exponent - 1.0) / (exponent * dynamic)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _power_at(slope: float, full_w: float, idle_w: float, exponent: float) -> float:
+    """The power per GPU at which `_slope` is this, between knee and full; infinite where one more watt buys nothing."""
+    dynamic = max(full_w - idle_w, 1e-9)
+    return idle_w + dynamic * (slope * exponent * dynamic) ** (exponent / (1.0 - exponent)) if slope > 0.0 else math.inf
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _light_power(
     dark_w: float, light_s: float, spare_w: float, dark_s: float, lack_w: float, stock_j: float, into: float, out: float
 ) -> float:
@@ -246,7 +252,24 @@ def _light_power(
     return spare_w + (stock_j - need_j) * out / light_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _dark_power(
+    light_w: float,
+    light_s: float,
+    spare_w: float,
+    dark_s: float,
+    lack_w: float,
+    stock_j: float,
+    into: float,
+    out: float,
+) -> float:
+    """GPU power in darkness that leaves GPUs this in light: the inverse of `_light_power`, where it has one."""
+    surplus_j = (spare_w - light_w) * light_s
+    need_j = stock_j + (surplus_j * into if surplus_j > 0.0 else surplus_j / out)
+    return need_j * out / dark_s - lack_w
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _plan(
     light_s: float, spare_w: float, dark_s: float, lack_w: float, stock_j: float, size_j: float, into: float,
     out: float, gpus: float, full_w: float, idle_w: float, clock: float, exponent: float,
@@ -256,24 +279,66 @@ def _plan(
     spare, lack: array less bus in light, bus less array in darkness. stock: charge above the depth of discharge,
     negative when below it; size: what may be used of nameplate. The charge rate needs no word here: where it binds, the
     tick gives GPUs what the battery cannot take, and that is the optimum too, since compute is concave.
+
+    The slopes are smooth between a few powers; told apart by those, the optimum between two of them is a formula.
     """
     most_j = min(size_j, stock_j + into * light_s * max(spare_w, 0.0))
     high = min(gpus * full_w, most_j * out / dark_s - lack_w)
-    low = 0.0
     if high <= 0.0:  # not even the bus can be carried: keep all that can be kept
         need_j = min(max(dark_s * lack_w, 0.0) / out, max(most_j, 0.0))
         return spare_w - (need_j - stock_j) / (into * light_s)
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        light_w = _light_power(middle, light_s, spare_w, dark_s, lack_w, stock_j, into, out)
-        price = into * out if dark_s * (lack_w + middle) / out > stock_j else 1.0
-        gain = _slope(middle / gpus, full_w, idle_w, clock, exponent)
-        loss = _slope(max(light_w, 0.0) / gpus, full_w, idle_w, clock, exponent) / price
-        if gain > loss:
-            low = middle
-        else:
-            high = middle
-    return _light_power(low, light_s, spare_w, dark_s, lack_w, stock_j, into, out)
+    low = 0.0
+    knee_w = idle_w + max(full_w - idle_w, 1e-9) * clock**exponent if clock < 1.0 else full_w
+    chip = (knee_w, full_w, idle_w, clock, exponent)
+    phases = (light_s, spare_w, dark_s, lack_w, stock_j, into, out)
+    for edge in (
+        stock_j * out / dark_s - lack_w, -lack_w, gpus * knee_w,
+        _dark_power(gpus * knee_w, *phases), _dark_power(gpus * full_w, *phases),
+    ):  # fmt: skip
+        if low < edge < high:
+            gain, loss = _gain_and_loss(edge, gpus, phases, chip)
+            low, high = (edge, high) if gain > loss * (1.0 + _TIE) else (low, edge)
+    return _light_power(_balance(low, high, gpus, phases, chip), *phases)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gain_and_loss(
+    dark_w: float, gpus: float, phases: tuple[float, ...], chip: tuple[float, ...]
+) -> tuple[float, float]:
+    """What one more watt in darkness buys there, and what it costs in light."""
+    _, _, dark_s, lack_w, stock_j, into, out = phases
+    light_w = _light_power(dark_w, *phases)
+    price = into * out if dark_s * (lack_w + dark_w) / out > stock_j else 1.0
+    return _slope(dark_w / gpus, *chip), _slope(max(light_w, 0.0) / gpus, *chip) / price
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _balance(low: float, high: float, gpus: float, phases: tuple[float, ...], chip: tuple[float, ...]) -> float:
+    """GPU power in darkness where gain and loss meet, in a span where both are smooth and light_w = start + tilt dark_w.
+
+    Each is constant or a power of the clocks. Two powers are equal where clocks^e in darkness are `ratio` those in light.
+    """
+    light_s, _, dark_s, lack_w, stock_j, into, out = phases
+    knee_w, full_w, idle_w, _, exponent = chip
+    middle = 0.5 * (low + high)
+    gain, loss = _gain_and_loss(middle, gpus, phases, chip)
+    need_j = dark_s * (lack_w + middle) / out
+    price = into * out if need_j > stock_j else 1.0
+    tilt = -dark_s / (price * light_s) if need_j > 0.0 else 0.0
+    light_w = _light_power(middle, *phases)
+    start_w = light_w - tilt * middle
+    clocked = exponent > 1.0 and gpus * knee_w <= middle < gpus * full_w
+    light_clocked = exponent > 1.0 and tilt < 0.0 and gpus * knee_w <= light_w < gpus * full_w
+    if clocked and light_clocked:
+        ratio = price ** (exponent / (exponent - 1.0))
+        found = (gpus * idle_w * (1.0 - ratio) + ratio * start_w) / (1.0 - ratio * tilt)
+    elif clocked:
+        found = gpus * _power_at(loss, full_w, idle_w, exponent)
+    elif light_clocked:
+        found = (gpus * _power_at(gain * price, full_w, idle_w, exponent) - start_w) / tilt
+    else:
+        found = high if gain > loss else low
+    return min(high, max(low, found))
 
 
 @njit(cache=True, nogil=True)

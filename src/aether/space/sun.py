@@ -26,6 +26,8 @@ MU_M3_S2 = 3.986004418e14  # WGS-84 gravitational parameter, NGA.STND.0036
 TT_LESS_UTC_S = 69.184  # 37 leap seconds since 2017 and 32.184 s, IERS Bulletin C; 3 arcsec a minute at most
 _ABERRATION_DEG = 20.4898 / 3600.0  # [1] chapter 25
 _CENTURY_DAYS = 36525.0  # definition
+_LANES = np.uint64(64)  # satellites at once: few enough that most runs hold none in the penumbra
+_ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)  # unsigned, as in `motion_kernels`
 _TURN_S = 86400.0 / 1.002737909350795  # a turn of the Earth against the mean equinox [4]
 
 
@@ -122,12 +124,44 @@ def _share(x, y, z, sx, sy, sz):  # type: ignore[no-untyped-def]
     return 1.0 - hidden / (math.pi * a * a)
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _shade(place, at, lanes, sx, sy, sz, out, to):  # type: ignore[no-untyped-def]
+    """1 in full light and 0 in the umbra, -1 where it takes more than that; returns how many of those there are.
+
+    c >= a + b and c <= b - a, of `lit`, without an angle: with A = sqrt(d^2 - R_sun^2), B = sqrt(r^2 - R_earth^2) and
+    r . d the product of the vectors to satellite and from it to the Sun, -r . d <= A B - R_sun R_earth and
+    -r . d >= A B + R_sun R_earth.
+    """
+    square = sx * sx + sy * sy + sz * sz
+    rim = SUN_RADIUS_M * EARTH_RADIUS_M
+    unclear = 0
+    for j in range(min(lanes, _LANES)):
+        x, y, z = place[at + _THREE * j], place[at + _THREE * j + _ONE], place[at + _THREE * j + _TWO]
+        along, r2 = x * sx + y * sy + z * sz, x * x + y * y + z * z
+        height2 = r2 - EARTH_RADIUS_M * EARTH_RADIUS_M
+        root = math.sqrt((square - 2.0 * along + r2 - SUN_RADIUS_M * SUN_RADIUS_M) * height2)  # NaN inside the Earth
+        behind = r2 - along - root
+        share = -1.0
+        share = 0.0 if behind >= rim else share
+        share = 1.0 if behind <= -rim or (along > 0.0 and height2 > 0.0) else share
+        out[to + j] = share
+        unclear += share < 0.0
+    return unclear
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _shares(place, sun, out):  # type: ignore[no-untyped-def]
-    for i in range(place.shape[0]):
-        sx, sy, sz = sun[i, 0], sun[i, 1], sun[i, 2]
-        for j in range(place.shape[1]):
-            out[i, j] = _share(place[i, j, 0], place[i, j, 1], place[i, j, 2], sx, sy, sz)
+def _shares(place, sun, satellites, out):  # type: ignore[no-untyped-def]
+    """Runs of satellites at once, then those in the penumbra, lost or inside the Earth one by one. All arrays flat."""
+    for i in range(np.uint64(len(sun)) // _THREE):
+        sx, sy, sz = sun[_THREE * i], sun[_THREE * i + _ONE], sun[_THREE * i + _TWO]
+        for first in range(np.uint64(0), satellites, _LANES):
+            to, lanes = i * satellites + first, min(_LANES, satellites - first)
+            if _shade(place, _THREE * to, lanes, sx, sy, sz, out, to) > 0:
+                for j in range(to, to + lanes):
+                    if out[j] < 0.0:
+                        out[j] = _share(
+                            place[_THREE * j], place[_THREE * j + _ONE], place[_THREE * j + _TWO], sx, sy, sz
+                        )
 
 
 def lit(position_m: Floats, sun_m: Floats) -> Floats:
@@ -140,7 +174,8 @@ def lit(position_m: Floats, sun_m: Floats) -> Floats:
     Reference [3].
     """
     out = np.empty(position_m.shape[:2])
-    _shares(np.ascontiguousarray(position_m), np.ascontiguousarray(sun_m), out)
+    place, sun = (np.ascontiguousarray(a, dtype=np.float64).reshape(-1) for a in (position_m, sun_m))
+    _shares(place, sun, np.uint64(position_m.shape[1]), out.reshape(-1))
     return out
 
 
@@ -164,10 +199,23 @@ def beta(inertial_m: Floats, velocity_m_s: Floats, sun_m: Floats) -> Floats:
 
     inertial_m, velocity_m_s: (T, S, 3). sun_m: (T, 3), all in one frame. Reference [2] section 5.3.
     """
-    normal = np.cross(inertial_m, velocity_m_s)
-    toward = sun_m / np.linalg.norm(sun_m, axis=-1, keepdims=True)
-    sine = np.einsum("tsx,tx->ts", normal, toward) / np.linalg.norm(normal, axis=-1)
-    return np.asarray(np.arcsin(np.clip(sine, -1.0, 1.0)))
+    place, velocity, toward = (np.ascontiguousarray(a, dtype=np.float64) for a in (inertial_m, velocity_m_s, sun_m))
+    out = np.empty(place.shape[:2])
+    _elevations(place, velocity, toward, out)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _elevations(place, velocity, sun, out):  # type: ignore[no-untyped-def]
+    for i in range(place.shape[0]):
+        sx, sy, sz = sun[i, 0], sun[i, 1], sun[i, 2]
+        far = math.sqrt(sx * sx + sy * sy + sz * sz)
+        for j in range(place.shape[1]):
+            x, y, z = place[i, j, 0], place[i, j, 1], place[i, j, 2]
+            vx, vy, vz = velocity[i, j, 0], velocity[i, j, 1], velocity[i, j, 2]
+            nx, ny, nz = y * vz - z * vy, z * vx - x * vz, x * vy - y * vx
+            sine = (nx * sx + ny * sy + nz * sz) / (far * math.sqrt(nx * nx + ny * ny + nz * nz))
+            out[i, j] = math.asin(min(1.0, max(-1.0, sine))) if not math.isnan(sine) else math.nan
 
 
 def light(track: Track, epoch_jd: float, first: int = 0) -> Light:

@@ -10,15 +10,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from aether.base.tables import Fleet, Floats, Heat
+from aether.space import thermal_kernels as kernels
 
 SIGMA_W_M2_K4 = 5.670374419e-8  # Stefan-Boltzmann, CODATA 2018
-SUBSTEP_S = 10.0  # longest implicit step; halving it moves no temperature by 0.1 K in the tests
-GUARD_K = 0.25  # coolant steered this far under its limit: heat already in chip and plate arrives after clocks fall
-LOOK = 6  # and so many substeps are looked ahead past the tick: several time constants of chip and plate
-GAMMA = 1.0 - 1.0 / math.sqrt(2.0)  # Alexander 1977, SIAM J. Numer. Anal. 14: the L-stable two-stage method
+GUARD_K = kernels.GUARD_K
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +98,7 @@ def settle(fleet: Fleet, heat: Heat, sink_k: Floats, chip_w: Floats, other_w: Fl
     step_s [s]. Returns Heat at the tick's end; (chip_w + other_w - rejected_w) step_s is the change of stored heat.
     Lumped nodes: gradients along the loop are in the conductances.
     """
-    nodes = np.stack([heat.chip_k, heat.plate_k, heat.coolant_k, heat.radiator_k], axis=1)
-    end, rejected_w = _settle(nodes, *_loop(fleet), sink_k, chip_w, other_w, step_s)
-    return Heat(end[:, 0].copy(), end[:, 1].copy(), end[:, 2].copy(), end[:, 3].copy(), rejected_w)
+    return Heat(*kernels.settle(_given(fleet, heat, sink_k, other_w, chip_w), step_s))
 
 
 def limit(fleet: Fleet, heat: Heat, sink_k: Floats, gpu_w_max: Floats, other_w: Floats, step_s: float) -> Floats:
@@ -117,8 +112,8 @@ def limit(fleet: Fleet, heat: Heat, sink_k: Floats, gpu_w_max: Floats, other_w: 
     heat: at the tick's start; sink_k [K], gpu_w_max, other_w [W]: (K,). step_s [s]. Returns (K,) [W], zero where even
     idle GPUs are too hot.
     """
-    nodes = np.stack([heat.chip_k, heat.plate_k, heat.coolant_k, heat.radiator_k], axis=1)
-    return _limit(nodes, *_loop(fleet), sink_k, gpu_w_max, other_w, fleet.chip_limit_k, fleet.coolant_limit_k, step_s)
+    limits_k = (fleet.chip_limit_k, fleet.coolant_limit_k)
+    return np.asarray(kernels.limit(_given(fleet, heat, sink_k, other_w, gpu_w_max, *limits_k), step_s))
 
 
 def steady(fleet: Fleet, sink_k: Floats, other_w: Floats) -> Floats:
@@ -177,146 +172,13 @@ def _equilibrium(fleet: Fleet, sink_k: Floats, chip_w: Floats, other_w: Floats) 
     return Heat(plate + chip_w / fleet.chip_plate_w_k, plate, coolant, radiator, total + 0.0 * radiator)
 
 
-def _loop(fleet: Fleet) -> tuple[Floats, Floats, Floats]:
-    """Masses (K, 4), conductances (K, 3) and radiating constant 2 A epsilon sigma eta (K,) as the kernels take them."""
-    masses = np.stack([fleet.chip_j_k, fleet.plate_j_k, fleet.coolant_j_k, fleet.radiator_j_k], axis=1)
-    joints = np.stack([fleet.chip_plate_w_k, fleet.plate_coolant_w_k, fleet.coolant_radiator_w_k], axis=1)
+def _given(fleet: Fleet, heat: Heat, sink_k: Floats, other_w: Floats, power_w: Floats, *limits_k: Floats) -> Floats:
+    """All that the kernels need, (fields, K) in their order."""
     radiating = 2.0 * fleet.radiator_area_m2 * fleet.radiator_emissivity * SIGMA_W_M2_K4 * fleet.fin_effectiveness
-    return masses, joints, radiating
-
-
-@njit(cache=True, nogil=True)
-def _stage(
-    base: Floats, masses: Floats, joints: Floats, radiating: float, sink4: float, chip_w: float, other_w: float,
-    span: float, out: Floats,
-) -> None:  # fmt: skip
-    """Solve out = base + span f(out): the three linear nodes fold into one equation for the radiator, by Newton."""
-    # T_c = a0 + b0 T_p; T_p = a1 + b1 T_l; T_l = a2 + b2 T_r
-    d = masses[0] + span * joints[0]
-    a0, b0 = (masses[0] * base[0] + span * chip_w) / d, span * joints[0] / d
-    d = masses[1] + span * (joints[0] * (1.0 - b0) + joints[1])
-    a1, b1 = (masses[1] * base[1] + span * joints[0] * a0) / d, span * joints[1] / d
-    d = masses[2] + span * (joints[1] * (1.0 - b1) + joints[2])
-    a2, b2 = (masses[2] * base[2] + span * (other_w + joints[1] * a1)) / d, span * joints[2] / d
-    # C_r T + span (G_3 (1 - b2) T + K T^4) = C_r base + span (G_3 a2 + K T_s^4): rising and convex, so one root
-    slope = masses[3] + span * joints[2] * (1.0 - b2)
-    right = masses[3] * base[3] + span * (joints[2] * a2 + radiating * sink4)
-    t = base[3]
-    for _ in range(30):
-        cube = radiating * span * t * t * t
-        change = (slope * t + cube * t - right) / (slope + 4.0 * cube)
-        t -= change
-        if abs(change) < 1e-11 * t:
-            break
-    out[3] = t
-    out[2] = a2 + b2 * t
-    out[1] = a1 + b1 * out[2]
-    out[0] = a0 + b0 * out[1]
-
-
-@njit(cache=True, nogil=True)
-def _step(
-    nodes: Floats, masses: Floats, joints: Floats, radiating: float, sink_k: float, chip_w: float, other_w: float,
-    span: float, work: Floats,
-) -> float:  # fmt: skip
-    """One implicit step in place; returns the heat rejected in it [J], by the same weights, so that heat balances."""
-    sink4 = sink_k**4
-    first, base = work[0], work[1]
-    _stage(nodes, masses, joints, radiating, sink4, chip_w, other_w, GAMMA * span, first)
-    for i in range(4):
-        base[i] = nodes[i] + (1.0 - GAMMA) / GAMMA * (first[i] - nodes[i])
-    _stage(base, masses, joints, radiating, sink4, chip_w, other_w, GAMMA * span, nodes)
-    return span * radiating * ((1.0 - GAMMA) * (first[3] ** 4 - sink4) + GAMMA * (nodes[3] ** 4 - sink4))
-
-
-@njit(cache=True, nogil=True)
-def _settle(
-    start: Floats, masses: Floats, joints: Floats, radiating: Floats, sink_k: Floats, chip_w: Floats, other_w: Floats,
-    step_s: float,
-) -> tuple[Floats, Floats]:  # fmt: skip
-    end = start.copy()
-    rejected = np.zeros(start.shape[0])
-    work = np.empty((2, 4))
-    count = max(1, math.ceil(step_s / SUBSTEP_S - 1e-9))
-    for k in range(start.shape[0]):
-        total = 0.0
-        for _ in range(count):
-            total += _step(
-                end[k], masses[k], joints[k], radiating[k], sink_k[k], chip_w[k], other_w[k], step_s / count, work
-            )
-        rejected[k] = total / step_s
-    return end, rejected
-
-
-@njit(cache=True, nogil=True)
-def _excess(
-    start: Floats, masses: Floats, joints: Floats, radiating: float, sink_k: float, chip_w: float, other_w: float,
-    chip_limit_k: float, coolant_limit_k: float, step_s: float, nodes: Floats, work: Floats,
-) -> float:  # fmt: skip
-    """By how many kelvin this power breaks the limits over the tick and the look ahead; negative when it keeps them."""
-    nodes[:] = start
-    chip_starts_over, coolant_starts_over = start[0] > chip_limit_k, start[2] > coolant_limit_k
-    count = max(1, math.ceil(step_s / SUBSTEP_S - 1e-9))
-    worst = -np.inf
-    for i in range(count + LOOK):
-        span = step_s / count if i < count else SUBSTEP_S
-        _step(nodes, masses, joints, radiating, sink_k, chip_w, other_w, span, work)
-        if not chip_starts_over or i >= count - 1:
-            worst = max(worst, nodes[0] - chip_limit_k)
-        if not coolant_starts_over:
-            worst = max(worst, nodes[2] - coolant_limit_k)
-    return max(worst, nodes[2] - (coolant_limit_k - GUARD_K))
-
-
-@njit(cache=True, nogil=True)
-def _limit(
-    start: Floats, masses: Floats, joints: Floats, radiating: Floats, sink_k: Floats, most_w: Floats, other_w: Floats,
-    chip_limit_k: Floats, coolant_limit_k: Floats, step_s: float,
-) -> Floats:  # fmt: skip
-    out = np.zeros(start.shape[0])
-    work = np.empty((2, 4))
-    nodes = np.empty(4)
-    for k in range(start.shape[0]):
-        rest = (
-            start[k], masses[k], joints[k], radiating[k], sink_k[k], other_w[k], chip_limit_k[k], coolant_limit_k[k]
-        )  # fmt: skip
-        out[k] = _root(rest, most_w[k], step_s, nodes, work)
-    return out
-
-
-@njit(cache=True, nogil=True)
-def _root(
-    ship: tuple[Floats, Floats, Floats, float, float, float, float, float], most_w: float, step_s: float,
-    nodes: Floats, work: Floats,
-) -> float:  # fmt: skip
-    """The largest power with no excess. Excess rises with power, nearly as a line: false position, Illinois rule."""
-    start, masses, joints, radiating, sink_k, other_w, chip_k, coolant_k = ship
-    high = most_w
-    f_high = _excess(
-        start, masses, joints, radiating, sink_k, high, other_w, chip_k, coolant_k, step_s, nodes, work
+    fields = (
+        heat.chip_k, heat.plate_k, heat.coolant_k, heat.radiator_k,
+        fleet.chip_j_k, fleet.plate_j_k, fleet.coolant_j_k, fleet.radiator_j_k,
+        fleet.chip_plate_w_k, fleet.plate_coolant_w_k, fleet.coolant_radiator_w_k,
+        radiating, sink_k, other_w, power_w, *limits_k,
     )  # fmt: skip
-    if f_high <= 0.0:
-        return high
-    low = 0.0
-    f_low = _excess(start, masses, joints, radiating, sink_k, low, other_w, chip_k, coolant_k, step_s, nodes, work)
-    if f_low > 0.0:
-        return 0.0
-    side = 0
-    for _ in range(60):
-        if high - low <= 1e-9 * most_w:
-            break
-        middle = high - f_high * (high - low) / (f_high - f_low)
-        f = _excess(start, masses, joints, radiating, sink_k, middle, other_w, chip_k, coolant_k, step_s, nodes, work)
-        if f > 0.0:
-            high, f_high = middle, f
-            if side == 1:
-                f_low *= 0.5
-            side = 1
-        else:
-            low, f_low = middle, f
-            if f > -1e-7:
-                break
-            if side == -1:
-                f_high *= 0.5
-            side = -1
-    return low
+    return np.array(fields, dtype=np.float64)

@@ -144,7 +144,7 @@ def _flows(runs: int) -> dict[str, Any]:
 def _placement(runs: int) -> dict[str, Any]:
     rng, places, hosts = np.random.default_rng(1), 5_000, 100
     snapshot = Snapshot(
-        time_s=0.0, step_s=60.0, ships=96, requests=rng.poisson(500.0, (1, places)).astype(float), gpu_s=np.full(hosts, 2e4),
+        time_s=0.0, step_s=60.0, ships=96, requests=rng.poisson(500.0, (1, places)).astype(float), free_gpu_s=np.full(hosts, 2e4),
         need_gpu_s=np.ones((1, hosts)), allowed=np.ones((1, hosts), dtype=np.bool_),
         round_trip_s=rng.uniform(0.02, 0.3, (places, hosts)).astype(np.float32), limit_s=np.array([1.0]), value_usd=np.array([0.01]),
         late_worth=0.5, energy_usd=np.zeros((1, hosts)), job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
