@@ -92,7 +92,7 @@ def test_every_example_is_listed():
 def test_every_result_table_is_named(run_engine):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(\w+)`", readme.partition("Parquet tables\n(")[2].partition(")")[0]))
-    assert named == set(run_engine("ai1-ring", duration="5 min").tables)
+    assert named == set(run_engine("project-aether", duration="5 min").tables)
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda p: p.name)
