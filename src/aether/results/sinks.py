@@ -74,7 +74,7 @@ class Files:
                 if name not in self._writers:
                     path = self._folder / f"{name}.parquet"
                     self._writers[name] = pq.ParquetWriter(path, table.schema, **options(table.schema))
-                self._writers[name].write_table(table, row_group_size=max(table.num_rows, 1))
+                self._writers[name].write_table(table, row_group_size=2 * ROW_GROUP)
             waiting.clear()
 
 
