@@ -30,6 +30,8 @@ from aether.space import ground, motion, orbits
 CHUNK_BYTES = 64e6  # what the states of the satellites in hand may take: bounds memory
 STATE_BYTES = 72.0  # position in two frames and velocity
 TLE_NAME = 24  # characters of a name in three-line element sets
+LEAST_ECCENTRICITY = 1e-7  # the format's last digit: satgenpy's library of orbits refuses 0; 1.4 m in low orbit
+SPARE = 1.001  # over the longest links, for readers whose geometry is coarser; ours
 EARTH_RATE_RAD_S = 7.292115e-5  # WGS-84, NGA.STND.0036
 
 
@@ -129,7 +131,7 @@ def _czml(setup: Setup, path: Path, progress: Progress, links: bool) -> dict[str
     rate, radius = _fastest(setup)
     step_s = czml.sample_step(rate + EARTH_RATE_RAD_S, radius)
     time_s = np.arange(max(czml.DEGREE + 1, int(np.ceil(clock.duration_s / step_s)) + 1)) * np.float64(step_s)
-    total, done = setup.relay_count + len(setup.fleet.name), 0
+    total, done, written = setup.relay_count + len(setup.fleet.name), 0, 0
     with path.open("wb") as file:
         file.write(czml.opening(setup.scenario.spec.name, clock.epoch, clock.duration_s))
         for part, names, labels in _satellites(setup, len(time_s)):
@@ -137,11 +139,12 @@ def _czml(setup: Setup, path: Path, progress: Progress, links: bool) -> dict[str
             for k, count in enumerate(_lasting(fixed_m)):
                 if count:
                     file.write(czml.satellite(names[k], labels[k], clock.epoch, time_s[:count], fixed_m[:count, k]))
+                    written += 1
             done += len(names)
             progress("satellites", done, total, names[-1])
         drawn = _draw(setup, file, progress) if links else 0
         file.write(czml.CLOSING)
-    return {"satellites": total, "samples": len(time_s), "sample_step_s": step_s, "links": drawn}
+    return {"satellites": written, "samples": len(time_s), "sample_step_s": step_s, "links": drawn}
 
 
 def _fastest(setup: Setup) -> tuple[float, float]:
@@ -185,11 +188,11 @@ def _codes(links: Links, nodes: int) -> Ints:
 
 
 def _network(setup: Setup, progress: Progress) -> Iterator[tuple[int, Block, int, Links]]:
-    """The laser links of every tick: its number, its block, its row there, the links."""
+    """The laser links at the beginning of every tick: its number, its block, its row there, the links."""
     clock = setup.scenario.clock
     state, pairs = None, None
     for first, time_s in clock.windows(window(setup)):
-        ahead = block(setup, first, time_s, pairs)
+        ahead = block(setup, first, time_s - 0.5 * clock.step_s, pairs)
         pairs = ahead.mesh_pairs
         state = start(setup, ahead) if state is None else state
         for i in range(len(time_s)):
@@ -207,7 +210,7 @@ def _oem(setup: Setup, folder: Path, progress: Progress, _: bool) -> dict[str, f
     begin = np.datetime64(clock.epoch.astimezone(UTC).replace(tzinfo=None), "us")
     dates = np.datetime_as_string(begin + micro.astype("timedelta64[us]")).astype("S26")
     made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    total, done, states = setup.relay_count + len(setup.fleet.name), 0, 0
+    total, done, written, states = setup.relay_count + len(setup.fleet.name), 0, 0, 0
     for part, names, labels in _satellites(setup, len(dates)):
         track = motion.propagate(part, micro / 1e6, setup.julian)
         for k, count in enumerate(_lasting(track.inertial_m)):
@@ -216,10 +219,10 @@ def _oem(setup: Setup, folder: Path, progress: Progress, _: bool) -> dict[str, f
                 path.parent.mkdir(parents=True, exist_ok=True)
                 flown = (x[:count, k] for x in (track.inertial_m, track.velocity_m_s))
                 path.write_bytes(oem.message(labels[k] or names[k], made, dates[:count], *flown))
-                states += int(count)
+                written, states = written + 1, states + int(count)
         done += len(names)
         progress("satellites", done, total, names[-1])
-    return {"satellites": total, "states": states}
+    return {"satellites": written, "states": states}
 
 
 def _ns3(setup: Setup, folder: Path, progress: Progress, _: bool) -> dict[str, float]:
@@ -280,7 +283,7 @@ def _spool(
         codes = np.union1d(codes, _codes(links, nodes))
         slant_m = max(slant_m, float(seen.slant_m.max(initial=0.0)))
         laser_m = max(laser_m, float(links.range_m[links.alive > 0.0].max(initial=0.0)))
-    return np.stack(np.divmod(codes, nodes), axis=1), (slant_m, laser_m), changes
+    return np.stack(np.divmod(codes, nodes), axis=1), (slant_m * SPARE, laser_m * SPARE), changes
 
 
 def _all(nodes: int, stations: int) -> Ints:
@@ -295,6 +298,7 @@ def _tles(setup: Setup) -> str:
     labels = ["relay"] * setup.relay_count + list(setup.fleet.name)
     names = [f"{label[: TLE_NAME - 1 - len(str(i))]} {i}" for i, label in enumerate(labels)]
     made = _at_start(every, setup.scenario.clock.duration_s, setup.julian)
+    made = replace(made, eccentricity=np.maximum(made.eccentricity, LEAST_ECCENTRICITY))
     return f"1 {len(names)}\n" + element_sets.write_tle(made, names, setup.julian)
 
 

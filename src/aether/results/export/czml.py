@@ -69,7 +69,6 @@ def satellite(identifier: str, label: str, start: datetime, time_s: Floats, fixe
         beside = {"cartesian2": [8, 0]}
         packet["label"] = {
             "text": label, "font": "11px sans-serif", "pixelOffset": beside, "horizontalOrigin": "LEFT",
-            "distanceDisplayCondition": {"distanceDisplayCondition": [0, 2e7]},
         }  # fmt: skip
     place = {
         "epoch": date(start), "referenceFrame": "FIXED", "interpolationAlgorithm": "LAGRANGE",

@@ -1,7 +1,7 @@
 """Forwarding state as Hypatia's satgenpy writes it and its ns-3 module loads it.
 
 Nodes: relays, then ships (all satellites to ns-3), then ground stations. Time: nanoseconds from the start in the file
-names, where all element sets have their epoch; the state of a file is that of the middle of its step. Frame: TEME in
+names, where all element sets have their epoch; the state of a file is that of its instant. Frame: TEME in
 the element sets, Earth-fixed WGS-84 for stations. Units: metres, degrees. Precision: 1e-4 degrees in the elements
 (12 m), 1e-6 m and degrees for stations.
 Reference: [1] S. Kassing et al., Exploring the "Internet from space" with Hypatia, IMC 2020, and its satgenpy.
