@@ -229,13 +229,13 @@ def _ns3(setup: Setup, folder: Path, progress: Progress, _: bool) -> dict[str, f
     clock, satellites = setup.scenario.clock, setup.relay_count + len(setup.fleet.name)
     stations = _stations(setup)
     step_ms = clock.step_s * 1e3
-    if step_ms != round(step_ms):
+    if abs(step_ms - round(step_ms)) > 1e-6:
         raise InputError(Problem("step", f"{clock.step_s} s is no whole number of milliseconds", next="ns-3 needs one"))
     (folder / "tles.txt").write_text(_tles(setup))
     with tempfile.TemporaryFile(dir=folder.parent) as spool:
         used, longest, changes = _spool(setup, stations, spool, progress)
         known = ns3.interfaces(used, satellites, len(stations.names))
-        dynamic = folder / f"dynamic_state_{round(step_ms)}ms_for_{clock.duration_s:.15g}s"
+        dynamic = folder / f"dynamic_state_{round(step_ms)}ms_for_{clock.duration_s:.12g}s"
         dynamic.mkdir()
         spool.seek(0)
         for tick, count in enumerate(changes):
