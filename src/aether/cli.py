@@ -91,6 +91,40 @@ def run(
 
 
 @app.command()
+def export(
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="czml, oem or ns3")],
+    scenario: ScenarioName,
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="a file for czml, a new folder for oem and ns3")],
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    links: Annotated[bool, typer.Option("--links", help="also draw laser links, in czml")] = False,
+    json_: Json = False,
+) -> None:
+    """Write positions (CZML, CCSDS OEM) or forwarding state (Hypatia's ns-3) for other tools."""
+    from aether.results import results, terminal
+    from aether.study import exports, runs
+
+    loaded = runs.load(scenario, overrides(set_), catalog, seed)
+    with terminal.progress(quiet=json_) as bar:
+
+        def advance(label: str, done: float, of: float, clock: str) -> None:
+            _Signals.check()
+            bar(label, done, of, clock)
+
+        made = exports.export(loaded, format_, out, advance, links)
+    if json_:
+        print(results.dumps(asdict(made)), end="")
+    else:
+        counts = ", ".join(f"{value:,.15g} {name.replace('_', ' ')}" for name, value in made.counts.items())
+        speed = made.bytes / 1e6 / made.seconds
+        print(
+            f"{made.path}: {made.files:,} files, {made.bytes / 1e6:,.1f} MB in {made.seconds:.1f} s ({speed:.0f} MB/s)"
+        )
+        print(counts)
+
+
+@app.command()
 def warm(json_: Json = False) -> None:
     """Compile all kernels ahead, for this machine and user."""
     from aether.results import results, terminal

@@ -52,6 +52,7 @@ class Setup:
     scenario: Scenario
     julian: float
     relays: Elements
+    ships: Elements
     relays_ready: Any
     ships_ready: Any
     fleet: Fleet
@@ -98,7 +99,7 @@ def assemble(scenario: Scenario) -> Setup:
     fleet = sizing.fleet(
         [(b, g.name, g.count, g.age) for b, g in zip(budgets, spec.ships, strict=True)], scenario.catalog
     )
-    first = len(relays.epoch_s)
+    first, flying = len(relays.epoch_s), orbits.join(*ships)
     gateways, cities = _gateways(scenario), _cities(scenario)
     probes, probe_sites, fibre_s = _probes(scenario, first)
     counts = [group.count for group in spec.ships]
@@ -118,8 +119,9 @@ def assemble(scenario: Scenario) -> Setup:
         scenario=scenario,
         julian=julian,
         relays=relays,
+        ships=flying,
         relays_ready=motion.prepare(relays),
-        ships_ready=motion.prepare(orbits.join(*ships)),
+        ships_ready=motion.prepare(flying),
         fleet=fleet,
         budgets=budgets,
         group=group,
