@@ -147,13 +147,15 @@ def bench(outcome: Mapping[str, Any]) -> None:
         "work",
         "size",
         "value",
+        "target",
         "unit",
         "beside",
-        right=(2,),
+        right=(2, 3),
     )
     for row in outcome["rows"]:
         beside = ", ".join(f"{name} {value:.3g}" for name, value in row["peers"].items())
-        shown.add_row(row["name"], row["size"], f"{row['value']:.3g}", row["unit"], beside)
+        target = "" if row.get("target") is None else f"{row['target']:.3g}"
+        shown.add_row(row["name"], row["size"], f"{row['value']:.3g}", target, row["unit"], beside)
     show(shown)
 
 

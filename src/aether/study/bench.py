@@ -6,6 +6,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,18 +14,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
 from sgp4.api import WGS72, Satrec, SatrecArray
 
 from aether.base.clock import J2000_DAYS
-from aether.base.tables import Elements, Snapshot
-from aether.engine.assemble import laser
+from aether.base.tables import Elements, Floats, Snapshot
 from aether.engine.run import simulate
-from aether.network import flows, routing, topology
+from aether.network import flows, routing
 from aether.placement.policy import policies
 from aether.results.sinks import Files
-from aether.scenario.catalog import packaged
 from aether.scenario.load import load
-from aether.space import ground, motion, orbits, sun
+from aether.space import ground, motion, sun
+from aether.study import bench_steps as steps
 
 TICKS = 60  # of a window
 
@@ -39,6 +42,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
         *_fields(runs),
         _flows(runs),
         _placement(runs),
+        *_steps(runs),
         *_tables(quick),
         *_whole(quick),
     ]
@@ -64,7 +68,9 @@ def _times(work: Callable[[], Any], runs: int) -> list[float]:
     return taken
 
 
-def _row(name: str, size: str, unit: str, taken: list[float], scale: float, **peers: float) -> dict[str, Any]:
+def _row(
+    name: str, size: str, unit: str, taken: list[float], scale: float, target: float | None = None, **peers: float
+) -> dict[str, Any]:
     values = [t * scale for t in taken]
     return {
         "name": name,
@@ -72,18 +78,14 @@ def _row(name: str, size: str, unit: str, taken: list[float], scale: float, **pe
         "unit": unit,
         "value": median(values),
         "spread": [min(values), max(values)],
+        "target": target,
         "peers": peers,
     }
 
 
-def _shell(planes: int, per_plane: int) -> Elements:
-    return orbits.walker(planes, per_plane, 550e3, np.radians(53.0), odd_plane_offset=0.5)
-
-
 def _propagation(runs: int) -> list[dict[str, Any]]:
-    shell, times = _shell(100, 100), np.arange(TICKS) * np.float64(60.0)
+    shell, times = steps.shell(100, 100), np.arange(TICKS) * np.float64(60.0)
     ready, items = motion.prepare(shell), TICKS * 10_000
-    ours = _times(lambda: motion.propagate(ready, times, J2000_DAYS, inertial=False), runs)
     full = _times(lambda: motion.propagate(ready, times, J2000_DAYS), runs)
     records = [Satrec() for _ in range(1_000)]
     for i, record in enumerate(records):
@@ -93,43 +95,67 @@ def _propagation(runs: int) -> list[dict[str, Any]]:
         )  # fmt: skip
     array, days = SatrecArray(records), np.full(TICKS, J2000_DAYS)
     peer = median(_times(lambda: array.sgp4(days, times / 86400.0), runs)) / (TICKS * 1_000) * 1e9
-    size = f"10,000 satellites x {TICKS} ticks"
-    return [
-        _row("propagate to Earth-fixed", size, "ns/satellite-step", ours, 1e9 / items, **{"python-sgp4 array": peer}),
-        _row("propagate with velocity", size, "ns/satellite-step", full, 1e9 / items, **{"python-sgp4 array": peer}),
-    ]
+    size, beside = f"10,000 satellites x {TICKS} ticks", {"python-sgp4 array": peer}
+    rows = [_row("propagate with velocity", size, "ns/satellite-step", full, 1e9 / items, None, **beside)]
+    wanted: tuple[tuple[motion.Theory, float, int], ...] = (("j2", 3.0, 100), ("j2", 3.0, 1000), ("sgp4", 5.0, 100))
+    for theory, most, planes in wanted:
+        taken = _times(_positions(steps.shell(planes, 100), times, theory), runs)
+        what, per = f"{planes * 100:,} satellites x {TICKS} ticks", 1e9 / (planes * 100 * TICKS)
+        rows.append(_row(f"propagate to Earth-fixed, {theory}", what, "ns/satellite-step", taken, per, most, **beside))
+    return rows
+
+
+def _positions(shell: Elements, times: Floats, theory: motion.Theory) -> Callable[[], Any]:
+    """Positions through a window into memory that is there already."""
+    ready, out = motion.prepare(shell), np.empty((len(times), len(shell.epoch_s), 3))
+    return lambda: motion.positions(ready, times, J2000_DAYS, theory=theory, out=out)
 
 
 def _eclipse(runs: int) -> dict[str, Any]:
-    track = motion.propagate(_shell(20, 50), np.arange(TICKS) * np.float64(60.0), J2000_DAYS)
+    track = motion.propagate(steps.shell(20, 50), np.arange(TICKS) * np.float64(60.0), J2000_DAYS)
     sun_m = sun.position(J2000_DAYS + track.time_s / 86400.0)
     taken = _times(lambda: sun.lit(track.inertial_m, sun_m), runs)
     return _row(
-        "conical eclipse", f"1,000 satellites x {TICKS} ticks", "ns/satellite-step", taken, 1e9 / (TICKS * 1_000)
+        "conical eclipse", f"1,000 satellites x {TICKS} ticks", "ns/satellite-step", taken, 1e9 / (TICKS * 1_000), 1.5
     )
 
 
 def _visibility(runs: int) -> dict[str, Any]:
-    place = motion.propagate(_shell(100, 100), np.zeros(1), J2000_DAYS, inertial=False).fixed_m[0]
+    place = motion.propagate(steps.shell(100, 100), np.zeros(1), J2000_DAYS, inertial=False).fixed_m[0]
     index = np.arange(5_000)
     cells = ground.place(
         np.arcsin(1.0 - (2.0 * index + 1.0) / 5_000), np.mod(2.399963 * index, 6.283185), np.zeros(5_000)
     )
     taken = _times(lambda: ground.visible(cells, place, np.radians(25.0)), runs)
-    return _row("visibility", "5,000 cells x 10,000 satellites", "ms", taken, 1e3)
+    tree = median(_times(lambda: cKDTree(place).query_ball_point(cells, 1.2e6), runs)) * 1e3
+    return _row("visibility", "5,000 cells x 10,000 satellites", "ms", taken, 1e3, 3.0, **{"scipy cKDTree": tree})
 
 
 def _fields(runs: int) -> list[dict[str, Any]]:
-    rows = []
-    for planes, per_plane in ((72, 22), (100, 100)):
-        shell = _shell(planes, per_plane)
-        place = motion.propagate(shell, np.zeros(1), J2000_DAYS, inertial=False).fixed_m[0]
-        beam = laser(packaged().terminal("starlink-laser"))
-        links = topology.links(place, topology.plus_grid(shell, place, beam.max_range_m), beam)
+    rows, shell, sources = [], steps.shell(100, 100), np.arange(96) * 104
+    place = motion.positions(motion.prepare(shell), np.zeros(1), J2000_DAYS)[0]
+    whole = steps.mesh_links(shell, place)
+    alive = np.random.default_rng(1).random(len(whole.a)) >= 0.02
+    for name, links, most in (
+        ("2 % of links dead", replace(whole, alive=whole.alive * alive), 30.0),
+        ("intact shell", whole, 6.0),
+    ):
         graph = routing.mesh(len(place), links, order=routing.mesh_order(shell, 0))
-        sources = np.arange(96) * (len(place) // 96)
-        taken = _times(lambda graph=graph, sources=sources: routing.fields(graph, sources), runs)  # type: ignore[misc]
-        rows.append(_row("latency fields", f"96 sources, {len(place):,} nodes", "us/source", taken, 1e6 / 96))
+        taken = _times(lambda graph=graph: routing.fields(graph, sources), runs)  # type: ignore[misc]
+        up = links.alive > 0
+        sparse = coo_matrix((links.range_m[up], (links.a[up], links.b[up])), shape=(len(place), len(place))).tocsr()
+        peer = median(_times(lambda sparse=sparse: dijkstra(sparse, directed=False, indices=sources[:8]), 3)) / 8 * 1e6  # type: ignore[misc]
+        rows.append(
+            _row(
+                f"latency fields, {name}",
+                "96 sources, 10,000 nodes",
+                "us/source",
+                taken,
+                1e6 / 96,
+                most,
+                **{"scipy Dijkstra": peer},
+            )
+        )
     return rows
 
 
@@ -138,7 +164,21 @@ def _flows(runs: int) -> dict[str, Any]:
     start, link = np.arange(10_001) * 10, rng.integers(0, 10_000, 100_000)
     demand, capacity = rng.exponential(1e9, 10_000), rng.uniform(1e9, 1e10, 10_000)
     taken = _times(lambda: flows.fair(demand, start, link, capacity), runs)
-    return _row("max-min fair flows", "10,000 demands of 10 hops, 10,000 links", "ms", taken, 1e3)
+    return _row("max-min fair flows", "10,000 demands of 10 hops, 10,000 links", "ms", taken, 1e3, 5.0)
+
+
+def _steps(runs: int) -> list[dict[str, Any]]:
+    ours, usual = steps.common_work()
+    peer = median(_times(usual, 3)) * 1e3
+    size = "1,584 satellites, +Grid, 100 cities, all pairs"
+    first = _row("W1, whole step", size, "ms", _times(ours, runs), 1e3, 2.0, **{"numpy and scipy": peer})
+    second = _row(
+        "network step", "10,000 satellites, 96 ships, 5,000 cells", "ms", _times(steps.ten_thousand(), runs), 1e3, 6.0
+    )
+    third = _row(
+        "network step", "1,000,000 satellites, 5,000 cells, 10 sources", "s", _times(steps.million(), 3), 1.0, 1.0
+    )
+    return [first, second, third]
 
 
 def _placement(runs: int) -> dict[str, Any]:
