@@ -38,7 +38,7 @@ from aether.study import validation
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = "<!-- Written by tools/pages.py; change the code or the data, then `make docs`. -->\n"
-PAGES = ("README.md", "docs/tutorial.md")
+PAGES = ("README.md", "docs/tutorial.md", "docs/performance.md")
 PICTURE = ROOT / "docs" / "pictures" / "project-aether.png"
 WINDOW = "1240,1250"  # of the picture [pixels]
 DAY = Path("aether-results/project-aether")  # where `aether run` leaves the default day
@@ -347,7 +347,36 @@ def _speed(bench: Bench) -> list[str]:
     ]  # fmt: skip
 
 
-FIGURES: dict[str, Callable[[Bench], list[str]]] = {"answers": _answers, "accuracy": _accuracy, "speed": _speed}
+def _bench(bench: Bench) -> list[str]:
+    told = json.loads(bench.run("sh", "aether bench --quick --json\n"))
+
+    def beside(row: dict[str, Any]) -> str:
+        return ", ".join(f"{name} {value:,.3g}" for name, value in row["peers"].items())
+
+    rows = [
+        (
+            r["name"],
+            r["size"],
+            f"{r['value']:,.3g}",
+            "" if r.get("target") is None else f"{r['target']:g}",
+            r["unit"],
+            beside(r),
+        )
+        for r in told["rows"]
+    ]
+    return [
+        f"Medians of {told['runs']} runs on {told['machine']}.",
+        "",
+        *_table(("work", "size", "measured", "target", "unit", "beside"), {2, 3}, rows)[:-1],
+    ]
+
+
+FIGURES: dict[str, Callable[[Bench], list[str]]] = {
+    "answers": _answers,
+    "accuracy": _accuracy,
+    "speed": _speed,
+    "bench": _bench,
+}
 
 
 def picture(report: Path) -> None:
