@@ -9,40 +9,17 @@ import numpy as np
 
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Elements, Fleet, Floats, Ints, Outage
-from aether.engine import faults
-from aether.engine.hosts import Hosts, cut, hosts
+from aether.engine import faults, places
+from aether.engine.hosts import Hosts, hosts
+from aether.engine.places import End, Sites
 from aether.engine.work import Work, work
-from aether.network import access, links, routing, terrestrial, topology
+from aether.network import access, links, routing, topology
 from aether.placement.policy import policies
 from aether.scenario.catalog import Shell, Terminal
 from aether.scenario.load import Scenario
-from aether.scenario.spec import MeshShell, Place, ShipGroup
+from aether.scenario.spec import MeshShell, ShipGroup
 from aether.space import elements as element_sets
-from aether.space import formation, ground, motion, orbits, radiation, sizing, visibility
-
-
-@dataclass(frozen=True)
-class End:
-    """One end of a probe: a ship's node, or a place on the ground."""
-
-    name: str
-    node: int  # -1 for a place
-    place: Place | None
-    index: int  # row among the places of all probes, -1 for a ship
-
-
-@dataclass(frozen=True)
-class Sites:
-    """Places on the ground with one least elevation."""
-
-    names: tuple[str, ...]
-    latitude_rad: Floats
-    longitude_rad: Floats
-    fixed_m: Floats
-    weight: Floats  # people of a city, equal for cells
-    elevation_rad: float
-    horizon: visibility.Horizon
-    max_slant_m: float = np.inf
+from aether.space import formation, motion, orbits, radiation, sizing
 
 
 @dataclass(frozen=True)
@@ -100,20 +77,11 @@ def assemble(scenario: Scenario) -> Setup:
         [(b, g.name, g.count, g.age) for b, g in zip(budgets, spec.ships, strict=True)], scenario.catalog
     )
     first, flying = len(relays.epoch_s), orbits.join(*ships)
-    gateways, cities = _gateways(scenario), _cities(scenario)
-    probes, probe_sites, fibre_s = _probes(scenario, first)
+    gateways, cities = places.gateways(scenario), places.cities(scenario)
+    probes, probe_sites, fibre_s = places.probes(scenario, first)
     counts = [group.count for group in spec.ships]
     group = np.repeat(np.arange(len(counts)), counts)
-    wired = np.array(
-        [1.0] * (len(cities.names) - len(spec.ground.cities.add)) + [float(p.fibre) for p in spec.ground.cities.add]
-    )
-    there = hosts(
-        scenario,
-        fleet,
-        group,
-        (cities.latitude_rad, cities.longitude_rad, wired),
-        (gateways.latitude_rad, gateways.longitude_rad),
-    )
+    there = hosts(scenario, fleet, group, cities, gateways)
     policies.get(spec.placement.policy, "placement.policy")
     return Setup(
         scenario=scenario,
@@ -129,20 +97,20 @@ def assemble(scenario: Scenario) -> Setup:
         neighbours=_neighbours(scenario, ships, first, julian),
         relay_laser=laser(scenario.catalog.terminal(spec.relays.terminal)),
         view_rad=np.array([scenario.catalog.terminal(name).field_of_view.value for name in fleet.terminal]),
-        gateway_open=_open(scenario, gateways),
+        gateway_open=places.open_share(scenario, gateways),
         gateways=gateways,
         cities=cities,
-        cells=_cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
+        cells=places.cells(spec.ground.coverage_cells, spec.ground.cities.elevation),
         probes=probes,
         probe_sites=probe_sites,
         fibre_s=fibre_s,
-        city_gateways=_near(scenario, cities, gateways, wired),
+        city_gateways=places.local_gateways(scenario, cities, gateways),
         overheads=access.overheads(scenario.catalog),
         sweep=routing.mesh_order(relays, len(fleet.name)),
         shielding=_shielding(scenario, fleet),
         skipped=skipped,
         hosts=there,
-        work=work(scenario, there, (cities.names, cities.longitude_rad, cities.weight)),
+        work=work(scenario, there, cities),
         worn=faults.worn(scenario, group, len(spec.sites)),
         outages=faults.outages(scenario, there, first, len(gateways.names)),
     )
@@ -251,118 +219,7 @@ def laser(part: Terminal) -> links.Terminal:
     )  # fmt: skip
 
 
-def _sites(
-    names: list[str], latitude: Floats, longitude: Floats, weight: Floats, elevation: float, slant: float | None = None
-) -> Sites:
-    fixed = np.asarray(ground.place(latitude, longitude, np.zeros_like(latitude))).reshape(-1, 3)
-    horizon = ground.horizon(fixed, elevation)
-    return Sites(
-        tuple(names), latitude, longitude, fixed, weight, elevation, horizon, np.inf if slant is None else slant
-    )
-
-
-def _gateways(scenario: Scenario) -> Sites:
-    wanted = scenario.spec.ground.gateways
-    allowed = {s for s, on in (("operational", wanted.operational), ("planned", wanted.planned)) if on}
-    rows = [g for g in scenario.catalog.kind("gateways").values() if g.status in allowed and g.type == "gateway"]  # type: ignore[attr-defined]
-    latitude = np.radians([g.latitude for g in rows] + [np.degrees(p.latitude) for p in wanted.add])  # type: ignore[attr-defined]
-    longitude = np.radians([g.longitude for g in rows] + [np.degrees(p.longitude) for p in wanted.add])  # type: ignore[attr-defined]
-    names = [g.name for g in rows] + [p.name for p in wanted.add]
-    return _sites(names, latitude, longitude, np.ones(len(names)), wanted.elevation)
-
-
-def _open(scenario: Scenario, gateways: Sites) -> Floats:
-    """Share of the year in which each gateway's feeder link stands the rain at its least elevation."""
-    margin, frequency = scenario.value("gateway.rain_margin"), scenario.value("gateway.frequency")
-    elevation = np.full(len(gateways.names), max(gateways.elevation_rad, np.radians(5.0)))
-    return links.gateway_availability(gateways.latitude_rad, gateways.longitude_rad, elevation, margin, frequency)
-
-
-def _cities(scenario: Scenario) -> Sites:
-    wanted = scenario.spec.ground.cities
-    cities: Any = scenario.catalog.kind("cities").values()
-    every = sorted(cities, key=lambda c: -c.population)
-    rows = every[: wanted.largest] + _who_ask(scenario, every, wanted.largest)
-    latitude = np.radians([c.latitude for c in rows] + [np.degrees(p.latitude) for p in wanted.add])
-    longitude = np.radians([c.longitude for c in rows] + [np.degrees(p.longitude) for p in wanted.add])
-    people = np.array([float(c.population) for c in rows] + [max(p.people, 1.0) for p in wanted.add])
-    names = [c.name for c in rows] + [p.name for p in wanted.add]
-    return _sites(names, latitude, longitude, people, wanted.elevation, wanted.max_slant)
-
-
-def _who_ask(scenario: Scenario, every: list[Any], largest: int) -> list[Any]:
-    """Cities below the largest that workloads name, and the first city of a country they name that has none among those."""
-    asked = [w.inference.requests.places for w in scenario.spec.workloads if w.inference is not None]
-    own = {p.name for p in scenario.spec.ground.cities.add}
-    names = [n for places in asked for n in places if n not in own]
-    countries = {c.country for c in every}
-    wanted = {scenario.place(n).name for n in names if n not in countries}
-    missing = {n for n in names if n in countries} - {c.country for c in every[:largest]}
-    found = []
-    for city in every[largest:]:
-        if city.name in wanted or city.country in missing:
-            found.append(city)
-            missing.discard(city.country)
-    return found
-
-
-def _cells(count: int, elevation: float) -> Sites:
-    """Cells of equal area for the coverage map."""
-    latitude, longitude = access.cells(max(count, 1))
-    latitude, longitude = latitude[:count], longitude[:count]
-    return _sites([], latitude, longitude, np.ones(count), elevation)
-
-
-def _probes(scenario: Scenario, first: int) -> tuple[tuple[tuple[End, End], ...], Sites, tuple[float | None, ...]]:
-    """Probe ends, the places among them, and the round trip by fibre."""
-    spec = scenario.spec
-    starts = dict(zip((g.name for g in spec.ships), np.cumsum([0] + [g.count for g in spec.ships]), strict=False))
-    places: list[Place] = []
-
-    def end(given: str | Place) -> End:
-        if isinstance(given, str):
-            group, slash, number = given.partition("/")
-            if slash and group in starts:
-                return End(given, first + int(starts[group]) + int(number), None, -1)
-            given = scenario.place(given)
-        if given not in places:
-            places.append(given)
-        return End(given.name, -1, given, places.index(given))
-
-    ends = tuple((end(p.from_), end(p.to)) for p in spec.probes)
-    latitude, longitude = (
-        np.array([getattr(p, k) for p in places], dtype=np.float64) for k in ("latitude", "longitude")
-    )
-    cities = spec.ground.cities
-    sites = _sites(
-        [p.name for p in places], latitude, longitude, np.ones(len(places)), cities.elevation, cities.max_slant
-    )
-    fibre = tuple(_fibre(scenario, a.place, b.place) if a.place and b.place else None for a, b in ends)
-    return ends, sites, fibre
-
-
 def _shielding(scenario: Scenario, fleet: Fleet) -> radiation.Shielding:
     """The trapped environment behind each ship's walls."""
     solar: Literal["min", "max"] = "min" if scenario.spec.environment.solar_activity == "minimum" else "max"
     return radiation.prepare(radiation.environment(solar, scenario.spec.start.year), fleet.shielding_m)
-
-
-def _near(scenario: Scenario, cities: Sites, gateways: Sites, wired: Floats) -> tuple[Ints, Floats]:
-    """The gateways that a local provider of each city reaches soonest, by land routes and cables still in service.
-
-    wired: (C,) 0 for a place without a local provider.
-    """
-    latitude, longitude = (
-        np.concatenate([getattr(s, k) for s in (cities, gateways)]) for k in ("latitude_rad", "longitude_rad")
-    )
-    first = len(cities.names)
-    times = terrestrial.matrix(terrestrial.graph(), latitude, longitude, cut(scenario), first)[:, first:]
-    times = np.where(wired[:, None] > 0.0, times, np.inf)
-    return access.local_gateways(times * access.FIBRE_M_S / scenario.value("fibre.speed"))
-
-
-def _fibre(scenario: Scenario, a: Place, b: Place) -> float | None:
-    """The round trip by fibre between two places, None where no cable is left."""
-    here, there = ((p.latitude, p.longitude) for p in (a, b))
-    route = terrestrial.fibre(terrestrial.graph(), here, there, cut(scenario))
-    return route.round_trip_s * access.FIBRE_M_S / scenario.value("fibre.speed") if route.nodes else None

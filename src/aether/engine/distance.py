@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from aether.base.tables import Fields, Floats, Floats32
-from aether.engine.assemble import Setup, Sites
+from aether.engine.assemble import Setup
 from aether.engine.block import Block
+from aether.engine.places import Sites
 from aether.engine.record import Record
 from aether.engine.tick import Tick
 from aether.network import access, routing

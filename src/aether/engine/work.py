@@ -11,6 +11,7 @@ from aether.base.clock import stream
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Bools, Floats, Serving
 from aether.engine.hosts import Hosts
+from aether.engine.places import Sites
 from aether.placement import capacity
 from aether.scenario.catalog import LanguageModel
 from aether.scenario.load import Scenario
@@ -81,11 +82,8 @@ class Work:
         return bool(self.services or self.runs or self.short)
 
 
-def work(scenario: Scenario, hosts: Hosts, cities: tuple[tuple[str, ...], Floats, Floats]) -> Work:
-    """The Work of a scenario; InputError with all problems of its traces and model configurations.
-
-    cities: names, longitude [rad] and people of the places that ask (C,).
-    """
+def work(scenario: Scenario, hosts: Hosts, cities: Sites) -> Work:
+    """The Work of a scenario; InputError with all problems of its traces and model configurations."""
     services, runs, short = [], [], []
     problems: list[Problem] = []
     for i, asked in enumerate(scenario.spec.workloads):
@@ -106,7 +104,7 @@ def work(scenario: Scenario, hosts: Hosts, cities: tuple[tuple[str, ...], Floats
     if problems:
         raise InputError(problems)
     return Work(
-        tuple(services), tuple(runs), tuple(short), cities[1] / (2.0 * np.pi) * DAY_S,
+        tuple(services), tuple(runs), tuple(short), cities.longitude_rad / (2.0 * np.pi) * DAY_S,
         scenario.value("demand.swing"), scenario.value("demand.peak_hour"),
     )  # fmt: skip
 
@@ -117,7 +115,7 @@ def _at(problem: Problem, where: str) -> Problem:
     return Problem(path, problem.what, problem.nearest, problem.next, problem.file, problem.line)
 
 
-def _one(scenario: Scenario, hosts: Hosts, cities: tuple[tuple[str, ...], Floats, Floats], asked: Workload) -> Service | Run | str:  # fmt: skip
+def _one(scenario: Scenario, hosts: Hosts, cities: Sites, asked: Workload) -> Service | Run | str:  # fmt: skip
     allowed = capacity.allowed(asked.where, asked.jurisdictions, hosts.group, hosts.country)
     if asked.inference is not None:
         return _service(scenario, hosts, cities, asked.name, asked.inference, allowed)
@@ -131,7 +129,7 @@ def language_model(scenario: Scenario, name: str) -> LanguageModel:
 
 
 def _service(
-    scenario: Scenario, hosts: Hosts, cities: tuple[tuple[str, ...], Floats, Floats], name: str, asked: Inference, allowed: Bools
+    scenario: Scenario, hosts: Hosts, cities: Sites, name: str, asked: Inference, allowed: Bools
 ) -> Service | str:  # fmt: skip
     model, efficiency = language_model(scenario, asked.model), inference.efficiency(scenario.catalog)
     traced, read_in, written = _lengths(scenario, asked)
@@ -173,11 +171,9 @@ def _lengths(scenario: Scenario, asked: Inference) -> tuple[Floats, float, float
     return counts, wanted.input_tokens or read_in, wanted.output_tokens or written
 
 
-def _people(
-    scenario: Scenario, asked: Inference, cities: tuple[tuple[str, ...], Floats, Floats]
-) -> tuple[Floats, float]:
+def _people(scenario: Scenario, asked: Inference, cities: Sites) -> tuple[Floats, float]:
     """Who asks from each place (C,), and how often one of them does [1/s]."""
-    names, _, people = cities
+    names, people = cities.names, cities.weight
     chosen = asked.requests.places
     if chosen:
         wanted = set(chosen)

@@ -17,8 +17,9 @@ import numpy as np
 
 from aether.base.errors import InputError, Problem, unknown
 from aether.base.tables import Elements, Floats, Ints, Links
-from aether.engine.assemble import Setup, Sites, assemble
+from aether.engine.assemble import Setup, assemble
 from aether.engine.block import Block, block, window
+from aether.engine.places import Sites
 from aether.engine.run import Progress
 from aether.engine.tick import connect, start
 from aether.network import access, routing
