@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gzip
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,12 +15,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from aether.base.clock import Clock
-from aether.base.errors import InputError, Problem, nearest, unknown
+from aether.base.errors import InputError, Problem, nearest
 from aether.base.provenance import Assumption
-from aether.base.units import fmt
-from aether.scenario import asked, document
 from aether.scenario import catalog as parts
+from aether.scenario import document, names
 from aether.scenario.catalog import Catalog, Shell, Ship
+from aether.scenario.places import find_place
 from aether.scenario.spec import MeshShell, Place, ShipGroup, Spec
 
 MOST_RELAYS = 200_000  # one tick of lists and fields stays below 2 GB
@@ -134,9 +133,9 @@ def load(
     try:
         spec = Spec.model_validate(text.data)
     except ValidationError as error:
-        raise InputError(problems + parts.explain(error, Spec, text) + _named(text, catalog)) from error
+        raise InputError(problems + parts.explain(error, Spec, text) + names.problems(text, catalog)) from error
     texts: dict[str, str] = {}
-    problems += _named(text, catalog) + _elements(spec, text, base, texts)
+    problems += names.problems(text, catalog) + _elements(spec, text, base, texts)
     problems += _sizes(spec, text, catalog) if not problems else []
     if problems:
         raise InputError(problems)
@@ -213,173 +212,6 @@ def override(text: document.Document, key: str, value: Any) -> list[Problem]:
         else:
             here = here[step]
     return []
-
-
-def _named(text: document.Document, catalog: Catalog) -> list[Problem]:
-    """Problems of names: unknown parts, places and ships, and names that stand twice."""
-    data = text.data
-    wanted: list[tuple[document.Path_, str, Any, str]] = []  # path, kind of part, name, what to call it
-    relays = data.get("relays")
-    if isinstance(relays, dict):
-        wanted.append((("relays", "terminal"), "terminals", relays.get("terminal"), "laser terminal"))
-        for i, shell in enumerate(_list(relays.get("shells"))):
-            wanted.append((("relays", "shells", i, "mesh"), "meshes", shell.get("mesh"), "mesh"))
-    for i, group in enumerate(_list(data.get("ships"))):
-        wanted.append((("ships", i, "ship"), "ships", group.get("ship"), "ship"))
-        for key, kind in (("array", "arrays"), ("battery", "batteries"), ("radiator", "radiators")):
-            if isinstance(group.get(key), dict):
-                wanted.append((("ships", i, key, "part"), kind, group[key].get("part"), key))
-    problems = [p for path, kind, name, label in wanted for p in _known(text, catalog, path, kind, name, label)]
-    problems += asked.problems(text, catalog, find_place)
-    return problems + _twice(text) + _probe_ends(text, catalog) + _assumptions(text, catalog)
-
-
-def _known(
-    text: document.Document, catalog: Catalog, path: document.Path_, kind: str, name: Any, label: str
-) -> list[Problem]:
-    if not isinstance(name, str) or name in catalog.kind(kind):
-        return []
-    told = unknown("", label, name, catalog.kind(kind))
-    return [text.problem(path, told.what, told.nearest, told.next)]
-
-
-def _twice(text: document.Document) -> list[Problem]:
-    """Groups of ships that bear the name of an earlier one."""
-    seen: dict[str, int] = {}
-    problems = []
-    for i, group in enumerate(_list(text.data.get("ships"))):
-        name = str(group.get("name"))
-        if name in seen:
-            what = f"'{name}' is already the name of ships[{seen[name]}]"
-            problems.append(text.problem(("ships", i, "name"), what, next="Each group needs a name of its own"))
-        seen.setdefault(name, i)
-    return problems
-
-
-def _probe_ends(text: document.Document, catalog: Catalog) -> list[Problem]:
-    """Ends of probes that are neither a ship nor a place."""
-    groups = {str(g.get("name")): g.get("count", 1) for g in _list(text.data.get("ships"))}
-    return [
-        text.problem(("probes", i, key), p.what, p.nearest, p.next)
-        for i, probe in enumerate(_list(text.data.get("probes")))
-        for key in ("from", "to")
-        if isinstance(probe.get(key), str)
-        for p in _end(probe[key], groups, catalog)
-    ]
-
-
-def _assumptions(text: document.Document, catalog: Catalog) -> list[Problem]:
-    """General assumptions that are unknown, or whose value cannot be read."""
-    given = text.data.get("assumptions")
-    problems = []
-    for name, value in given.items() if isinstance(given, dict) else ():
-        problems += _known(text, catalog, ("assumptions", name), "assumptions", name, "assumption")
-        if name in catalog.kind("assumptions"):
-            problems += _assumption(text, ("assumptions", name), catalog, name, value)
-    return problems
-
-
-def _assumption(text: document.Document, at: document.Path_, catalog: Catalog, name: str, given: Any) -> list[Problem]:
-    """Problems of one value: a quantity in its unit, or a mapping with its range and source; a price needs a source."""
-    known, unit = catalog.assume(name), catalog.parts["assumptions"][name].quantity()  # type: ignore[attr-defined]
-    asked_for = given if isinstance(given, dict) else {"value": given}
-    strange = sorted(set(map(str, asked_for)) - {"value", "low", "high", "source", "date", "confidence", "note"})
-    problems = [
-        text.problem((*at, key), "unknown key", next="Known: value, low, high, source, date, confidence, note")
-        for key in strange
-    ]
-    if "value" not in asked_for:
-        problems.append(text.problem(at, "has no value"))
-    for key in ("value", "low", "high"):
-        try:
-            if key in asked_for:
-                unit.read(asked_for[key])
-        except ValueError as error:
-            problems.append(text.problem(at if given is not asked_for else (*at, key), str(error)))
-    if not problems:
-        read = [unit.read(asked_for[k]) for k in ("low", "value", "high") if k in asked_for]
-        if read != sorted(read):
-            problems.append(text.problem(at, "the range must be in order: low, value, high"))
-    by_hand = text.told.get(at, "").startswith("--set")
-    if "USD" in known.unit and not asked_for.get("source") and not by_hand:
-        low, high = known.range
-        what = f"a price has no source; the catalog says {fmt(known.value, known.unit)} ({fmt(low, known.unit)} to {fmt(high, known.unit)}): {known.source}"
-        problems.append(text.problem(at, what, next="Give {value: ..., source: ...}"))
-    return problems
-
-
-def _end(name: str, groups: dict[str, Any], catalog: Catalog) -> list[Problem]:
-    group, slash, number = name.partition("/")
-    if slash and group in groups:
-        count = groups[group]
-        if number.isdigit() and isinstance(count, int) and int(number) < count:
-            return []
-        return [
-            Problem(
-                "", f"'{name}' is no ship: {group} has the numbers 0 to {count - 1 if isinstance(count, int) else '?'}"
-            )
-        ]
-    found = find_place(catalog, name)
-    return [found] if isinstance(found, Problem) else []
-
-
-def find_place(catalog: Catalog, name: str) -> Place | Problem:
-    """The place of a city or gateway name; a bare city name that several share means the one five times larger than the next."""
-    wanted = _plain(name)
-    index = _index(catalog)
-    exact = index.get(name.strip().casefold()) or index.get(wanted)
-    if exact is not None:
-        return _spot(exact)
-    shared = sorted((index[k] for k in index if k.split(",")[0] == wanted), key=lambda r: -getattr(r, "population", 0))
-    if shared and (len(shared) == 1 or getattr(shared[0], "population", 0) >= 5 * getattr(shared[1], "population", 0)):
-        return _spot(shared[0])
-    if shared:
-        return Problem(
-            "", f"several places are called '{name}'", next="Say which: " + "; ".join(r.name for r in shared[:6])
-        )
-    near = nearest(wanted, index)
-    return Problem("", f"unknown place '{name}'", index[near].name if near else "",
-                   "Give a city of over 100,000 people, a gateway, a ship as group/number, or name, latitude and longitude")  # fmt: skip
-
-
-_INDEX: dict[int, tuple[Catalog, dict[str, Any]]] = {}
-
-
-def _index(catalog: Catalog) -> dict[str, Any]:
-    kept = _INDEX.get(id(catalog))
-    if kept is None or kept[0] is not catalog:
-        rows: dict[str, Any] = {}
-        cities = sorted(catalog.kind("cities").values(), key=lambda c: -getattr(c, "population", 0))
-        places = [*cities, *catalog.kind("gateways").values()]
-        for key in (str.casefold, _plain):  # a name as written goes before one that is alike without its accents
-            for row in places:
-                rows.setdefault(key(row.name), row)
-        _INDEX.clear()
-        kept = _INDEX[id(catalog)] = (catalog, rows)
-    return kept[1]
-
-
-def _spot(row: Any) -> Place:
-    radian = 0.017453292519943295  # pi/180
-    country = getattr(row, "country", None)
-    return Place.model_construct(
-        name=row.name,
-        latitude=row.latitude * radian,
-        longitude=row.longitude * radian,
-        country=country,
-        people=0.0,
-        fibre=True,
-    )
-
-
-def _plain(name: str) -> str:
-    """A name without accents, in lower case."""
-    letters = unicodedata.normalize("NFKD", name)
-    return re.sub(r"\s+", " ", "".join(c for c in letters if not unicodedata.combining(c))).strip().casefold()
-
-
-def _list(value: Any) -> list[dict[str, Any]]:
-    return [v if isinstance(v, dict) else {} for v in value] if isinstance(value, list) else []
 
 
 def _elements(spec: Spec, text: document.Document, base: Path, texts: dict[str, str]) -> list[Problem]:

@@ -18,7 +18,7 @@ from aether.engine.assemble import laser
 from aether.network import access, links, routing, terrestrial, topology
 from aether.operations import launch
 from aether.scenario.catalog import packaged
-from aether.scenario.load import find_place
+from aether.scenario.places import find_place
 from aether.scenario.spec import Place
 from aether.space import elements as element_sets
 from aether.space import ground, motion, orbits, power, radiation, sun, thermal
