@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aether.base.clock import DAY_S, stream
+from aether.base.clock import stream
 from aether.base.tables import Bools, Dose, Floats, Ints, Outage
 from aether.engine.hosts import Hosts
 from aether.engine.work import Run
@@ -15,7 +15,6 @@ from aether.operations import faults
 from aether.scenario.load import Scenario
 
 TERMINALS = 4  # of a relay for other relays
-NODE_GPUS = 8.0  # GPUs of the nodes that interruption rates are counted by
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,6 @@ def interruptions(
     Poisson: nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang.
     """
     on, step_s = scenario.spec.couplings, scenario.spec.step
-    base = scenario.value("faults.interruption") / NODE_GPUS / DAY_S if on.faults else 0.0
     told: list[list[tuple[float, ...]]] = [[] for _ in range(ticks)]
     ships = dose.upset_s.shape[1]
     for run in runs:
@@ -97,7 +95,8 @@ def interruptions(
         upsets = (
             (dose.upset_s[:, run.members[aboard]] * run.gpus[aboard]).sum(axis=1) if on.anomaly else np.zeros(ticks)
         )
-        counts = rng.poisson((base * run.gpus.sum() + upsets) * step_s)
+        failures_s = 1.0 / run.mttf_s if on.faults else 0.0
+        counts = rng.poisson((failures_s + upsets) * step_s)
         for t in range(ticks):
             told[t].append(tuple(np.sort(rng.uniform(0.0, step_s, counts[t])).tolist()))
     return tuple(tuple(row) for row in told)

@@ -12,6 +12,7 @@ from aether.base.errors import InputError, Problem
 from aether.base.tables import Bools, Floats, Serving
 from aether.engine.hosts import Hosts
 from aether.engine.places import Sites
+from aether.operations import faults
 from aether.placement import capacity
 from aether.scenario.catalog import LanguageModel
 from aether.scenario.load import Scenario
@@ -62,6 +63,7 @@ class Run:
     layout: training.Layout
     step: training.Step
     tokens_step: float
+    mttf_s: float  # between failures of its nodes as on the ground, infinity for none
     checkpoint_bit: float  # copy sent to the ground after each checkpoint
 
 
@@ -117,10 +119,9 @@ def _at(problem: Problem, where: str) -> Problem:
 
 def _one(scenario: Scenario, hosts: Hosts, cities: Sites, asked: Workload) -> Service | Run | str:  # fmt: skip
     allowed = capacity.allowed(asked.where, asked.jurisdictions, hosts.group, hosts.country)
-    if asked.inference is not None:
-        return _service(scenario, hosts, cities, asked.name, asked.inference, allowed)
-    assert asked.training is not None  # the spec holds exactly one
-    return _run(scenario, hosts, asked.name, asked.training, allowed)
+    if isinstance(asked.asked, Inference):
+        return _service(scenario, hosts, cities, asked.name, asked.asked, allowed)
+    return _run(scenario, hosts, asked.name, asked.asked, allowed)
 
 
 def language_model(scenario: Scenario, name: str) -> LanguageModel:
@@ -166,7 +167,8 @@ def _lengths(scenario: Scenario, asked: Inference) -> tuple[Floats, float, float
         return none, *given
     trace = demand.read_trace(scenario.texts[wanted.trace], wanted.trace)
     clock = scenario.clock
-    counts, _, _ = demand.replay(trace, clock.times(), clock.step_s, wanted.scale, wanted.repeat)
+    exact, _, _ = demand.replay(trace, clock.times(), clock.step_s, wanted.scale, wanted.repeat)
+    counts: Floats = np.diff(np.round(np.cumsum(exact)), prepend=0.0)  # whole requests, none lost in rounding
     read_in, written = float(np.mean(trace.input_tokens)), float(np.mean(trace.output_tokens))
     return counts, wanted.input_tokens or read_in, wanted.output_tokens or written
 
@@ -204,7 +206,7 @@ def arrivals(scenario: Scenario, made: Work, first: int, time_s: Floats) -> Floa
             weight = service.people * demand.profile(hour, made.swing, made.peak_hour)
             share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-30)
             for t in range(len(time_s)):
-                counts[t, q] = rng.multinomial(round(service.traced[first + t]), share[t])
+                counts[t, q] = rng.multinomial(int(service.traced[first + t]), share[t])
         else:
             rates = demand.rates(service.people, service.request_s * DAY_S, hour, made.swing, made.peak_hour)
             counts[:, q] = demand.arrivals(rng, rates, step_s)
@@ -216,22 +218,23 @@ def _run(scenario: Scenario, hosts: Hosts, name: str, asked: Training, allowed: 
     members = np.flatnonzero(allowed)
     gpus = np.minimum(hosts.gpus[members], asked.gpus or np.inf)
     sequences = max(1, round(asked.batch / asked.sequence / len(members)))
-    slowest: tuple[training.Layout, training.Step] | None = None
-    reached = training.efficiency(scenario.catalog)
+    reached, laid = training.efficiency(scenario.catalog), []
     for part, count in sorted({(hosts.accelerator[m], int(g)) for m, g in zip(members, gpus, strict=True)}):
         gpu = scenario.catalog.accelerator(part)
         made = training.layout(model, gpu, count, sequences, asked.sequence, reached, asked.precision)
         if isinstance(made, inference.Shortage):
             return f"{name}: {made.words}"
         step = training.step_time(model, gpu, sequences, asked.sequence, made, reached, asked.precision)
-        slowest = (made, step) if slowest is None or step.time_s > slowest[1].time_s else slowest
-    assert slowest is not None  # a workload without hosts has been told before
+        laid.append((made, step))
+    slowest = max(laid, key=lambda one: one[1].time_s)
     count = len(members)
     total = models.parameters(model).total
     sync_bit = 2.0 * (count - 1) / count * total * asked.sync_bits
     restart, write = scenario.value("training.restart"), scenario.value("training.checkpoint_write")
-    rate = scenario.value("faults.interruption") / 8.0 * float(gpus.sum()) / DAY_S
-    every = asked.checkpoint_every or training.young_daly(1.0 / max(rate, 1e-30), write)
+    failures = scenario.value("faults.interruption")
+    mttf_s = faults.mttf(failures, faults.NODE_GPUS, float(gpus.sum())) if failures > 0.0 else math.inf
+    every = asked.checkpoint_every or training.young_daly(mttf_s, write)
     job = training.Job(slowest[1].time_s, asked.sync_every, sync_bit, asked.sync_overlap, every, write, restart)
     copy_bit = 8.0 * training.checkpoint_bytes(model)
-    return Run(name, asked, model, members, gpus, job, *slowest, float(sequences * count * asked.sequence), copy_bit)
+    tokens = float(sequences * count * asked.sequence)
+    return Run(name, asked, model, members, gpus, job, *slowest, tokens, mttf_s, copy_bit)

@@ -13,10 +13,9 @@ from aether.engine.totals import Totals
 from aether.engine.work import Run, Service
 from aether.engine.work_record import MOVED, PACES, SPENT, node_names
 from aether.engine.work_totals import COUNTED, WorkTotals
-from aether.workloads.models import parameters
+from aether.workloads.models import training_flops
 
 DAY_S = 86400.0  # definition
-LOSSES = ("working", "power", "heat", "radiation", "reach", "placed")
 CAUSES = {
     "working": "faults", "power": "power", "heat": "heat", "radiation": "radiation", "reach": "network reach", "placed": "placement",
     "sync_s": "synchronisation", "checkpoint_s": "checkpoints", "restart_s": "restarts", "rework_s": "work done again",
@@ -96,7 +95,7 @@ def _run(setup: Setup, totals: Totals, w: int) -> dict[str, Any]:
     tokens = steps * run.tokens_step
     lost = _lost(setup, totals, w, spent)
     share = tokens / run.asked.tokens
-    flops = 6.0 * parameters(run.model).active * tokens
+    flops = float(training_flops(run.model, tokens, run.asked.sequence))
     peak = sum(
         float(g) * setup.scenario.catalog.accelerator(setup.hosts.accelerator[m]).bf16.value
         for m, g in zip(run.members, run.gpus, strict=True)

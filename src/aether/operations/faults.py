@@ -15,6 +15,8 @@ from aether.base.clock import DAY_S
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Floats, Ints, Outage
 
+NODE_GPUS = 8.0  # GPUs of the nodes that interruption rates are counted by, arXiv 2407.21783 and 2410.21680
+
 
 @dataclass(frozen=True, slots=True)
 class Interruption:

@@ -14,7 +14,7 @@ from aether.results.page import beside, none, plots, table
 from aether.results.words import FAULT_WORDS, FAULTS, GIVEN_UP, TRAFFIC, many, ms, percent
 
 MOST_SERVICES = 6  # inference workloads with figures of their own
-MOST_MAPS = 2
+MOST_MAPS = 2  # world maps, one a workload: each costs a third of a second
 MOST_RUNS = 4  # training workloads with figures of their own
 
 

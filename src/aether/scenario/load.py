@@ -222,10 +222,9 @@ def _elements(spec: Spec, text: document.Document, base: Path, texts: dict[str, 
         if shell.elements is not None
     ]
     for i, workload in enumerate(spec.workloads):
-        asked_for = workload.inference or workload.training
-        key = "inference" if workload.inference else "training"
-        if asked_for is not None and asked_for.model.endswith(".json"):
-            wanted.append((("workloads", i, key, "model"), asked_for.model, "Give a Hugging Face config.json"))
+        if workload.asked.model.endswith(".json"):
+            at: document.Path_ = ("workloads", i, workload.kind, "model")
+            wanted.append((at, workload.asked.model, "Give a Hugging Face config.json"))
         if workload.inference is not None and workload.inference.requests.trace is not None:
             at = ("workloads", i, "inference", "requests", "trace")
             wanted.append((at, workload.inference.requests.trace, "Give a CSV file with a header, plain or as .gz"))

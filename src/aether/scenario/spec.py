@@ -200,6 +200,11 @@ class Requests(Strict):
     @model_validator(mode="after")
     def _one(self) -> Requests:
         _exactly_one(self, ("per_person_day", "rate", "trace"))
+        idle = ("lengths",) if self.trace is not None else ("scale", "repeat")
+        given = [key for key in idle if key in self.model_fields_set]
+        if given:
+            what = "a trace has its own" if self.trace is not None else "means something with a trace only"
+            raise PydanticCustomError("idle", "{text}", {"text": f"{given[0]}: {what}"})
         return self
 
 
@@ -258,6 +263,16 @@ class Workload(Strict):
     def _one(self) -> Workload:
         _exactly_one(self, ("inference", "training"))
         return self
+
+    @property
+    def kind(self) -> Literal["inference", "training"]:
+        """Which of the two it is."""
+        return "training" if self.inference is None else "inference"
+
+    @property
+    def asked(self) -> Inference | Training:
+        """What is asked."""
+        return self.inference or self.training  # type: ignore[return-value]  # exactly one is there
 
 
 class Placement(Strict):

@@ -27,7 +27,7 @@ _EXACT = 1e-11  # of the radiator's temperature: what Newton's method may still 
 
 # The fields that `thermal` stacks, in this order: nodes chip, plate, coolant, radiator; masses, conductances between
 # them, radiating constant, sink, inputs, limits.
-GIVEN = 17
+GIVEN = 17  # how many they are
 (
     _CHIP, _PLATE, _COOLANT, _RADIATOR, _C0, _C1, _C2, _C3, _G1, _G2, _G3, _RADIATES, _SINK, _OTHER, _POWER, _CHIP_LIMIT,
     _COOLANT_LIMIT,

@@ -350,7 +350,7 @@ def _interrupt(job: Job, now: Progress) -> tuple[Progress, float]:
     lost = min(now.kept_s, job.checkpoint_every_s, now.step * job.step_s)
     if lost <= 0.0:  # nothing but what was being sent
         return replace(now, sync_bit=job.sync_bit if now.sync_bit > 0.0 else 0.0, kept_s=0.0, down_s=job.restart_s), 0.0
-    step = now.step - lost / job.step_s
+    step = max(0.0, now.step - lost / job.step_s)  # rounding must not reach below the start
     phase_s = (job.sync_every - step % job.sync_every) * job.step_s
     return Progress(step, phase_s, 0.0, 0.0, job.restart_s), lost
 

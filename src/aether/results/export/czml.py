@@ -16,7 +16,7 @@ import numpy as np
 from aether.base.tables import Floats
 from aether.results.export import numbers
 
-DEGREE = 5
+DEGREE = 5  # of the interpolation that readers are asked for: six samples about a time
 ERROR_M = 10.0  # between samples, ours: a fraction of a pixel unless one looks at the satellite itself
 STEPS_S = (1, 2, 5, 10, 15, 20, 30, 60, 90, 120, 150, 180, 240, 300)  # whole parts of an hour
 _END = 0.5 * 0.5 * 1.5 * 2.5 * 3.5 * 4.5 / 720.0  # |product of distances to the nodes| / 6! in the first of five gaps
