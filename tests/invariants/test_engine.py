@@ -12,7 +12,7 @@ from aether.engine.run import play, simulate
 from aether.engine.summary import waterfall
 from aether.network.links import LIGHT_M_S
 from aether.scenario.load import load
-from aether.study.ablation import COUPLINGS, ablate, coarse, without
+from aether.study.ablation import COUPLINGS, Ablation, coarse, without
 from constellation import fabric
 from recorded import recorded
 
@@ -133,7 +133,7 @@ def test_each_row_of_the_ablation_is_what_a_run_of_its_own_says(asked):
         "ships.0.neighbour_terminals": 0,
     }
     outcome = simulate(load("ai1-ring", narrow) if asked == "nothing" else load(fabric()))
-    rows = ablate(outcome)
+    rows = Ablation(outcome.setup).rows()
     assert [row["off"] for row in rows] == list(COUPLINGS)
     for row in rows:
         other = without(coarse(outcome.setup), row["off"])

@@ -189,12 +189,7 @@ def _first(path: Paths, links: Links, otherwise: Ints) -> Ints:
 
 def _append(path: Paths, last: Ints) -> Paths:
     """One more resource at the end of each way, where it is not negative."""
-    more, count = last >= 0, np.diff(path.start)
-    start = np.concatenate([[0], np.cumsum(count + more)])
-    link = np.empty(start[-1], dtype=np.int64)
-    link[np.arange(len(path.link)) + np.repeat(start[:-1] - path.start[:-1], count)] = path.link
-    link[start[1:][more] - 1] = last[more]
-    return Paths(start, link)
+    return Paths(*flows.append(path.start, path.link, last))
 
 
 def _concatenate(parts: list[Paths]) -> Paths:

@@ -51,7 +51,12 @@ def simulate(
     tables go as they are made, into memory if not given. Returns an Outcome. Raises InputError for what only shows when the
     fleet is assembled.
     """
-    setup, kept = assemble(scenario), sink or Memory()
+    return run(assemble(scenario), progress, threads, sink)
+
+
+def run(setup: Setup, progress: Progress | None = None, threads: int = 1, sink: Sink | None = None) -> Outcome:
+    """Run what has been assembled; parameters and returns as `simulate`."""
+    kept = sink or Memory()
     totals = play(setup, progress, threads, each=lambda record: _hand_over(growing(setup, record), kept))
     _hand_over(closing(setup, totals), kept)
     return Outcome(setup, totals, summary(setup, totals), kept.tables())

@@ -67,6 +67,28 @@ def walk(mesh: Mesh, latency_s: Floats32, row: Ints, target: Ints) -> tuple[Ints
     )  # fmt: skip
 
 
+def append(start: Ints, link: Ints, last: Ints) -> tuple[Ints, Ints]:
+    """Rows of links with one more at the end of each, where it is not negative.
+
+    start: (F + 1,), link: (sum of hops,). last: (F,). Returns start and link anew. Reference: [1] own layout.
+    """
+    return _append(np.asarray(start, np.int64), np.asarray(link, np.int64), np.asarray(last, np.int64))
+
+
+@njit(cache=True, nogil=True)
+def _append(start: Ints, link: Ints, last: Ints) -> tuple[Ints, Ints]:
+    begin, made, end = np.zeros(start.size, np.int64), np.empty(link.size + last.size, np.int64), 0
+    for f in range(last.size):
+        for h in range(start[f], start[f + 1]):
+            made[end] = link[h]
+            end += 1
+        if last[f] >= 0:
+            made[end] = last[f]
+            end += 1
+        begin[f + 1] = end
+    return begin, made[:end].copy()
+
+
 def _check(demand: Floats, start: Ints, link: Ints, capacity: Floats) -> None:
     problems = []
     if start.size != demand.size + 1 or start[0] != 0 or start[-1] != link.size or (np.diff(start) < 0).any():
@@ -153,9 +175,14 @@ def _walk(
 ) -> tuple[Ints, Ints]:
     begin = np.zeros(row.size + 1, np.int64)
     links = np.empty(16 * row.size + 16, np.int64)
-    known = np.full(latency.shape, -2, np.int32)  # pairs of one row share most of their way
+    place, rows = np.full(latency.shape[0], -1, np.int64), 0
+    for r in row:
+        if place[r] < 0:
+            place[r] = rows
+            rows += 1
+    known = np.full((rows, latency.shape[1]), -2, np.int32)  # pairs of one row share most of their way
     for p in range(row.size):
-        field, seen, now, end = latency[row[p]], known[row[p]], target[p], begin[p]
+        field, seen, now, end = latency[row[p]], known[place[row[p]]], target[p], begin[p]
         while True:
             if seen[now] == -2:
                 seen[now] = _before(start, node, weight, field, now)

@@ -2,44 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aether.engine.assemble import Setup, assemble
-from aether.engine.run import MESH, Outcome, Progress, play_variants
+import numpy as np
+
+from aether.engine.assemble import Setup
+from aether.engine.run import MESH, Progress, play_variants
 from aether.engine.summary import waterfall
 from aether.engine.totals import Totals
 from aether.engine.verdict import usd_per_mtoken
+from aether.engine.work import work as made_of
 from aether.engine.work_summary import work
+from aether.network.topology import topologies
+from aether.placement.policy import policies
 from aether.scenario.spec import Couplings
 
 COUPLINGS = tuple(Couplings.model_fields)
 STEP_S = 300.0  # least step: a coupling's cost is a difference of two runs alike, and needs no finer one
+WORTH_IT = 400  # ticks of all variants, some seconds: as much as processes of their own take to start
+LABEL = "ablation"
 
 
-def ablate(outcome: Outcome, progress: Progress | None = None, threads: int = 1) -> list[dict[str, Any]]:
-    """One row per coupling that is on: what is deliverable, delivered and paid with it off, and the change.
+@dataclass
+class Ablation:
+    """The table of couplings: one row for each that is on, with it off, and the change.
 
     All runs of the table, the one with nothing off too, go at steps of at least five minutes; changes are between them.
-    threads: runs side by side; the rows are the same for any number.
+    threads: processes that share the work beside what this one does, once `start` is called; with one, or little to do,
+    everything happens in `rows`. The rows are the same for any number.
     """
-    setup = coarse(outcome.setup)
-    on = [name for name in COUPLINGS if getattr(setup.scenario.spec.couplings, name)]
-    alike = [name for name in on if name not in MESH]
-    halves = [[setup, *(without(setup, name) for name in alike)], [without(setup, name) for name in on if name in MESH]]
-    labels = ("ablation", "ablation of what moves the mesh")
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        jobs = [pool.submit(_rows, half, progress, label) for half, label in zip(halves, labels, strict=True) if half]
-        rows = [row for job in jobs for row in job.result()]
-    names = [*alike, *(name for name in on if name in MESH)]
-    made = {name: _changed(row | {"off": name}, rows[0]) for name, row in zip(names, rows[1:], strict=True)}
-    return [made[name] for name in on]
+
+    setup: Setup
+    threads: int = 1
+    _coming: Iterator[tuple[int, list[dict[str, Any]]]] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Begin in processes of their own, where that pays; nothing when begun already."""
+        if self._coming is None and self.threads > 1 and self._ticks() >= WORTH_IT and _packaged(self.setup):
+            from joblib import Parallel, delayed  # a fifth of a second that shorter runs need not pay
+
+            spread = Parallel(n_jobs=self.threads, return_as="generator_unordered", max_nbytes=None)
+            self._coming = spread(delayed(_numbered)(n, part) for n, part in enumerate(self._parts()))
+
+    def rows(self, progress: Progress | None = None) -> list[dict[str, Any]]:
+        """One row per coupling that is on, in the order of `COUPLINGS`: what is deliverable, delivered and paid with it off."""
+        self.start()
+        names = [name for part in self._named() for name in part]
+        if self._coming is None:
+            made = _rows([setup for part in self._parts() for setup in part], progress)
+        else:
+            made = self._gather(progress or (lambda *_: None))
+        found = {name: _changed(row | {"off": name}, made[0]) for name, row in zip(names[1:], made[1:], strict=True)}
+        return [found[name] for name in COUPLINGS if name in found]
+
+    def _gather(self, told: Progress) -> list[dict[str, Any]]:
+        parts: list[list[dict[str, Any]]] = [[] for _ in self._named()]
+        told(LABEL, 0, len(parts), "")
+        for done, (n, rows) in enumerate(self._coming or ()):
+            parts[n] = rows
+            told(LABEL, done + 1, len(parts), "")
+        return [row for part in parts for row in part]
+
+    def _named(self) -> list[list[str]]:
+        """What is off in each variant, "" for nothing, by who shares a mesh: all of a part can go side by side."""
+        on = [name for name in COUPLINGS if getattr(self.setup.scenario.spec.couplings, name)]
+        alike = ["", *(name for name in on if name not in MESH)]
+        parts = [list(part) for part in np.array_split(alike, min(len(alike), max(1, self.threads // 2)))]
+        return [part for part in (*parts, [name for name in on if name in MESH]) if part]
+
+    def _parts(self) -> list[list[Setup]]:
+        base = coarse(self.setup)
+        return [[without(base, str(name)) if name else base for name in part] for part in self._named()]
+
+    def _ticks(self) -> int:
+        return coarse(self.setup).scenario.clock.ticks * sum(len(part) for part in self._named())
 
 
-def _rows(setups: list[Setup], progress: Progress | None, label: str) -> list[dict[str, Any]]:
-    return [_row(*pair) for pair in zip(setups, play_variants(setups, progress, label), strict=True)]
+def _packaged(setup: Setup) -> bool:
+    """Whether all that decides is ours: what somebody else has registered in this process is not known in another."""
+    spec = setup.scenario.spec
+    choices = (
+        policies.get(spec.placement.policy, "placement.policy"),
+        topologies.get(spec.relays.topology, "relays.topology"),
+    )
+    return all(choice.__module__.startswith("aether.") for choice in choices)
+
+
+def _numbered(n: int, setups: list[Setup]) -> tuple[int, list[dict[str, Any]]]:
+    return n, _rows(setups, None)
+
+
+def _rows(setups: Sequence[Setup], progress: Progress | None) -> list[dict[str, Any]]:
+    return [_row(*pair) for pair in zip(setups, play_variants(setups, progress, LABEL), strict=True)]
 
 
 def _row(setup: Setup, totals: Totals) -> dict[str, Any]:
@@ -74,8 +130,9 @@ def coarse(setup: Setup) -> Setup:
     """The same run at steps of at least five minutes that divide it evenly."""
     spec = setup.scenario.spec
     steps = max(1, int(spec.duration // max(spec.step, STEP_S)))
-    step_s = spec.duration / steps
-    return assemble(replace(setup.scenario, spec=spec.model_copy(update={"step": min(step_s, 3600.0)})))
+    step_s = min(spec.duration / steps, 3600.0)
+    scenario = replace(setup.scenario, spec=spec.model_copy(update={"step": step_s}))
+    return replace(setup, scenario=scenario, work=made_of(scenario, setup.hosts, setup.cities))
 
 
 def without(setup: Setup, coupling: str) -> Setup:

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from aether.base.version import VERSION
+from aether.engine.assemble import assemble
 from aether.engine.run import Outcome, Progress
-from aether.engine.run import simulate as run_engine
+from aether.engine.run import run as run_engine
 from aether.results import results
 from aether.results.results import Results
 from aether.results.sinks import Files, Sink, Stored
 from aether.scenario import load as loading
 from aether.scenario.load import Scenario
-from aether.study.ablation import ablate
+from aether.study.ablation import Ablation
 
 LIBRARIES = ("numpy", "numba", "pydantic", "sgp4", "pyarrow", "pymsis")
 
@@ -77,9 +78,17 @@ def simulate(
     sink: Sink | None = None,
 ) -> Results:
     """Results of a scenario, with its ablation where the scenario asks for one; sink: where its tables go."""
-    outcome = run_engine(scenario, progress, threads, sink)
-    told = dict(outcome.summary)
-    told["ablation"] = ablate(outcome, progress, threads) if scenario.spec.outputs.ablation else []
+    setup = assemble(scenario)
+    table = Ablation(setup, threads) if scenario.spec.outputs.ablation else None
+
+    def advance(label: str, done: float, of: float, clock: str) -> None:
+        if table is not None:  # once the first tick is through, all kernels that it needs too are compiled
+            table.start()
+        if progress is not None:
+            progress(label, done, of, clock)
+
+    outcome = run_engine(setup, advance, threads, sink)
+    told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
     made = Results(told, outcome.tables, manifest(outcome))
     return replace(made, report=_page(made)) if report and scenario.spec.outputs.report else made
 
