@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from aether.base.errors import InputError, Problem, unknown
 from aether.base.version import VERSION
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="aether",
@@ -330,6 +329,8 @@ def main() -> None:
     """Run the command and turn what goes wrong into a message and an exit code."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _Signals.take)
+    gc.set_threshold(100_000, 50, 50)  # catalogs and compiled kernels are many objects that stay: a tenth of a short run
+    atexit.register(gc.freeze)  # and need not be searched once more at the end: half a second
     try:
         app()
     except InputError as error:

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from aether.base.clock import DAY_S, UNIX_DAYS, julian_date
 from aether.base.errors import InputError, Problem, unknown
@@ -357,6 +356,8 @@ def _shells(inclination_rad: Floats, altitude_m: Floats) -> Ints:
     row, column = row - row.min(), np.minimum(column - column.min(), 20_000)
     count = np.zeros((int(row.max()) + 1, int(column.max()) + 1))
     np.add.at(count, (row, column), 1.0)
+    from scipy import ndimage  # a tenth of a second that scenarios without element sets need not pay
+
     near = ndimage.uniform_filter(count, (3, 3), mode="constant") * 9.0
     least = max(1, min(_LEAST_SHELL, len(row) // 50))
     label, _ = ndimage.label(near > least - 0.5, np.ones((3, 3)))

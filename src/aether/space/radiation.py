@@ -202,7 +202,7 @@ def _flux_above(energy_mev: Floats, grid_mev: Floats, log_flux: Floats) -> Float
     place = np.interp(np.log(energy_mev), np.log(grid_mev), np.arange(len(grid_mev)))
     low = np.minimum(place.astype(np.int64), len(grid_mev) - 2)
     share = (place - low).reshape((-1,) + (1,) * (log_flux.ndim - 1))
-    flux = 10.0 ** (log_flux[low] * (1.0 - share) + log_flux[low + 1] * share) - 1.0
+    flux = np.expm1(math.log(10.0) * (log_flux[low] * (1.0 - share) + log_flux[low + 1] * share))
     return np.asarray(np.where((energy_mev < grid_mev[-1]).reshape(share.shape), flux, 0.0))
 
 
