@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 import yaml
+from joblib import Parallel, delayed
 
 from aether.base.units import fmt
 from aether.results import figures, worldmap
@@ -16,6 +17,7 @@ from aether.results.figures import Day, Plot
 from aether.results.money_report import footprint, money
 from aether.results.page import beside, none, plots, table
 from aether.results.results import Results
+from aether.results.sinks import Stored
 from aether.results.words import change, length, many, ms, percent, span, stages, tokens_day
 from aether.results.work_report import failures, traffic, training, work
 
@@ -29,13 +31,13 @@ MOST_GROUPS = 6  # with figures of their own
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing is fetched
 
 
-def render(made: Results) -> str:
+def render(made: Results, threads: int = 1) -> str:
     """The report of a run as one HTML page: inline style and figures, no script, no request.
 
-    Everything that came from the user is escaped. The same results give the same page.
+    Everything that came from the user is escaped. The same results give the same page. threads: processes that draw
+    sections, where the tables are on disk and each can read its own.
     """
-    told, day = made.summary, figures.day(made)
-    sections = _sections(made, told, day)
+    told, sections = made.summary, _sections(made, threads)
     title = escape(str(told["title"] or told["scenario"]))
     links = "".join(f'<a href="#{key}">{words}</a>' for key, words, _ in sections)
     body = "".join(f'<section id="{key}"><h2>{words}</h2>{html}</section>' for key, words, html in sections)
@@ -49,30 +51,41 @@ def render(made: Results) -> str:
     )
 
 
-def _sections(made: Results, told: Mapping[str, Any], day: Day) -> list[tuple[str, str, str]]:
+_SECTIONS: dict[str, tuple[str, bool, Callable[[Results, Day], str]]] = {  # heading, whether it is about ships
+    "compute": ("What is delivered", True, lambda made, _: _compute(made.summary)),
+    "work": ("Work", False, lambda made, day: work(day, made.summary)),
+    "training": ("Training", False, lambda made, day: training(day, made.summary)),
+    "cost": ("Cost beside the ground", False, lambda made, _: money(made.summary)),
+    "footprint": ("Footprint", False, lambda made, _: footprint(made.summary)),
+    "shortfalls": ("What is short", True, lambda made, _: _shortfalls(made.summary)),
+    "ablation": ("What each coupling costs", False, lambda made, _: _ablation(made.summary)),
+    "day": ("Power, charge and temperature through the day", True, lambda _, day: _through(day)),
+    "map": ("Where the fleet is near", True, lambda made, day: _map(day, made.summary)),
+    "trips": ("Round trips beside fibre", False, lambda made, day: _trips(day, made.summary)),
+    "coverage": ("Coverage and distance by latitude and local time", True, lambda made, day: _coverage(day, made.summary)),
+    "network": ("Network", True, lambda made, day: _network(day, made.summary)),
+    "traffic": ("Traffic", False, lambda made, day: traffic(day, made.summary)),
+    "faults": ("Faults", False, lambda made, day: failures(day, made.summary)),
+    "radiation": ("Radiation", True, lambda made, day: _radiation(day, made.summary)),
+    "budgets": ("The ships", True, lambda made, _: _budgets(made.summary)),
+    "sources": ("Sources relied upon", False, lambda made, _: _sources(made.manifest)),
+    "made": ("How this was made", False, lambda made, _: _made(made)),
+}  # fmt: skip
+
+
+def _sections(made: Results, threads: int) -> list[tuple[str, str, str]]:
     """(id, heading, html) of each section, the answer first; without ships those on ships are left out, and empty ones."""
-    ships = bool(told["groups"])
-    made_by: list[tuple[str, str, bool, Callable[[], str]]] = [
-        ("compute", "What is delivered", ships, lambda: _compute(told)),
-        ("work", "Work", True, lambda: work(day, told)),
-        ("training", "Training", True, lambda: training(day, told)),
-        ("cost", "Cost beside the ground", True, lambda: money(told)),
-        ("footprint", "Footprint", True, lambda: footprint(told)),
-        ("shortfalls", "What is short", ships, lambda: _shortfalls(told)),
-        ("ablation", "What each coupling costs", True, lambda: _ablation(told)),
-        ("day", "Power, charge and temperature through the day", ships, lambda: _through(day)),
-        ("map", "Where the fleet is near", ships, lambda: _map(day, told)),
-        ("trips", "Round trips beside fibre", True, lambda: _trips(day, told)),
-        ("coverage", "Coverage and distance by latitude and local time", ships, lambda: _coverage(day, told)),
-        ("network", "Network", ships, lambda: _network(day, told)),
-        ("traffic", "Traffic", True, lambda: traffic(day, told)),
-        ("faults", "Faults", True, lambda: failures(day, told)),
-        ("radiation", "Radiation", ships, lambda: _radiation(day, told)),
-        ("budgets", "The ships", ships, lambda: _budgets(told)),
-        ("sources", "Sources relied upon", True, lambda: _sources(made.manifest)),
-        ("made", "How this was made", True, lambda: _made(made)),
-    ]
-    return [(key, words, html) for key, words, shown, make in made_by if shown and (html := make())]
+    keys = [key for key, (_, of_ships, _) in _SECTIONS.items() if made.summary["groups"] or not of_ships]
+    if threads > 1 and isinstance(made.tables, Stored):
+        pages = Parallel(n_jobs=threads, pre_dispatch="all", batch_size=1)(delayed(_section)(made, key) for key in keys)
+    else:
+        day = figures.day(made)
+        pages = [_SECTIONS[key][2](made, day) for key in keys]
+    return [(key, _SECTIONS[key][0], html) for key, html in zip(keys, pages, strict=True) if html]
+
+
+def _section(made: Results, key: str) -> str:
+    return _SECTIONS[key][2](made, figures.day(made))
 
 
 def _head(told: Mapping[str, Any], title: str) -> str:

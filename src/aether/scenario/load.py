@@ -23,7 +23,7 @@ from aether.scenario.catalog import Catalog, Shell, Ship
 from aether.scenario.places import find_place
 from aether.scenario.spec import MeshShell, Place, ShipGroup, Spec
 
-MOST_RELAYS = 200_000  # one tick of lists and fields stays below 2 GB
+MOST_RELAYS = 1_200_000  # a million and spares: one tick of lists and fields stays below 4 GB
 MOST_ROWS = 40_000_000  # of ships, cities and probes by step: about 4 GB of records
 LARGEST_FILE = 200_000_000  # bytes; a million element sets in TLE are 140 MB
 

@@ -90,13 +90,13 @@ def simulate(
     outcome = run_engine(setup, advance, threads, sink)
     told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
     made = Results(told, outcome.tables, manifest(outcome))
-    return replace(made, report=_page(made)) if report and scenario.spec.outputs.report else made
+    return replace(made, report=_page(made, threads)) if report and scenario.spec.outputs.report else made
 
 
-def _page(made: Results) -> str:
+def _page(made: Results, threads: int) -> str:
     from aether.results import report  # matplotlib takes half a second that runs without a report need not pay
 
-    return report.render(made)
+    return report.render(made, threads)
 
 
 def compare(before: Results, after: Results) -> dict[str, tuple[Any, Any]]:
