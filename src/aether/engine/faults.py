@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -84,19 +85,25 @@ def interruptions(
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
     """When training jobs are interrupted: of each tick and job, seconds into the tick.
 
-    Poisson: nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang.
+    Nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang. Neither moves when the
+    other is switched off, so that runs with and without can be compared.
     """
-    on, step_s = scenario.spec.couplings, scenario.spec.step
+    on, step_s, seed = scenario.spec.couplings, scenario.spec.step, scenario.spec.seed
     told: list[list[tuple[float, ...]]] = [[] for _ in range(ticks)]
     ships = dose.upset_s.shape[1]
     for run in runs:
-        rng = stream(scenario.spec.seed, f"interruptions/{run.name}/{first}")
         aboard = run.members < ships
-        upsets = (
-            (dose.upset_s[:, run.members[aboard]] * run.gpus[aboard]).sum(axis=1) if on.anomaly else np.zeros(ticks)
+        upset_s = (dose.upset_s[:, run.members[aboard]] * run.gpus[aboard]).sum(axis=1) * on.anomaly
+        failure_s = np.full(ticks, 1.0 / run.mttf_s * on.faults)
+        name = f"interruptions/{run.name}"
+        nodes, upsets = (
+            faults.arrivals(partial(_stream, seed, f"{name}/{why}"), rate_s, first, step_s)
+            for why, rate_s in (("nodes", failure_s), ("upsets", upset_s))
         )
-        failures_s = 1.0 / run.mttf_s if on.faults else 0.0
-        counts = rng.poisson((failures_s + upsets) * step_s)
         for t in range(ticks):
-            told[t].append(tuple(np.sort(rng.uniform(0.0, step_s, counts[t])).tolist()))
+            told[t].append(tuple(np.sort(np.concatenate([nodes[t], upsets[t]])).tolist()))
     return tuple(tuple(row) for row in told)
+
+
+def _stream(seed: int, name: str, part: str) -> np.random.Generator:
+    return stream(seed, f"{name}/{part}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,6 +15,8 @@ from aether.base.clock import DAY_S
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Floats, Ints, Outage
 
+HOUR_S = 3600.0  # definition
+LOWEST_BAND_S = 1e-5  # of a rate, ours: a failure in a day
 NODE_GPUS = 8.0  # GPUs of the nodes that interruption rates are counted by, arXiv 2407.21783 and 2410.21680
 
 
@@ -137,6 +139,37 @@ def broken(
     begin = -np.log1p(-share * rng.random(host.size)) / rate_s if host.size else np.zeros(0)
     given = causes or {i.cause: float(i.count) for i in interruptions() if i.part == "GPU"}
     return _outages(rng, "gpu", [(host, begin, begin + _lengths(rng, repair_s, False, host.size))], given)
+
+
+def arrivals(rng: Callable[[str], np.random.Generator], rate_s: Floats, first: int, step_s: float) -> list[Floats]:
+    """Times of a Poisson process whose rate is known tick by tick, the same however a run is cut into windows.
+
+    Points of density one in the plane of time and rate, those that lie below the rate [1]: drawn by the hour and by bands
+    of the rate, each twice as wide as the one below, from a stream of its own. A rate that changes moves no other point.
+    rng: the stream of a name. rate_s: (T,) of ticks first to first + T - 1 [1/s]. step_s: length of a tick [s].
+    Returns seconds into the tick, of each tick, rising. Raises InputError for a negative rate.
+
+    [1] Lewis and Shedler, Naval Research Logistics Quarterly 26, 1979 (thinning).
+    """
+    if not ((rate_s >= 0.0).all() and np.isfinite(rate_s).all()):
+        raise InputError(Problem("faults.arrivals", "rates must be finite and not negative"))
+    ticks, found = len(rate_s), [np.empty((0, 2))]
+    begin_s, end_s = first * step_s, (first + ticks) * step_s
+    for hour in range(int(begin_s // HOUR_S), int(np.ceil(end_s / HOUR_S))):
+        last = np.ceil((hour + 1) * HOUR_S / step_s) - first
+        top = rate_s[max(int(hour * HOUR_S / step_s) - first, 0) : max(int(last), 0)].max(initial=0.0)
+        low, wide = 0.0, LOWEST_BAND_S
+        while low < top:
+            band = rng(f"{hour}/{low:.3g}")
+            count = band.poisson(wide * HOUR_S)
+            time_s, level = (hour + band.random(count)) * HOUR_S, low + wide * band.random(count)
+            tick = np.floor(time_s / step_s).astype(np.int64) - first
+            here = (tick >= 0) & (tick < ticks)
+            here[here] = level[here] < rate_s[tick[here]]
+            found.append(np.stack([tick[here], time_s[here] - (first + tick[here]) * step_s], axis=1))
+            low, wide = low + wide, 2.0 * wide
+    points = np.concatenate(found)
+    return [np.sort(points[points[:, 0] == t, 1]) for t in range(ticks)]
 
 
 def share_up(outages: Iterable[Outage], kind: str, count: int, times_s: Floats, step_s: float) -> Floats:
