@@ -11,7 +11,9 @@ from aether.engine.assemble import assemble
 from aether.engine.run import play, simulate
 from aether.engine.summary import waterfall
 from aether.network.links import LIGHT_M_S
+from aether.placement.policy import policies
 from aether.scenario.load import load
+from aether.study import ablation
 from aether.study.ablation import COUPLINGS, Ablation, coarse, without
 from constellation import fabric
 from recorded import recorded
@@ -143,6 +145,24 @@ def test_each_row_of_the_ablation_is_what_a_run_of_its_own_says(asked):
         assert row["delivered_gpu_hours"] == pytest.approx(stages["delivered"]["gpu_hours"], rel=1e-6), row["off"]
         tokens = float(totals.work.hosts["tokens"].sum()) if asked == "work" else 0.0
         assert row["output_tokens"] == pytest.approx(tokens, rel=1e-5), row["off"]
+
+
+def test_processes_of_their_own_make_the_same_ablation(monkeypatch):
+    setup = assemble(load(fabric()))
+    alone = Ablation(setup).rows()
+    monkeypatch.setattr(ablation, "WORTH_IT", 0)
+    spread = Ablation(setup, threads=3)
+    spread.start()
+    assert spread.rows() == alone
+
+
+def test_a_policy_that_only_this_process_knows_keeps_the_ablation_in_it(monkeypatch):
+    monkeypatch.setattr(ablation, "WORTH_IT", 0)
+    monkeypatch.setitem(policies._items, "mine", lambda snapshot: policies["nearest"](snapshot))
+    table = Ablation(assemble(load(fabric(placement={"policy": "mine"}))), threads=2)
+    table.start()
+    assert table._coming is None
+    assert len(table.rows()) == len(COUPLINGS)
 
 
 def test_an_ablation_steps_no_finer_than_five_minutes_and_divides_the_run_evenly():

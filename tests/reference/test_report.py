@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from aether.results import figures, report, worldmap
+from aether.results import figures, report, results, worldmap
 from aether.study import runs
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -122,6 +122,11 @@ def test_words_in_figures_stay_text(page):
 
 def test_the_same_results_give_the_same_page(made, page):
     assert report.render(made) == page
+
+
+def test_processes_side_by_side_make_the_same_page(made, page, tmp_path):
+    stored = results.load(made.save(tmp_path / "saved"))
+    assert report.render(stored, threads=2) == report.render(stored) == page
 
 
 def test_the_page_of_a_small_run_is_small(page):

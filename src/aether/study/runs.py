@@ -78,6 +78,9 @@ def simulate(
     sink: Sink | None = None,
 ) -> Results:
     """Results of a scenario, with its ablation where the scenario asks for one; sink: where its tables go."""
+    paged = report and scenario.spec.outputs.report
+    if paged and threads > 1 and isinstance(sink, Files):
+        _call_up(threads)
     setup = assemble(scenario)
     table = Ablation(setup, threads) if scenario.spec.outputs.ablation else None
 
@@ -90,7 +93,18 @@ def simulate(
     outcome = run_engine(setup, advance, threads, sink)
     told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
     made = Results(told, outcome.tables, manifest(outcome))
-    return replace(made, report=_page(made, threads)) if report and scenario.spec.outputs.report else made
+    return replace(made, report=_page(made, threads)) if paged else made
+
+
+def _call_up(threads: int) -> None:
+    """Processes that will draw the report load what they need while the run goes on."""
+    from joblib import Parallel, delayed
+
+    Parallel(n_jobs=threads, return_as="generator_unordered")(delayed(_ready)() for _ in range(threads))
+
+
+def _ready() -> None:
+    from aether.results import report  # noqa: F401 - loaded once, for what is asked next
 
 
 def _page(made: Results, threads: int) -> str:
