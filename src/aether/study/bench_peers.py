@@ -50,8 +50,8 @@ def satrecs(elements: Elements) -> list[Satrec]:
     for i in range(len(elements.epoch_s)):
         record = Satrec()
         record.sgp4init(
-            WGS72, "i", i, J2000_DAYS - _FIRST_DAY, 0.0, 0.0, 0.0, elements.eccentricity[i], elements.perigee_rad[i],
-            elements.inclination_rad[i], elements.mean_anomaly_rad[i], elements.mean_motion_rad_s[i] * 60.0, elements.node_rad[i],
+            WGS72, "i", i, J2000_DAYS - _FIRST_DAY, elements.bstar[i], 0.0, 0.0, elements.eccentricity[i],
+            elements.perigee_rad[i], elements.inclination_rad[i], elements.mean_anomaly_rad[i], elements.mean_motion_rad_s[i] * 60.0, elements.node_rad[i],
         )  # fmt: skip
         made.append(record)
     return made
