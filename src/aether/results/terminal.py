@@ -158,7 +158,9 @@ def bench(outcome: Mapping[str, Any]) -> None:
         shown.add_row(row["name"], row["size"], f"{row['value']:.3g}", target, row["unit"], beside)
     show(shown)
     if outcome["missing"]:
-        print(f"Not beside it, since not installed: {', '.join(outcome['missing'])}. pip install 'aether-fabric[bench]'")
+        print(
+            f"Not beside it, since not installed: {', '.join(outcome['missing'])}. pip install 'aether-fabric[bench]'"
+        )
 
 
 def changes(changed: Mapping[str, tuple[Any, Any]]) -> None:
