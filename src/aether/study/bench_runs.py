@@ -71,7 +71,7 @@ def ticks(quick: bool) -> list[Row]:
     rows = []
     for threads in (1, 2):
         taken = [once(lambda threads=threads: simulate(scenario, threads=threads))]  # type: ignore[misc]
-        what = f"project-aether, {hours} h, {threads} threads"
+        what = f"project-aether, {hours} h, {_threads(threads)}"
         rows.append(row("whole tick", what, "ms/tick", taken, 1e3 / scenario.clock.ticks))
     return rows
 
@@ -87,9 +87,13 @@ def day(quick: bool, usual_s: Mapping[str, float]) -> list[Row]:
             step()
         taken = once(lambda each=each: _through(each, count))  # type: ignore[misc]
         shown = f"{DAY_STEPS:,} network steps" + (f", from {count}" if quick else "")
-        what = f"{shown}, {threads} thread{'s' if threads > 1 else ''}"
+        what = f"{shown}, {_threads(threads)}"
         rows.append(row(name, what, "s", [taken], DAY_STEPS / count, target, beside if threads == 1 else {}))
     return rows
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def _through(each: list[Callable[[], Any]], count: int) -> None:
