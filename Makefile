@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/.peers
 
-.PHONY: run test soak check bench clean docs
+.PHONY: run test soak check peers bench clean docs
 
 run: $(STAMP)  ## simulate the default day and write its report
 	$(BIN)/aether run
@@ -21,16 +22,22 @@ check: $(STAMP)  ## style, types, the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)  ## time the hot paths
+peers: $(PEERS)  ## install what the bench times beside us and Hypatia's reader; their tests are skipped without
+
+bench: $(PEERS)  ## time the hot paths beside what else does the same
 	$(BIN)/aether bench
 
-docs: $(STAMP)  ## write the generated pages anew
+docs: $(PEERS)  ## write the generated pages anew
 	$(BIN)/python tools/pages.py
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "Aether needs Python 3.11 to 3.14, this is %d.%d; name one with make PYTHON=..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(PEERS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	touch $@
 
 clean:

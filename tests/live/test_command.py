@@ -297,7 +297,6 @@ def test_what_people_read_says_it_too(aether):
     assert "reproduced, 0 missed" in out
     assert "orbit.geometry" in aether("validate", "--list")[1]
     assert "53 deg" in aether("catalog", "show", "starlink-s1")[1]
-    assert "propagate" in aether("bench", "--quick")[1]
 
 
 def test_validate_lists_models_with_units(aether):

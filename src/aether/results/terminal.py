@@ -157,6 +157,10 @@ def bench(outcome: Mapping[str, Any]) -> None:
         target = "" if row.get("target") is None else f"{row['target']:.3g}"
         shown.add_row(row["name"], row["size"], f"{row['value']:.3g}", target, row["unit"], beside)
     show(shown)
+    if outcome["missing"]:
+        print(
+            f"Not beside it, since not installed: {', '.join(outcome['missing'])}. pip install 'aether-fabric[bench]'"
+        )
 
 
 def changes(changed: Mapping[str, tuple[Any, Any]]) -> None:

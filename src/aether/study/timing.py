@@ -1,0 +1,40 @@
+"""How the bench times a piece of work, and the row that it makes of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def times(work: Callable[[], Any], runs: int) -> list[float]:
+    """Seconds that each of several runs takes, after one that compiles and warms caches."""
+    work()
+    return [once(work) for _ in range(runs)]
+
+
+def once(work: Callable[[], Any]) -> float:
+    """Seconds that one run takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def row(
+    name: str, size: str, unit: str, taken: list[float], scale: float, target: float | None = None,
+    peers: Mapping[str, float] | None = None,
+) -> Row:  # fmt: skip
+    """A row of the bench: the median and spread of `taken` [s] times `scale`, in `unit`, beside its target and peers."""
+    values = [t * scale for t in taken]
+    return {
+        "name": name,
+        "size": size,
+        "unit": unit,
+        "value": median(values),
+        "spread": [min(values), max(values)],
+        "target": target,
+        "peers": dict(peers or {}),
+    }
