@@ -151,7 +151,7 @@ def test_verticals_made_without_angles_are_the_geodetic_ones() -> None:
 def test_no_cell_is_gone_through_twice() -> None:
     draw = np.random.default_rng(8)
     for bands in (1, 2, 3, 8):
-        start, run = np.arange(2 * bands * bands + 1), np.empty((2 * bands, 2), dtype=np.int64)
+        start, run = np.arange(visibility._PARTS * bands**2 + 1), np.empty((2 * bands, 2), dtype=np.int64)
         for _ in range(2_000):
             place = draw.normal(size=3) * [1.0, 1.0, draw.choice([0.1, 1.0, 5.0])]  # some near a pole
             found = visibility._runs(6.4e6 * place, np.cos(draw.uniform(0.01, 3.1)), bands, start, run)
