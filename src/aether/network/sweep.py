@@ -20,6 +20,7 @@ from aether.base.tables import Bools, Floats32, Ints
 from aether.network.lanes import WIDTH, carry, relax
 
 _FAR = np.float32(np.inf)
+_BEYOND = 64  # a sweep may go on by this share of all chains
 _TILE = 16  # nodes turned from lanes to rows at a time: a line of the cache
 
 
@@ -101,15 +102,21 @@ def _visit(
     i = first
     while i < end:
         i = carry(field, fresh, weight, i, end, 1, 0, width) if fresh[i] else i + 1
-    if closing < _FAR and fresh[last] and relax(field, first, last, closing, width):
-        fresh[first] = True
-        carry(field, fresh, weight, first, end, 1, 0, width)
+    if closing < _FAR and fresh[last]:
+        fell, i = relax(field, first, last, closing, width), first
+        while fell:  # only as far as it falls: what was fresh before has been handed on
+            fresh[i] = True
+            i += 1
+            fell = i < end and relax(field, i, i - 1, weight[i], width)
     i = last
     while i >= first:
         i = carry(field, fresh, weight, i, first - 1, -1, 1, width) if fresh[i] else i - 1
-    if closing < _FAR and fresh[first] and relax(field, last, first, closing, width):
-        fresh[last] = True
-        carry(field, fresh, weight, last, first - 1, -1, 1, width)
+    if closing < _FAR and fresh[first]:
+        fell, i = relax(field, last, first, closing, width), last
+        while fell:
+            fresh[i] = True
+            i -= 1
+            fell = i >= first and relax(field, i, i + 1, weight[i + 1], width)
     for n in range(uint64(first), uint64(end)):  # unsigned: no index may count from the end
         if fresh[n]:
             for e in range(uint64(start[n]), uint64(start[n + uint64(1)])):
@@ -122,20 +129,44 @@ def _visit(
 
 
 @njit(cache=True, nogil=True)
+def _stretch(due: Bools) -> tuple[int, int]:
+    """The shortest stretch of the ring of chains that holds all that are due: its first and how many, none for zero."""
+    count, begin, widest, last, first = due.size, 0, -1, -1, -1
+    for c in range(count):
+        if due[c]:
+            if last < 0:
+                first = c
+            elif c - last > widest:
+                begin, widest = c, c - last
+            last = c
+    if last < 0:
+        return 0, 0
+    if first + count - last > widest:
+        begin, widest = first, first + count - last
+    return begin, count - widest + 1
+
+
+@njit(cache=True, nogil=True)
 def _sweep(
     field: Floats32, fresh: Bools, due: Bools, chain: Ints, first: Ints, weight: Floats32, start: Ints, other: Ints,
     cost: Floats32, width: Any,
 ) -> None:  # fmt: skip
-    """Visit the chains that are due, forward and backward, until none is."""
-    forward, more = True, True
-    while more:
-        more = False
-        for k in range(due.size):
-            c = k if forward else due.size - 1 - k
+    """Visit the chains that are due, forward and backward over the stretch that holds them, until none is.
+
+    Planes close a ring, and what comes round from either side meets half-way: a sweep goes only a little beyond the
+    stretch that was due when it began, since farther on the other side is the quicker way.
+    """
+    forward, beyond = True, max(due.size // _BEYOND, 1) - 1
+    begin, count = _stretch(due)
+    while count > 0:
+        low, steps = begin - beyond, min(count + 2 * beyond, due.size)
+        for k in range(steps):
+            c = (low + k if forward else low + steps - 1 - k) % due.size
             if due[c]:
-                due[c], more = False, True
+                due[c] = False
                 _visit(field, fresh, due, chain, weight, start, other, cost, first[c], first[c + 1], width)
         forward = not forward
+        begin, count = _stretch(due)
 
 
 @njit(cache=True, nogil=True)
