@@ -17,11 +17,10 @@ import numpy as np
 from numba import njit, uint64
 
 from aether.base.tables import Bools, Floats32, Ints
-from aether.network.lanes import WIDTH, carry, relax
+from aether.network.lanes import WIDTH, carry, relax, turn
 
 _FAR = np.float32(np.inf)
 _BEYOND = 64  # a sweep may go on by this share of all chains
-_TILE = 16  # nodes turned from lanes to rows at a time: a line of the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +170,22 @@ def _sweep(
 
 @njit(cache=True, nogil=True)
 def _turn(field: Floats32, place: Ints, into: Ints, lanes: int, result: Floats32) -> None:
-    """Lanes side by side to a row for each source: result[into[lane], node]."""
-    nodes, wide, tile = uint64(place.size), uint64(lanes), uint64(_TILE)
+    """Lanes side by side to a row for each source: result[into[lane], node]; squares of them, and one by one at the edges."""
+    nodes, wide, tile = uint64(place.size), uint64(lanes), uint64(WIDTH)
+    source, column = np.empty(WIDTH, np.int64), np.empty(WIDTH, np.int64)
     for begin in range(uint64(0), nodes, tile):
         end = min(begin + tile, nodes)
-        for lane in range(uint64(into.size)):
-            row = uint64(into[lane]) * nodes
-            for n in range(begin, end):
-                result[row + n] = field[uint64(place[n]) * wide + lane]
+        for low in range(uint64(0), uint64(into.size), tile):
+            high = min(low + tile, uint64(into.size))
+            if end - begin == tile and high - low == tile:
+                for k in range(tile):
+                    source[k], column[k] = uint64(place[begin + k]) * wide + low, uint64(into[low + k]) * nodes + begin
+                turn(field, source, result, column)
+                continue
+            for lane in range(low, high):
+                row = uint64(into[lane]) * nodes
+                for n in range(begin, end):
+                    result[row + n] = field[uint64(place[n]) * wide + lane]
 
 
 @njit(cache=True, nogil=True)
