@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 from numba import njit, uint64
+from numpy.typing import NDArray
 
 from aether.base.tables import Bools, Floats32, Ints
 from aether.network.lanes import WIDTH, carry, relax, turn
 
+Ints32 = NDArray[np.int32]
 _FAR = np.float32(np.inf)
 _BEYOND = 64  # a sweep may go on by this share of all chains
 
@@ -29,11 +31,11 @@ class Chains:
 
     node: Ints  # (N,) node number at each place: the order
     place: Ints  # (N,) place of each node number
-    chain: Ints  # (N,) chain of each place
+    chain: Ints32  # (N,) chain of each place; of 32 bits, as all that is read at every step
     first: Ints  # (C + 1,) chain c holds places first[c] to first[c + 1]
     weight_s: Floats32  # (N,) to the place before in the chain; at its first place, to its last; infinity for no link
-    start: Ints  # (N + 1,) the other links of place i: start[i] to start[i + 1]
-    other: Ints  # (X,) place at their far end
+    start: Ints32  # (N + 1,) the other links of place i: start[i] to start[i + 1]
+    other: Ints32  # (X,) place at their far end
     other_s: Floats32  # (X,)
 
 
@@ -49,7 +51,7 @@ def chains(start: Ints, node: Ints, weight_s: Floats32, order: Ints) -> Chains:
 @njit(cache=True, nogil=True)
 def _chains(start: Ints, node: Ints, weight: Floats32, order: Ints) -> tuple[Any, ...]:
     count = order.size
-    place, chain, first = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count + 1, np.int64)
+    place, chain, first = np.empty(count, np.int64), np.empty(count, np.int32), np.empty(count + 1, np.int64)
     along, chains = np.full(count, _FAR, np.float32), 0
     for i in range(count):
         place[order[i]] = i
@@ -63,7 +65,7 @@ def _chains(start: Ints, node: Ints, weight: Floats32, order: Ints) -> tuple[Any
             chains += 1
         chain[i] = chains - 1
     first[chains] = count
-    begin, other, cost = np.zeros(count + 1, np.int64), np.empty(node.size, np.int64), np.empty(node.size, np.float32)
+    begin, other, cost = np.zeros(count + 1, np.int32), np.empty(node.size, np.int32), np.empty(node.size, np.float32)
     filled, one = uint64(0), uint64(1)  # unsigned: no index may count from the end
     for c in range(chains):
         low, high = uint64(first[c]), uint64(first[c + 1]) - one
