@@ -135,10 +135,17 @@ def test_threads_and_things_made_ready_change_no_bit() -> None:
     places = ground.place(np.linspace(-1.5, 1.5, 301), np.linspace(-9.0, 9.0, 301))
     plain = ground.visible(places, satellites, 0.4)
     ready, above = ground.horizon(places, 0.4), visibility.sky(satellites)
-    for other in (ground.visible(places, satellites, 0.4, threads=3), visibility.seen(ready, above)):
+    kept, short = np.empty(2 * plain.satellite.size, np.int64), np.empty(9, np.int64)
+    for other in (
+        ground.visible(places, satellites, 0.4, threads=3),
+        visibility.seen(ready, above),
+        visibility.seen(ready, above, out=kept),
+        visibility.seen(ready, above, out=short),
+    ):
         assert (other.start == plain.start).all()
         assert (other.satellite == plain.satellite).all()
         assert (other.slant_m == plain.slant_m).all()
+    assert (kept[: plain.satellite.size] == plain.satellite).all()
 
 
 def test_verticals_made_without_angles_are_the_geodetic_ones() -> None:

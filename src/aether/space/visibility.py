@@ -76,19 +76,22 @@ def _northward(z_m: Floats) -> Ints:
     return np.argsort(z_m, kind="stable")
 
 
-def seen(horizon: Horizon, sky: Sky, max_slant_m: float = math.inf, threads: int = 1) -> Access:
+def seen(
+    horizon: Horizon, sky: Sky, max_slant_m: float = math.inf, threads: int = 1, out: Ints | None = None
+) -> Access:  # fmt: skip
     """Which satellites each place sees, as `ground.visible` has it, of what was made ready by `horizon` and `sky`.
 
     sin E = (s - p) . up / |s - p| >= sin E_min and |s - p| <= max.
 
-    max_slant_m: [m]. threads: among which places are shared out; the result is the same bit for bit. Returns Access,
-    each place's satellites from south to north. Reference [1].
+    max_slant_m: [m]. threads: among which places are shared out; the result is the same bit for bit. out: (2 M,) memory
+    that the result is written to if up to M are seen, by one thread, and that the next call may be given again. Returns
+    Access, each place's satellites from south to north. Reference [1].
     """
     places = len(horizon.place_m)
     if not sky.start[-1]:
         return Access(np.zeros(places + 1, np.int64), np.empty(0, np.int64), np.empty(0))
     if threads == 1:
-        parts = [_share(horizon, sky, max_slant_m, 0, places)]
+        parts = [_share(horizon, sky, max_slant_m, 0, places, out)]
     else:
         bounds = [places * t // threads for t in range(threads + 1)]
         with ThreadPoolExecutor(threads) as pool:
@@ -99,17 +102,19 @@ def seen(horizon: Horizon, sky: Sky, max_slant_m: float = math.inf, threads: int
     return Access(np.concatenate([np.zeros(1, np.int64), np.cumsum(count)]), number, slant_m)
 
 
-def _share(horizon: Horizon, sky: Sky, max_slant_m: float, first: int, end: int) -> tuple[Ints, Ints, Floats]:
+def _share(
+    horizon: Horizon, sky: Sky, max_slant_m: float, first: int, end: int, out: Ints | None = None
+) -> tuple[Ints, Ints, Floats]:  # fmt: skip
     """How many satellites each of some places sees, which, and their slants."""
     part = slice(first, end)
     reach2, near = _limits(
         horizon.radius_m[part], horizon.level_m[part], horizon.rise_m[part], max_slant_m, sky.lowest_m, sky.highest_m
     )
-    room = int(_CROWD * sky.start[-1] * (near.size - near.sum())) + 1024
+    room = int(_CROWD * sky.start[-1] * (near.size - near.sum())) + 1024 if out is None else out.size // 2
     while True:
         # In one piece, and numpy's own: what is freed is then kept for the next call, and large pieces have large pages.
-        piece = np.empty(2 * room, np.int64)
-        number, slant_m = piece[:room], piece[room:].view(np.float64)
+        piece, out = np.empty(2 * room, np.int64) if out is None else out, None
+        number, slant_m = piece[:room], piece[room : 2 * room].view(np.float64)
         count = _search(
             horizon.place_m[part], horizon.vertical[part], horizon.need[part], reach2, near, sky.fixed_m, sky.key,
             sky.start, sky.bands, number, slant_m,
