@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from aether.base.tables import Links
-from aether.network import lanes, links, routing
+from aether.network import lanes, links, routing, sweep
 
 
 def tangle(seed: int, nodes: int, edges: int) -> Links:
@@ -150,3 +150,39 @@ def test_rows_of_lanes_do_what_plain_arrays_do(registers: int) -> None:
         assert carried(field.reshape(-1), fresh, weight, begin, end, step, offset, width) == at
         assert (field == plain).all()
         assert (fresh == marked).all()
+
+
+@njit
+def turned(field, source, result, into):
+    lanes.turn(field, source, result, into)
+
+
+def test_a_square_of_lanes_is_turned_as_a_plain_array_is() -> None:
+    draw, side = np.random.default_rng(3), lanes.WIDTH
+    field, result = draw.random(40 * side).astype(np.float32), np.zeros(40 * side, np.float32)
+    source, into = (draw.permutation(40)[:side] * side for _ in range(2))
+    turned(field, source, result, into)
+    square = np.stack([field[s : s + side] for s in source])
+    assert (np.stack([result[i : i + side] for i in into]) == square.T).all()
+    assert np.count_nonzero(result) == side * side
+
+
+@settings(max_examples=100, deadline=None)
+@given(due=st.lists(st.booleans(), min_size=1, max_size=20))
+def test_the_stretch_that_is_due_is_the_shortest_on_the_ring(due: list[bool]) -> None:
+    begin, count = sweep._stretch(np.array(due))
+    chains, wanted = len(due), {c for c, d in enumerate(due) if d}
+    assert wanted <= {(begin + k) % chains for k in range(count)}
+    shortest = min(
+        n for n in range(chains + 1) for b in range(chains) if wanted <= {(b + k) % chains for k in range(n)}
+    )  # fmt: skip
+    assert count == shortest
+
+
+def test_a_ring_is_gone_round_both_ways_past_its_seam() -> None:
+    ends = np.array([[i, (i + 1) % 30] for i in range(30)])
+    ends.sort(axis=1)
+    table = Links(ends[:, 0], ends[:, 1], np.full(30, links.LIGHT_M_S), np.ones(30), np.ones(30))
+    latency = routing.fields(routing.mesh(30, table), np.arange(30)).latency_s
+    apart = np.abs(np.arange(30)[:, None] - np.arange(30))
+    assert (latency == np.minimum(apart, 30 - apart)).all()

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.base.tables import Elements
-from aether.network import topology
+from aether.network import links, topology
 
 RADIUS_M = 6_928e3
 
@@ -73,3 +73,51 @@ def test_attachment_respects_range_spare_terminals_and_time(seed: int, ships: in
         assert (alive[~held] == 0.0).all()
         fresh = held & (attached != before)
         assert np.allclose(alive[fresh], max(0.0, 1.0 - 30.0 / dt))
+
+
+def plainly(
+    ship: np.ndarray, relays: np.ndarray, drift: np.ndarray | None, held: list[int], spare: np.ndarray, most: float
+) -> int:
+    """The relay that a free terminal takes, every one looked at."""
+    best, best_score = -1, -np.inf
+    for r in np.flatnonzero(spare > 0):
+        gap = relays[r] - ship
+        if not np.linalg.norm(gap) <= most or r in held or not links.clear(ship, relays[r]):
+            continue
+        score = -np.linalg.norm(gap)
+        if drift is not None:
+            speed, along = np.linalg.norm(drift[r]), gap @ drift[r]
+            score = (np.sqrt(along**2 + speed**2 * (most**2 - gap @ gap)) - along) / speed**2
+        if score > best_score:
+            best, best_score = int(r), float(score)
+    return best
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), relays=st.integers(1, 300), most=st.sampled_from([3e5, 2e6, 5e6]), foresight=st.booleans(),
+    shuffled=st.booleans(), gone=st.sampled_from([0.0, 0.3]),
+)  # fmt: skip
+def test_ships_take_the_relay_that_looking_at_every_one_finds(
+    seed: int, relays: int, most: float, foresight: bool, shuffled: bool, gone: float
+) -> None:
+    draw = np.random.default_rng(seed)
+    u = draw.permutation(np.linspace(0.0, 6.0, relays)) if shuffled else np.linspace(0.0, 6.0, relays)
+    tilt = np.repeat(draw.uniform(0.0, np.pi, 5), 60)[:relays]
+    spots = RADIUS_M * np.stack([np.cos(u), np.sin(u) * np.cos(tilt), np.sin(u) * np.sin(tilt)], axis=1)
+    moves = 1.1e-3 * RADIUS_M * np.stack([-np.sin(u), np.cos(u) * np.cos(tilt), np.cos(u) * np.sin(tilt)], axis=1)
+    ships, drift = spots[:8] * 1.01 + 1e5, moves[:8] + 100.0
+    spots[draw.random(relays) < gone] = np.nan
+    spare = draw.integers(0, 3, relays)
+    free, none = np.full((len(ships), 2), topology.FREE), np.zeros((len(ships), 2))
+    got, *_ = topology.attach(
+        ships, spots, free, none, spare, most, 30.0, 60.0, drift_m_s=(drift, moves) if foresight else None
+    )  # fmt: skip
+    left = spare.copy()
+    for k, ship in enumerate(ships):
+        held: list[int] = []
+        for m in range(2):
+            best = plainly(ship, spots, moves - drift[k] if foresight else None, held, left, most)
+            assert got[k, m] == best
+            held.append(best)
+            left[best] -= best >= 0

@@ -135,10 +135,17 @@ def test_threads_and_things_made_ready_change_no_bit() -> None:
     places = ground.place(np.linspace(-1.5, 1.5, 301), np.linspace(-9.0, 9.0, 301))
     plain = ground.visible(places, satellites, 0.4)
     ready, above = ground.horizon(places, 0.4), visibility.sky(satellites)
-    for other in (ground.visible(places, satellites, 0.4, threads=3), visibility.seen(ready, above)):
+    kept, short = np.empty(2 * plain.satellite.size, np.int64), np.empty(9, np.int64)
+    for other in (
+        ground.visible(places, satellites, 0.4, threads=3),
+        visibility.seen(ready, above),
+        visibility.seen(ready, above, out=kept),
+        visibility.seen(ready, above, out=short),
+    ):
         assert (other.start == plain.start).all()
         assert (other.satellite == plain.satellite).all()
         assert (other.slant_m == plain.slant_m).all()
+    assert (kept[: plain.satellite.size] == plain.satellite).all()
 
 
 def test_verticals_made_without_angles_are_the_geodetic_ones() -> None:
@@ -151,7 +158,7 @@ def test_verticals_made_without_angles_are_the_geodetic_ones() -> None:
 def test_no_cell_is_gone_through_twice() -> None:
     draw = np.random.default_rng(8)
     for bands in (1, 2, 3, 8):
-        start, run = np.arange(2 * bands * bands + 1), np.empty((2 * bands, 2), dtype=np.int64)
+        start, run = np.arange(visibility._PARTS * bands**2 + 1), np.empty((2 * bands, 2), dtype=np.int64)
         for _ in range(2_000):
             place = draw.normal(size=3) * [1.0, 1.0, draw.choice([0.1, 1.0, 5.0])]  # some near a pole
             found = visibility._runs(6.4e6 * place, np.cos(draw.uniform(0.01, 3.1)), bands, start, run)

@@ -1,4 +1,4 @@
-"""Two operations on rows of lanes, held in vector registers: what a latency field is relaxed with.
+"""Operations on rows of lanes, held in vector registers: what a latency field is relaxed with and read out by.
 
 A field of N nodes and L lanes is flat, row n at field[n * L]; each lane is a source of its own. L is a multiple of
 WIDTH, and is told by a tuple of as many numbers as a row has registers, `registers(L)`: its type is known to the
@@ -116,3 +116,35 @@ def carry(
 
     number = types.int64
     return types.int64(field, fresh, weight, number, number, number, number, width), build
+
+
+@intrinsic
+def turn(typing: Any, field: Any, source: Any, result: Any, into: Any) -> Any:  # noqa: ARG001 - numba's form
+    """turn(field, source, result, into): result[into[k] + i] = field[source[i] + k] for i, k = 0 .. WIDTH - 1.
+
+    source, into: WIDTH offsets each. A square of WIDTH rows is turned by exchanging halves, quarters and so on.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data, rows, out, columns = (_data(context, builder, signature, arguments, n) for n in range(4))
+
+        def vector(base: Any, offsets: Any, which: int) -> Any:
+            offset = builder.load(builder.gep(offsets, [_INDEX(which)]))
+            return builder.bitcast(builder.gep(base, [offset]), _FLOATS.as_pointer())
+
+        held = [builder.load(vector(data, rows, k), align=4) for k in range(WIDTH)]
+        step = 1
+        while step < WIDTH:
+            low = [j if not j & step else WIDTH + j - step for j in range(WIDTH)]
+            high = [j + step if not j & step else WIDTH + j for j in range(WIDTH)]
+            masks = [ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), mask) for mask in (low, high)]
+            for k in range(WIDTH):
+                if not k & step:
+                    a, b = held[k], held[k + step]
+                    held[k], held[k + step] = (builder.shuffle_vector(a, b, mask) for mask in masks)
+            step *= 2
+        for k, row in enumerate(held):
+            builder.store(row, vector(out, columns, k), align=4)
+        return context.get_dummy_value()
+
+    return types.none(field, source, result, into), build

@@ -35,10 +35,7 @@ def mesh(nodes: int, links: Links, processing_s: float = 0.0, order: Ints | None
     nodes: N. links: (E,). processing_s: at every node that a path enters [s]. order: (N,) from `mesh_order`, or as
     numbered. Returns Mesh. Reference: [1] compressed sparse rows.
     """
-    use = np.flatnonzero(links.alive > 0.0)
-    a, b = links.a[use], links.b[use]
-    weight = (links.range_m[use] / LIGHT_M_S + processing_s).astype(np.float32)
-    start, node, weight_s, link = _rows(nodes, a, b, weight, use)
+    start, node, weight_s, link = _rows(nodes, links.a, links.b, links.range_m, links.alive, float(processing_s))
     order = np.arange(nodes, dtype=np.int64) if order is None else order
     return Mesh(start, node, weight_s, link, order, chains(start, node, weight_s, order))
 
@@ -53,25 +50,30 @@ def mesh_order(elements: Elements, ships: int) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def _rows(nodes: int, a: Ints, b: Ints, weight: Floats32, edge: Ints) -> tuple[Ints, Ints, Floats32, Ints]:
+def _rows(
+    nodes: int, a: Ints, b: Ints, range_m: Floats, alive: Floats, processing_s: float
+) -> tuple[Ints, Ints, Floats32, Ints]:  # fmt: skip
     start = np.zeros(nodes + 1, np.int64)
     edges, one = uint64(a.size), uint64(1)  # unsigned: no index may count from the end
     for e in range(edges):
-        start[uint64(a[e]) + one] += 1
-        start[uint64(b[e]) + one] += 1
+        if alive[e] > 0.0:
+            start[uint64(a[e]) + one] += 1
+            start[uint64(b[e]) + one] += 1
     for n in range(uint64(nodes)):
         start[n + one] += start[n]
-    fill = start[:-1].copy()
-    node, cost = np.empty(2 * a.size, np.int64), np.empty(2 * a.size, np.float32)
-    link = np.empty(2 * a.size, np.int64)
+    fill, ends = start[:-1].copy(), start[nodes]
+    node, cost, link = np.empty(ends, np.int64), np.empty(ends, np.float32), np.empty(ends, np.int64)
     for e in range(edges):
+        if not alive[e] > 0.0:
+            continue
+        weight = np.float32(range_m[e] / LIGHT_M_S + processing_s)
         for side in range(2):
             near, far = (uint64(a[e]), b[e]) if side == 0 else (uint64(b[e]), a[e])
             place, first = uint64(fill[near]), uint64(start[near])
             while place > first and node[place - one] > far:  # ascending, so that ties break by number
                 node[place], cost[place], link[place] = node[place - one], cost[place - one], link[place - one]
                 place -= one
-            node[place], cost[place], link[place] = far, weight[e], 2 * edge[e] + side
+            node[place], cost[place], link[place] = far, weight, 2 * e + side
             fill[near] += 1
     return start, node, cost, link
 

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 from numba import njit, uint64
+from numpy.typing import NDArray
 
 from aether.base.tables import Bools, Floats32, Ints
-from aether.network.lanes import WIDTH, carry, relax
+from aether.network.lanes import WIDTH, carry, relax, turn
 
+Ints32 = NDArray[np.int32]
 _FAR = np.float32(np.inf)
-_TILE = 16  # nodes turned from lanes to rows at a time: a line of the cache
+_BEYOND = 64  # a sweep may go on by this share of all chains
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,11 @@ class Chains:
 
     node: Ints  # (N,) node number at each place: the order
     place: Ints  # (N,) place of each node number
-    chain: Ints  # (N,) chain of each place
+    chain: Ints32  # (N,) chain of each place; of 32 bits, as all that is read at every step
     first: Ints  # (C + 1,) chain c holds places first[c] to first[c + 1]
     weight_s: Floats32  # (N,) to the place before in the chain; at its first place, to its last; infinity for no link
-    start: Ints  # (N + 1,) the other links of place i: start[i] to start[i + 1]
-    other: Ints  # (X,) place at their far end
+    start: Ints32  # (N + 1,) the other links of place i: start[i] to start[i + 1]
+    other: Ints32  # (X,) place at their far end
     other_s: Floats32  # (X,)
 
 
@@ -49,7 +51,7 @@ def chains(start: Ints, node: Ints, weight_s: Floats32, order: Ints) -> Chains:
 @njit(cache=True, nogil=True)
 def _chains(start: Ints, node: Ints, weight: Floats32, order: Ints) -> tuple[Any, ...]:
     count = order.size
-    place, chain, first = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count + 1, np.int64)
+    place, chain, first = np.empty(count, np.int64), np.empty(count, np.int32), np.empty(count + 1, np.int64)
     along, chains = np.full(count, _FAR, np.float32), 0
     for i in range(count):
         place[order[i]] = i
@@ -63,7 +65,7 @@ def _chains(start: Ints, node: Ints, weight: Floats32, order: Ints) -> tuple[Any
             chains += 1
         chain[i] = chains - 1
     first[chains] = count
-    begin, other, cost = np.zeros(count + 1, np.int64), np.empty(node.size, np.int64), np.empty(node.size, np.float32)
+    begin, other, cost = np.zeros(count + 1, np.int32), np.empty(node.size, np.int32), np.empty(node.size, np.float32)
     filled, one = uint64(0), uint64(1)  # unsigned: no index may count from the end
     for c in range(chains):
         low, high = uint64(first[c]), uint64(first[c + 1]) - one
@@ -101,15 +103,21 @@ def _visit(
     i = first
     while i < end:
         i = carry(field, fresh, weight, i, end, 1, 0, width) if fresh[i] else i + 1
-    if closing < _FAR and fresh[last] and relax(field, first, last, closing, width):
-        fresh[first] = True
-        carry(field, fresh, weight, first, end, 1, 0, width)
+    if closing < _FAR and fresh[last]:
+        fell, i = relax(field, first, last, closing, width), first
+        while fell:  # only as far as it falls: what was fresh before has been handed on
+            fresh[i] = True
+            i += 1
+            fell = i < end and relax(field, i, i - 1, weight[i], width)
     i = last
     while i >= first:
         i = carry(field, fresh, weight, i, first - 1, -1, 1, width) if fresh[i] else i - 1
-    if closing < _FAR and fresh[first] and relax(field, last, first, closing, width):
-        fresh[last] = True
-        carry(field, fresh, weight, last, first - 1, -1, 1, width)
+    if closing < _FAR and fresh[first]:
+        fell, i = relax(field, last, first, closing, width), last
+        while fell:
+            fresh[i] = True
+            i -= 1
+            fell = i >= first and relax(field, i, i + 1, weight[i + 1], width)
     for n in range(uint64(first), uint64(end)):  # unsigned: no index may count from the end
         if fresh[n]:
             for e in range(uint64(start[n]), uint64(start[n + uint64(1)])):
@@ -122,32 +130,64 @@ def _visit(
 
 
 @njit(cache=True, nogil=True)
+def _stretch(due: Bools) -> tuple[int, int]:
+    """The shortest stretch of the ring of chains that holds all that are due: its first and how many, none for zero."""
+    count, begin, widest, last, first = due.size, 0, -1, -1, -1
+    for c in range(count):
+        if due[c]:
+            if last < 0:
+                first = c
+            elif c - last > widest:
+                begin, widest = c, c - last
+            last = c
+    if last < 0:
+        return 0, 0
+    if first + count - last > widest:
+        begin, widest = first, first + count - last
+    return begin, count - widest + 1
+
+
+@njit(cache=True, nogil=True)
 def _sweep(
     field: Floats32, fresh: Bools, due: Bools, chain: Ints, first: Ints, weight: Floats32, start: Ints, other: Ints,
     cost: Floats32, width: Any,
 ) -> None:  # fmt: skip
-    """Visit the chains that are due, forward and backward, until none is."""
-    forward, more = True, True
-    while more:
-        more = False
-        for k in range(due.size):
-            c = k if forward else due.size - 1 - k
+    """Visit the chains that are due, forward and backward over the stretch that holds them, until none is.
+
+    Planes close a ring, and what comes round from either side meets half-way: a sweep goes only a little beyond the
+    stretch that was due when it began, since farther on the other side is the quicker way.
+    """
+    forward, beyond = True, max(due.size // _BEYOND, 1) - 1
+    begin, count = _stretch(due)
+    while count > 0:
+        low, steps = begin - beyond, min(count + 2 * beyond, due.size)
+        for k in range(steps):
+            c = (low + k if forward else low + steps - 1 - k) % due.size
             if due[c]:
-                due[c], more = False, True
+                due[c] = False
                 _visit(field, fresh, due, chain, weight, start, other, cost, first[c], first[c + 1], width)
         forward = not forward
+        begin, count = _stretch(due)
 
 
 @njit(cache=True, nogil=True)
 def _turn(field: Floats32, place: Ints, into: Ints, lanes: int, result: Floats32) -> None:
-    """Lanes side by side to a row for each source: result[into[lane], node]."""
-    nodes, wide, tile = uint64(place.size), uint64(lanes), uint64(_TILE)
+    """Lanes side by side to a row for each source: result[into[lane], node]; squares of them, and one by one at the edges."""
+    nodes, wide, tile = uint64(place.size), uint64(lanes), uint64(WIDTH)
+    source, column = np.empty(WIDTH, np.int64), np.empty(WIDTH, np.int64)
     for begin in range(uint64(0), nodes, tile):
         end = min(begin + tile, nodes)
-        for lane in range(uint64(into.size)):
-            row = uint64(into[lane]) * nodes
-            for n in range(begin, end):
-                result[row + n] = field[uint64(place[n]) * wide + lane]
+        for low in range(uint64(0), uint64(into.size), tile):
+            high = min(low + tile, uint64(into.size))
+            if end - begin == tile and high - low == tile:
+                for k in range(tile):
+                    source[k], column[k] = uint64(place[begin + k]) * wide + low, uint64(into[low + k]) * nodes + begin
+                turn(field, source, result, column)
+                continue
+            for lane in range(low, high):
+                row = uint64(into[lane]) * nodes
+                for n in range(begin, end):
+                    result[row + n] = field[uint64(place[n]) * wide + lane]
 
 
 @njit(cache=True, nogil=True)

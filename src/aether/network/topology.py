@@ -8,16 +8,18 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
 from aether.base.registry import Registry
-from aether.base.tables import Elements, Floats, Ints, Links
+from aether.base.tables import Bools, Elements, Floats, Floats32, Ints, Links
 from aether.network.links import EARTH_EQUATOR_M, GRAZING_M, Terminal, clear, rate
 
 FREE, ABSENT = -1, -2  # what a terminal holds: nothing, or it is not there (ships have different numbers)
 STAR_GAP_RAD = np.radians(150.0)  # a wider gap between planes is the seam of a star, where neighbours fly head-on
+_SQUAD = 8  # relays looked at together: a short arc of a plane
+_CLOSE = 0.125  # share of the range that is looked at first, to know how good the best is at least
 KEEP_SLOTS = 0.25  # a held partner is preferred until another is nearer by this share of the slot spacing; ours
 
 
@@ -113,24 +115,28 @@ def _usable(positions_m: Floats, pairs: Ints, max_range_m: float) -> np.ndarray:
 @njit(cache=True, nogil=True)
 def _take(candidates: Ints, spare: Ints) -> Ints:
     """The candidates, in order, for which both ends have a terminal left; writes `spare`."""
-    taken = np.empty_like(candidates)
-    linked = set()
-    linked.add((np.int64(-1), np.int64(-1)))  # gives the set its type
-    count = 0
-    for e in range(candidates.shape[0]):
+    taken, count = np.empty_like(candidates), 0
+    last, before = np.full(spare.size, -1), np.empty(len(candidates), np.int64)  # those taken, by their lower end
+    for e in range(len(candidates)):
         a, b = min(candidates[e, 0], candidates[e, 1]), max(candidates[e, 0], candidates[e, 1])
-        if a != b and spare[a] > 0 and spare[b] > 0 and (a, b) not in linked:
+        if a == b or spare[a] <= 0 or spare[b] <= 0:
+            continue
+        known = last[a]
+        while known >= 0 and taken[known, 1] != b:
+            known = before[known]
+        if known < 0:
             spare[a] -= 1
             spare[b] -= 1
-            linked.add((a, b))
             taken[count, 0], taken[count, 1] = a, b
+            before[count], last[a] = last[a], count
             count += 1
     return taken[:count].copy()
 
 
 def _sorted(pairs: Ints) -> Ints:
-    ordered = np.sort(pairs, axis=1)
-    return ordered[np.lexsort((ordered[:, 1], ordered[:, 0]))]
+    low, high = pairs.min(axis=1), pairs.max(axis=1)
+    nodes = int(high.max(initial=0)) + 1
+    return np.stack(np.divmod(np.sort(low * nodes + high), nodes), axis=1)
 
 
 def _grid(
@@ -170,8 +176,10 @@ def _planes(elements: Elements, positions_m: Floats, shell: int) -> list[_Plane]
     Planes are fitted to positions, so that drift since the elements' epochs and any turn of the frame about the Earth's
     axis are in them; a plane of one satellite is turned as the others were.
     """
-    usable = (elements.shell == shell) & (elements.plane >= 0) & np.isfinite(positions_m).all(axis=1)
-    rows = [np.flatnonzero(usable & (elements.plane == plane)) for plane in np.unique(elements.plane[usable])]
+    there = np.flatnonzero((elements.shell == shell) & (elements.plane >= 0))
+    there = there[np.isfinite(positions_m[there]).all(axis=1)]
+    there = there[np.argsort(elements.plane[there], kind="stable")]
+    rows = np.split(there, np.flatnonzero(np.diff(elements.plane[there])) + 1) if there.size else []
     given = [float(np.angle(np.mean(np.exp(1j * elements.node_rad[row])))) for row in rows]
     tilts = [float(np.mean(elements.inclination_rad[row])) for row in rows]
     fitted = [_normal(positions_m[row], tilt, node) for row, tilt, node in zip(rows, tilts, given, strict=True)]
@@ -348,42 +356,119 @@ def _in_view(ship: Floats, relay: Floats, axis: Floats, cosine: float) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def _squads(relays: Floats, drifts: Floats) -> tuple[Floats32, Floats32]:
+    """Balls about each _SQUAD relays that follow one another, which are neighbours in most meshes: where they are and how
+    they move. (4, Q) each: x, y, z and radius, rounded outward, minus infinity for no relay. [m], [m/s]."""
+    squads = (len(relays) + 8 * _SQUAD - 1) // (8 * _SQUAD) * 8  # a multiple of eight, for `_set`
+    balls = (np.zeros((4, squads), np.float32), np.zeros((4, squads), np.float32))
+    for q in range(squads):
+        first, end = q * _SQUAD, min((q + 1) * _SQUAD, len(relays))
+        for points, ball in ((relays, balls[0]), (drifts, balls[1])):
+            x, y, z, count, widest = 0.0, 0.0, 0.0, 0, -np.inf
+            for r in range(first, end):
+                if np.isfinite(relays[r, 0] + relays[r, 1] + relays[r, 2]):
+                    x, y, z, count = x + points[r, 0], y + points[r, 1], z + points[r, 2], count + 1
+            x, y, z = x / max(count, 1), y / max(count, 1), z / max(count, 1)
+            for r in range(first, end):
+                if np.isfinite(relays[r, 0] + relays[r, 1] + relays[r, 2]):
+                    dx, dy, dz = points[r, 0] - x, points[r, 1] - y, points[r, 2] - z
+                    widest = max(widest, dx * dx + dy * dy + dz * dz)
+            if count > 0:
+                widest = np.sqrt(widest) + 1e-6 * (abs(x) + abs(y) + abs(z)) + 1e-3
+            ball[0, q], ball[1, q], ball[2, q], ball[3, q] = x, y, z, widest
+    return balls
+
+
+@njit(cache=True, nogil=True)
+def _mark(spot: Floats, most: float, ball: Floats32, near: Bools) -> None:
+    """Which balls reach within a distance of a point."""
+    x, y, z, limit = (
+        np.float32(spot[0]),
+        np.float32(spot[1]),
+        np.float32(spot[2]),
+        np.float32(most * (1.0 + 1e-6) + 10.0),
+    )
+    bx, by, bz, radius = ball[0], ball[1], ball[2], ball[3]
+    for q in range(uint64(near.size)):
+        dx, dy, dz, reach = bx[q] - x, by[q] - y, bz[q] - z, limit + radius[q]
+        near[q] = (dx * dx + dy * dy + dz * dz <= reach * reach) & (reach >= np.float32(0.0))
+
+
+@njit(cache=True, nogil=True)
+def _gone(ship: Floats, drift: Floats, ball: Floats32, moves: Floats32, q: int, time_s: float, most: float) -> bool:
+    """Whether all of a ball are surely out of range after a time, if they and the ship go on straight."""
+    square, radius = 0.0, (most + ball[3, q] + time_s * moves[3, q]) * (1.0 + 1e-6) + 10.0
+    for axis in range(3):
+        apart = ball[axis, q] - ship[axis] + time_s * (moves[axis, q] - drift[axis])
+        square += apart * apart
+    return square > radius * radius
+
+
+@njit(cache=True, nogil=True)
+def _set(near: Bools, found: Ints) -> Ints:
+    """The numbers of those marked, eight looked at together, written to the front of `found`."""
+    count, eights = 0, near.view(np.uint64)
+    for e in range(eights.size):
+        if eights[e]:
+            for q in range(8 * e, 8 * e + 8):
+                found[count] = q
+                count += near[q]
+    return found[:count]
+
+
+@njit(cache=True, nogil=True)
 def _best(
     ship: Floats, drift: Floats, relays: Floats, drifts: Floats, held: Ints, spare: Ints, limit_sq: float, most_sq: float,
-    edge_sq: float, foresight: bool, axis: Floats, cosine: float,
+    edge_sq: float, foresight: bool, axis: Floats, cosine: float, balls: tuple[Floats32, Floats32], near: Bools,
+    found: Ints,
 ) -> int:  # fmt: skip
-    """The spare relay within the limit that lasts longest, or without foresight the nearest; -1 for none."""
+    """The spare relay within the limit that lasts longest, or without foresight the nearest; -1 for none.
+
+    The best of those close by bounds what the others, farther away, must surpass to be looked at.
+    """
     best, best_score = -1, -np.inf
-    for r in range(relays.shape[0]):
-        if spare[r] <= 0:
-            continue
-        gap = (relays[r, 0] - ship[0], relays[r, 1] - ship[1], relays[r, 2] - ship[2])
-        length = gap[0] * gap[0] + gap[1] * gap[1] + gap[2] * gap[2]
-        if length > limit_sq or not _in_view(ship, relays[r], axis, cosine):
-            continue
-        score = -length
-        if foresight:
-            away = (drifts[r, 0] - drift[0], drifts[r, 1] - drift[1], drifts[r, 2] - drift[2])
-            score = _lasts(gap, away, most_sq)
-        if score <= best_score or _range_sq(ship, relays[r], edge_sq) == np.inf:
-            continue
-        other = False
-        for q in range(held.size):
-            other = other or held[q] == r
-        if not other:
-            best, best_score = r, score
+    if not np.isfinite(ship[0] + ship[1] + ship[2]):
+        return best
+    for close in (True, False):
+        bound_s, known, reach = min(best_score, 1e9), best >= 0 and foresight, np.sqrt(limit_sq)
+        if close:
+            reach *= _CLOSE
+        elif best >= 0 and not foresight:
+            reach = np.sqrt(-best_score)
+        _mark(ship, reach, balls[0], near)
+        best, best_score = -1, -np.inf
+        for q in _set(near, found):
+            if known and _gone(ship, drift, balls[0], balls[1], q, bound_s, np.sqrt(most_sq)):
+                continue
+            for r in range(q * _SQUAD, min((q + 1) * _SQUAD, len(relays))):
+                if spare[r] <= 0:
+                    continue
+                gap = (relays[r, 0] - ship[0], relays[r, 1] - ship[1], relays[r, 2] - ship[2])
+                length = gap[0] * gap[0] + gap[1] * gap[1] + gap[2] * gap[2]
+                if length > limit_sq or not _in_view(ship, relays[r], axis, cosine):
+                    continue
+                score = -length
+                if foresight:
+                    away = (drifts[r, 0] - drift[0], drifts[r, 1] - drift[1], drifts[r, 2] - drift[2])
+                    score = _lasts(gap, away, most_sq)
+                if score <= best_score or _range_sq(ship, relays[r], edge_sq) == np.inf:
+                    continue
+                other = False
+                for m in range(held.size):
+                    other = other or held[m] == r
+                if not other:
+                    best, best_score = r, score
     return best
 
 
 @njit(cache=True, nogil=True)
-def _attach(
-    ships: Floats, relays: Floats, ship_drift: Floats, relay_drift: Floats, attached: Ints, acquiring: Floats,
-    spare: Ints, most_sq: float, edge_sq: float, acquisition_s: float, margin_m: float, foresight: bool, axis: Floats,
-    cosine: Floats,
+def _stay(
+    ships: Floats, relays: Floats, attached: Ints, acquiring: Floats, spare: Ints, most_sq: float, edge_sq: float,
+    axis: Floats, cosine: Floats,
 ) -> None:  # fmt: skip
-    ship_count, terminals = attached.shape
-    for k in range(ship_count):  # what is held and still good stays
-        for m in range(terminals):
+    """What is held and still good stays; the rest is let go."""
+    for k in range(attached.shape[0]):
+        for m in range(attached.shape[1]):
             held = attached[k, m]
             if held >= 0:
                 seen = _in_view(ships[k], relays[held], axis[k], cosine[k])
@@ -392,9 +477,19 @@ def _attach(
                 else:
                     attached[k, m] = FREE
                     acquiring[k, m] = 0.0
-    for k in range(ship_count):
+
+
+@njit(cache=True, nogil=True)
+def _attach(
+    ships: Floats, relays: Floats, ship_drift: Floats, relay_drift: Floats, attached: Ints, acquiring: Floats,
+    spare: Ints, most_sq: float, edge_sq: float, acquisition_s: float, margin_m: float, foresight: bool, axis: Floats,
+    cosine: Floats,
+) -> None:  # fmt: skip
+    _stay(ships, relays, attached, acquiring, spare, most_sq, edge_sq, axis, cosine)
+    balls, near, found = _squads(relays[:0], relay_drift[:0]), np.empty(0, np.bool_), np.empty(0, np.int64)
+    for k in range(attached.shape[0]):
         none = False  # left to take: then none for the ship's other free terminals either
-        for m in range(terminals):
+        for m in range(attached.shape[1]):
             held = attached[k, m]
             moving = held >= 0 and acquiring[k, m] <= 0.0 and margin_m < np.inf
             if not moving and (held != FREE or none):
@@ -402,10 +497,12 @@ def _attach(
             limit = np.sqrt(_range_sq(ships[k], relays[held], edge_sq)) - margin_m if moving else np.sqrt(most_sq)
             if limit <= 0.0:
                 continue
-            limit_sq = limit * limit if moving else most_sq
+            if near.size == 0:  # the first ship that looks around
+                balls = _squads(relays, relay_drift)
+                near, found = np.empty(balls[0].shape[1], np.bool_), np.empty(balls[0].shape[1], np.int64)
             best = _best(
-                ships[k], ship_drift[k], relays, relay_drift, attached[k], spare, limit_sq, most_sq, edge_sq, foresight,
-                axis[k], cosine[k],
+                ships[k], ship_drift[k], relays, relay_drift, attached[k], spare, limit * limit if moving else most_sq,
+                most_sq, edge_sq, foresight, axis[k], cosine[k], balls, near, found,
             )  # fmt: skip
             none = none or (best < 0 and not moving)
             if best >= 0:

@@ -14,25 +14,30 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numba import int64, njit, uint64
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import int64, njit, types, uint64
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from aether.base.tables import Access, Floats, Ints
 
-_PARTS = 2  # of longitude in a band, for each band: cells are about as wide as high at middle latitudes
+_PARTS = 4  # of longitude in a band, for each band: few bands, for one costs more than a few satellites
 _A_CELL = 6.0  # satellites in a cell on average; 3 to 12 take as long
+_LANES = 8  # satellites tested together: float64 in a register of 512 bits
+_RUN = 4  # values that rise or fall together, on average, for which sorting by runs is quicker
 _SLACK = 1e-9  # by which angles' cosines are rounded outward
 _CROWD = 1.5  # room for satellites seen, as a share of all by 1 - cos of the angle: a half if they stood evenly
 
 
 @dataclass(frozen=True, slots=True)
 class Sky:
-    """Satellites at one time, from `sky`: cell after cell, and within one from south to north."""
+    """Satellites at one time, from `sky`: cell after cell, and within one by number."""
 
-    fixed_m: Floats  # (3, V) Earth-fixed x, y and z
-    rank: Ints  # (V,) place of each in the order from south to north (by z; ties by number)
-    number: Ints  # (V,) satellite at each place of that order
+    fixed_m: Floats  # (3, V + 8) Earth-fixed x, y and z; eight more, for those that are tested together
+    key: Ints  # (V + 8,) place of each in the order from south to north (by z; ties by number) x 2^32 + its number
     start: Ints  # cell c holds start[c] to start[c + 1]; band by band, in a band by longitude
     bands: int
     lowest_m: float  # distance from the Earth's centre
@@ -58,25 +63,35 @@ def sky(satellites_m: Floats) -> Sky:
     """
     satellites_m = np.ascontiguousarray(satellites_m, np.float64)
     bands = max(1, round(math.sqrt(len(satellites_m) / (_A_CELL * _PARTS))))
-    number = _northward(satellites_m, np.argsort(satellites_m[:, 2]))
-    if not len(number):
-        number = _northward(satellites_m, np.argsort(satellites_m[:, 2], kind="stable"))
-    return Sky(*_sort(satellites_m, number, bands))
+    return Sky(*_sort(satellites_m, _northward(satellites_m[:, 2]), bands))
 
 
-def seen(horizon: Horizon, sky: Sky, max_slant_m: float = math.inf, threads: int = 1) -> Access:
+def _northward(z_m: Floats) -> Ints:
+    """The order of heights, ties by number, what is not finite last: by runs where plane follows plane, else by parts."""
+    falls = z_m[1:] < z_m[:-1]
+    if _RUN * np.count_nonzero(falls[1:] != falls[:-1]) > len(z_m):
+        order = np.argsort(z_m)
+        if (z_m[order[1:]] != z_m[order[:-1]]).all():
+            return order
+    return np.argsort(z_m, kind="stable")
+
+
+def seen(
+    horizon: Horizon, sky: Sky, max_slant_m: float = math.inf, threads: int = 1, out: Ints | None = None
+) -> Access:  # fmt: skip
     """Which satellites each place sees, as `ground.visible` has it, of what was made ready by `horizon` and `sky`.
 
     sin E = (s - p) . up / |s - p| >= sin E_min and |s - p| <= max.
 
-    max_slant_m: [m]. threads: among which places are shared out; the result is the same bit for bit. Returns Access,
-    each place's satellites from south to north. Reference [1].
+    max_slant_m: [m]. threads: among which places are shared out; the result is the same bit for bit. out: (2 M,) memory
+    that the result is written to if up to M are seen, by one thread, and that the next call may be given again. Returns
+    Access, each place's satellites from south to north. Reference [1].
     """
     places = len(horizon.place_m)
-    if not len(sky.rank):
+    if not sky.start[-1]:
         return Access(np.zeros(places + 1, np.int64), np.empty(0, np.int64), np.empty(0))
     if threads == 1:
-        parts = [_share(horizon, sky, max_slant_m, 0, places)]
+        parts = [_share(horizon, sky, max_slant_m, 0, places, out)]
     else:
         bounds = [places * t // threads for t in range(threads + 1)]
         with ThreadPoolExecutor(threads) as pool:
@@ -87,20 +102,22 @@ def seen(horizon: Horizon, sky: Sky, max_slant_m: float = math.inf, threads: int
     return Access(np.concatenate([np.zeros(1, np.int64), np.cumsum(count)]), number, slant_m)
 
 
-def _share(horizon: Horizon, sky: Sky, max_slant_m: float, first: int, end: int) -> tuple[Ints, Ints, Floats]:
+def _share(
+    horizon: Horizon, sky: Sky, max_slant_m: float, first: int, end: int, out: Ints | None = None
+) -> tuple[Ints, Ints, Floats]:  # fmt: skip
     """How many satellites each of some places sees, which, and their slants."""
     part = slice(first, end)
     reach2, near = _limits(
         horizon.radius_m[part], horizon.level_m[part], horizon.rise_m[part], max_slant_m, sky.lowest_m, sky.highest_m
     )
-    room = int(_CROWD * len(sky.rank) * (near.size - near.sum())) + 1024
+    room = int(_CROWD * sky.start[-1] * (near.size - near.sum())) + 1024 if out is None else out.size // 2
     while True:
         # In one piece, and numpy's own: what is freed is then kept for the next call, and large pieces have large pages.
-        piece = np.empty(2 * room, np.int64)
-        number, slant_m = piece[:room], piece[room:].view(np.float64)
+        piece, out = np.empty(2 * room, np.int64) if out is None else out, None
+        number, slant_m = piece[:room], piece[room : 2 * room].view(np.float64)
         count = _search(
-            horizon.place_m[part], horizon.vertical[part], horizon.need[part], reach2, near, sky.fixed_m, sky.rank,
-            sky.number, sky.start, sky.bands, number, slant_m,
+            horizon.place_m[part], horizon.vertical[part], horizon.need[part], reach2, near, sky.fixed_m, sky.key,
+            sky.start, sky.bands, number, slant_m,
         )  # fmt: skip
         filled = int(count.sum())
         if filled <= room:
@@ -124,27 +141,6 @@ def _limits(
     return reach2, near
 
 
-@njit(cache=True, nogil=True)
-def _northward(satellites: Floats, order: Ints) -> Ints:
-    """Those of an order by z that are finite, ties by number; nothing if ties are so many that sorting them would take long."""
-    number, count, moves = np.empty_like(order), 0, 0
-    for r in range(order.size):
-        own = order[r]
-        x, y, z = satellites[own, 0], satellites[own, 1], satellites[own, 2]
-        if not np.isfinite(x + y + z):
-            continue
-        at = count
-        while at > 0 and number[at - 1] > own and satellites[number[at - 1], 2] == z:
-            number[at] = number[at - 1]
-            at -= 1
-            moves += 1
-        if moves > 8 * order.size:
-            return number[:0]
-        number[at] = own
-        count += 1
-    return number[:count]
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _around(x: float, y: float) -> float:
     """A stand-in for longitude, from 0 to 4 eastward, without an arctangent."""
@@ -158,27 +154,38 @@ def _part(around: float, parts: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sort(satellites: Floats, number: Ints, bands: int) -> tuple[Floats, Ints, Ints, Ints, int, float, float]:
+def _sort(satellites: Floats, order: Ints, bands: int) -> tuple[Floats, Ints, Ints, int, float, float]:
     """Counting sort into cells: the parts of a Sky."""
-    parts, lowest, highest = _PARTS * bands, np.inf, 0.0
-    cell, start = np.empty(number.size, np.int64), np.zeros(bands * parts + 1, np.int64)
-    for r in range(number.size):
-        x, y, z = satellites[number[r], 0], satellites[number[r], 1], satellites[number[r], 2]
-        radius = math.sqrt(x * x + y * y + z * z)
-        lowest, highest = min(lowest, radius), max(highest, radius)
-        band = min(int((z / radius + 1.0) * 0.5 * bands), bands - 1) if radius > 0.0 else 0
-        cell[r] = band * parts + _part(_around(x, y), parts)
-        start[cell[r] + 1] += 1
+    parts, lowest, highest, count = _PARTS * bands, np.inf, 0.0, 0
+    cell, rank, start = (
+        np.empty(order.size, np.int64),
+        np.empty(order.size, np.int64),
+        np.zeros(bands * parts + 1, np.int64),
+    )
+    for s in range(order.size):
+        x, y, z = satellites[s, 0], satellites[s, 1], satellites[s, 2]
+        cell[s] = -1
+        if np.isfinite(x + y + z):
+            radius = math.sqrt(x * x + y * y + z * z)
+            lowest, highest = min(lowest, radius), max(highest, radius)
+            band = min(int((z / radius + 1.0) * 0.5 * bands), bands - 1) if radius > 0.0 else 0
+            cell[s] = band * parts + _part(_around(x, y), parts)
+            start[cell[s] + 1] += 1
+    for s in order:
+        if cell[s] >= 0:
+            rank[s] = count
+            count += 1
     for c in range(bands * parts):
         start[c + 1] += start[c]
-    fill, fixed, rank = start[:-1].copy(), np.empty((3, number.size)), np.empty(number.size, np.int64)
-    for r in range(number.size):
-        at = fill[cell[r]]
-        fill[cell[r]] += 1
-        rank[at] = r
-        for axis in range(3):
-            fixed[axis, at] = satellites[number[r], axis]
-    return fixed, rank, number, start, bands, lowest, highest
+    fill, fixed, key = start[:-1].copy(), np.zeros((3, count + _LANES)), np.zeros(count + _LANES, np.int64)
+    for s in range(order.size):
+        if cell[s] >= 0:
+            at = fill[cell[s]]
+            fill[cell[s]] += 1
+            key[at] = rank[s] << 32 | s
+            for axis in range(3):
+                fixed[axis, at] = satellites[s, axis]
+    return fixed, key, start, bands, lowest, highest
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -219,20 +226,67 @@ def _runs(place: Floats, near: float, bands: int, start: Ints, run: Ints) -> int
     return found
 
 
+@intrinsic
+def _test(typing: Any, fixed: Any, first: Any, stride: Any, six: Any, limits: Any, square: Any) -> Any:  # noqa: ARG001 - numba's form
+    """_test(fixed, first, stride, (px, py, pz, ux, uy, uz), (reach2, need), square): eight satellites at once.
+
+    The squared distances of satellites first to first + 7 from p go to `square`, eight floats. Returns eight bits: set
+    where (s - p)^2 <= reach2 and r |r| >= need (s - p)^2, r = (s - p) . u.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        fixed, first, stride, six, limits, square = arguments
+        data = context.make_array(signature.args[0])(context, builder, fixed).data
+        into = context.make_array(signature.args[5])(context, builder, square).data
+        vector, zero = ir.VectorType(ir.DoubleType(), _LANES), ir.IntType(32)(0)
+        alike = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
+
+        def all_of(values: Any, which: int) -> Any:
+            one = builder.insert_element(
+                ir.Constant(vector, ir.Undefined), builder.extract_value(values, which), zero
+            )  # fmt: skip
+            return builder.shuffle_vector(one, one, alike)
+
+        def product(a: list[Any], b: list[Any]) -> Any:
+            x, y, z = (builder.fmul(p, q) for p, q in zip(a, b, strict=True))
+            return builder.fadd(builder.fadd(x, y), z)
+
+        apart = []
+        for axis in range(3):
+            place = builder.gep(data, [builder.add(first, builder.mul(stride, stride.type(axis)))])
+            spots = builder.load(builder.bitcast(place, vector.as_pointer()), align=8)
+            apart.append(builder.fsub(spots, all_of(six, axis)))
+        away, rise = product(apart, apart), product(apart, [all_of(six, 3 + axis) for axis in range(3)])
+        builder.store(away, builder.bitcast(into, vector.as_pointer()), align=8)
+        size = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector]), f"llvm.fabs.v{_LANES}f64"
+        )  # fmt: skip
+        signed = builder.fmul(rise, builder.call(size, [rise]))  # signed squares: need may be negative
+        near = builder.fcmp_ordered("<=", away, all_of(limits, 0))
+        high = builder.fcmp_ordered(">=", signed, builder.fmul(all_of(limits, 1), away))
+        return builder.zext(builder.bitcast(builder.and_(near, high), ir.IntType(_LANES)), ir.IntType(64))
+
+    return types.uint64(fixed, types.int64, types.int64, six, limits, square), build
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _pass(
-    place: Floats, vertical: Floats, need: float, reach2: float, fixed: Floats, rank: Ints, first: int, end: int,
-    hit: Ints, square: Floats, hits: int,
+    place: Floats, vertical: Floats, need: float, reach2: float, fixed: Floats, key: Ints, first: int, end: int,
+    hit: Ints, square: Floats, eight: Floats, hits: int,
 ) -> int:  # fmt: skip
-    """Test a run of satellites; append the rank and the squared slant of those seen."""
-    px, py, pz, ux, uy, uz = place[0], place[1], place[2], vertical[0], vertical[1], vertical[2]
-    sx, sy, sz, top = fixed[0], fixed[1], fixed[2], uint64(hits)  # unsigned: no index may count from the end
-    for j in range(uint64(first), uint64(end)):
-        dx, dy, dz = sx[j] - px, sy[j] - py, sz[j] - pz
-        away = dx * dx + dy * dy + dz * dz
-        rise = dx * ux + dy * uy + dz * uz
-        hit[top], square[top] = rank[j], away  # written in any case, kept if counted: no branch to foresee
-        top += uint64((away <= reach2) & (rise * abs(rise) >= need * away))  # signed squares: need may be negative
+    """Test a run of satellites; append the key and the squared slant of those seen."""
+    six = (place[0], place[1], place[2], vertical[0], vertical[1], vertical[2])
+    top, one = uint64(hits), uint64(1)  # unsigned: no index may count from the end
+    for j in range(first, end, _LANES):
+        bits = _test(fixed, j, fixed.shape[1], six, (reach2, need), eight)
+        bits &= (one << uint64(min(end - j, _LANES))) - one
+        for lane in range(uint64(_LANES)):
+            at = top + _ones(bits & ((one << lane) - one))
+            hit[at], square[at] = (
+                key[uint64(j) + lane],
+                eight[lane],
+            )  # in any case, kept if counted: no branch to foresee
+        top += _ones(bits)
     return int64(top)
 
 
@@ -247,24 +301,23 @@ def _ones(word: np.uint64) -> np.uint64:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _in_order(
-    hit: Ints, square: Floats, hits: int, number: Ints, marks: Floats, before: Floats, found: Ints, slant: Floats,
-    filled: int,
+    hit: Ints, square: Floats, hits: int, marks: Floats, before: Floats, found: Ints, slant: Floats, filled: int
 ) -> None:  # fmt: skip
     """Write what a place sees by rank: a bit marks each rank, and the bits below it say how many come first."""
     low, high = marks.size, 0
     for k in range(uint64(hits)):
-        word = hit[k] >> 6
+        word = hit[k] >> 38
         low, high = min(low, word), max(high, word)
-        marks[uint64(word)] |= uint64(1) << uint64(hit[k] & 63)
+        marks[uint64(word)] |= uint64(1) << (uint64(hit[k] >> 32) & uint64(63))
     tally = uint64(filled)
     for w in range(uint64(low), uint64(high + 1)):
         before[w] = tally
         tally += _ones(marks[w])
     for k in range(uint64(hits)):
-        rank = uint64(hit[k])
+        rank = uint64(hit[k] >> 32)
         word = rank >> uint64(6)
         at = before[word] + _ones(marks[word] & ((uint64(1) << (rank & uint64(63))) - uint64(1)))
-        found[at], slant[at] = number[rank], square[k]
+        found[at], slant[at] = hit[k] & 0xFFFFFFFF, square[k]
     for w in range(uint64(low), uint64(high + 1)):
         marks[w] = 0
     for k in range(uint64(filled), uint64(filled + hits)):
@@ -273,21 +326,21 @@ def _in_order(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _search(
-    places: Floats, vertical: Floats, need: Floats, reach2: Floats, near: Floats, fixed: Floats, rank: Ints,
-    number: Ints, start: Ints, bands: int, found: Ints, slant: Floats,
+    places: Floats, vertical: Floats, need: Floats, reach2: Floats, near: Floats, fixed: Floats, key: Ints,
+    start: Ints, bands: int, found: Ints, slant: Floats,
 ) -> Ints:  # fmt: skip
     """Write which satellites each place sees, as long as there is room; returns how many each sees."""
-    count, size, filled = np.zeros(len(places), np.int64), rank.size, 0
+    count, size, filled, eight = np.zeros(len(places), np.int64), key.size, 0, np.empty(_LANES)
     run, hit, square = np.empty((2 * bands, 2), np.int64), np.empty(size + 1, np.int64), np.empty(size + 1)
     marks, before = np.zeros(size // 64 + 1, np.uint64), np.empty(size // 64 + 1, np.uint64)
     for g in range(len(places)):
         hits = 0
         for k in range(_runs(places[g], near[g], bands, start, run)):
             hits = _pass(
-                places[g], vertical[g], need[g], reach2[g], fixed, rank, run[k, 0], run[k, 1], hit, square, hits
+                places[g], vertical[g], need[g], reach2[g], fixed, key, run[k, 0], run[k, 1], hit, square, eight, hits
             )  # fmt: skip
         if filled + hits <= found.size:
-            _in_order(hit, square, hits, number, marks, before, found, slant, filled)
+            _in_order(hit, square, hits, marks, before, found, slant, filled)
         count[g] = hits
         filled += hits
     return count

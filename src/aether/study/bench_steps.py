@@ -115,11 +115,12 @@ def million() -> Callable[[], Any]:
     pairs = np.concatenate([pairs, between])
     order = np.arange(1_000_000)
     horizon, sources = ground.horizon(cells(5_000), LOWEST_RAD), np.arange(10) * 100_000
+    memory = np.empty(2 * 80_000_000, np.int64)  # 68 million are seen: a gigabyte, kept from step to step
 
     def step() -> Any:
         place_m = motion.positions(ready, np.array([60.0]), J2000_DAYS)[0]
         graph = routing.mesh(1_000_000, mesh_links(relays, place_m, pairs), order=order)
-        visibility.seen(horizon, visibility.sky(place_m))
+        visibility.seen(horizon, visibility.sky(place_m), out=memory)
         return routing.fields(graph, sources)
 
     return step
