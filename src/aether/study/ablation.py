@@ -66,10 +66,10 @@ class Ablation:
         return [row for part in parts for row in part]
 
     def _named(self) -> list[list[str]]:
-        """What is off in each variant, "" for nothing, by who shares a mesh: all of a part can go side by side."""
+        """What is off in each variant, "" for nothing: parts that go side by side and have much in common."""
         on = [name for name in COUPLINGS if getattr(self.setup.scenario.spec.couplings, name)]
         alike = ["", *(name for name in on if name not in MESH)]
-        parts = [list(part) for part in np.array_split(alike, min(len(alike), max(1, self.threads // 2)))]
+        parts = [list(part) for part in np.array_split(alike, min(len(alike), max(1, self.threads - 1)))]
         return [part for part in (*parts, [name for name in on if name in MESH]) if part]
 
     def _parts(self) -> list[list[Setup]]:

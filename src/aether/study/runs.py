@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -79,8 +80,7 @@ def simulate(
 ) -> Results:
     """Results of a scenario, with its ablation where the scenario asks for one; sink: where its tables go."""
     paged = report and scenario.spec.outputs.report
-    if paged and threads > 1 and isinstance(sink, Files):
-        _call_up(threads)
+    called = _call_up(threads) if paged and threads > 1 and isinstance(sink, Files) else ()
     setup = assemble(scenario)
     table = Ablation(setup, threads) if scenario.spec.outputs.ablation else None
 
@@ -90,21 +90,25 @@ def simulate(
         if progress is not None:
             progress(label, done, of, clock)
 
-    outcome = run_engine(setup, advance, threads, sink)
+    outcome = run_engine(setup, advance, 1, sink)
     told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
     made = Results(told, outcome.tables, manifest(outcome))
+    deque(called, maxlen=0)
     return replace(made, report=_page(made, threads)) if paged else made
 
 
-def _call_up(threads: int) -> None:
-    """Processes that will draw the report load what they need while the run goes on."""
+def _call_up(threads: int) -> Iterator[None]:
+    """Processes that will draw the report load what they need while the run goes on; through when each is ready."""
     from joblib import Parallel, delayed
 
-    Parallel(n_jobs=threads, return_as="generator_unordered")(delayed(_ready)() for _ in range(threads))
+    called: Iterator[None] = Parallel(n_jobs=threads, return_as="generator")(delayed(_ready)() for _ in range(threads))
+    return called
 
 
 def _ready() -> None:
-    from aether.results import report  # noqa: F401 - loaded once, for what is asked next
+    from aether.results import report, svg  # noqa: F401 - loaded once, for what is asked next
+
+    svg.draw("ready", "", (1.0, 1.0), lambda figure: figure.subplots().set_title("fonts are found"))
 
 
 def _page(made: Results, threads: int) -> str:
