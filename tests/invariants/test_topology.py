@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.base.tables import Elements
-from aether.network import links, topology
+from aether.network import handover, links, topology
 
 RADIUS_M = 6_928e3
 
@@ -60,7 +60,7 @@ def test_attachment_respects_range_spare_terminals_and_time(seed: int, ships: in
         points *= RADIUS_M / np.linalg.norm(points, axis=1, keepdims=True)
         margin = np.inf if seed % 2 else 500e3
         before = attached.copy()
-        attached, acquiring, alive = topology.attach(
+        attached, acquiring, alive = handover.attach(
             points[40:], points[:40], before, acquiring, spare, 4_000e3, 30.0, dt, margin
         )
         held = attached >= 0
@@ -109,8 +109,8 @@ def test_ships_take_the_relay_that_looking_at_every_one_finds(
     ships, drift = spots[:8] * 1.01 + 1e5, moves[:8] + 100.0
     spots[draw.random(relays) < gone] = np.nan
     spare = draw.integers(0, 3, relays)
-    free, none = np.full((len(ships), 2), topology.FREE), np.zeros((len(ships), 2))
-    got, *_ = topology.attach(
+    free, none = np.full((len(ships), 2), handover.FREE), np.zeros((len(ships), 2))
+    got, *_ = handover.attach(
         ships, spots, free, none, spare, most, 30.0, 60.0, drift_m_s=(drift, moves) if foresight else None
     )  # fmt: skip
     left = spare.copy()

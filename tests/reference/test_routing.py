@@ -7,7 +7,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from aether.base.tables import Links
-from aether.network import links, routing, topology
+from aether.network import handover, links, routing, topology
 from constellation import LASER, circles, shell
 
 
@@ -15,10 +15,10 @@ def w1_with_a_ring() -> tuple[int, Links]:
     relays, ships = shell(72, 22, 53.0), shell(1, 47, 97.8)
     nodes_m = np.concatenate([circles(relays, 550e3, 0.0), circles(ships, 600e3, 0.0)])
     mesh = topology.plus_grid(relays, nodes_m[:1584], np.inf)
-    held = topology.attach(
+    held = handover.attach(
         nodes_m[1584:], nodes_m[:1584], np.full((47, 2), -1), np.zeros((47, 2)), np.ones(1584, int), 2e6, 15.0, 60.0
     )
-    up, alive = topology.ship_pairs(held[0], held[2], 1584)
+    up, alive = handover.ship_pairs(held[0], held[2], 1584)
     return 1631, topology.join(
         topology.links(nodes_m, mesh, LASER),
         topology.links(nodes_m, up, LASER, alive),

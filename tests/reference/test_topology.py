@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aether.base.errors import InputError
-from aether.network import links, topology
+from aether.network import handover, links, topology
 from constellation import EARTH, LASER, MU, circles, shell
 
 ACQUISITION_S = 15.0
@@ -89,13 +89,13 @@ def test_an_unknown_topology_names_its_nearest() -> None:
 def follow(foresight: bool) -> tuple[list[float], float]:
     """Contacts of a dawn-dusk ring at 600 km with the 550 km shell, links up to 2,000 km: lengths [s], share alive."""
     relays, ships = shell(72, 22, 53.0), shell(1, 12, 97.8)
-    attached, acquiring = np.full((12, 1), topology.FREE), np.zeros((12, 1))
+    attached, acquiring = np.full((12, 1), handover.FREE), np.zeros((12, 1))
     spare, since, contacts, alive = np.ones(1584, int), np.zeros(12), [], []
     for time_s in np.arange(0.0, 14_400.0, 10.0):
         here = (circles(ships, 600e3, time_s), circles(relays, 550e3, time_s))
         soon = (circles(ships, 600e3, time_s + 1.0), circles(relays, 550e3, time_s + 1.0))
         drift = (soon[0] - here[0], soon[1] - here[1]) if foresight else None
-        new, acquiring, share = topology.attach(
+        new, acquiring, share = handover.attach(
             *here, attached, acquiring, spare, 2_000e3, ACQUISITION_S, 10.0, drift_m_s=drift
         )
         alive.append(share.mean())
@@ -138,7 +138,7 @@ def test_acquisition_longer_than_a_tick_is_charged_over_several() -> None:
     attached, acquiring = np.full((1, 1), -1), np.zeros((1, 1))
     shares = []
     for _ in range(4):
-        attached, acquiring, alive = topology.attach(ship, relay, attached, acquiring, np.ones(1, int), 2e6, 25.0, 10.0)
+        attached, acquiring, alive = handover.attach(ship, relay, attached, acquiring, np.ones(1, int), 2e6, 25.0, 10.0)
         shares.append(float(alive[0, 0]))
     assert shares == pytest.approx([0.0, 0.0, 0.5, 1.0])
 
@@ -147,8 +147,8 @@ def test_a_margin_lets_a_ship_change_to_a_much_nearer_relay() -> None:
     ship = np.array([[7.0e6, 0.0, 0.0]])
     relays = np.array([[7.0e6, 1.0e6, 0.0], [7.0e6, -0.3e6, 0.0]])
     held, idle = np.zeros((1, 1), int), np.zeros((1, 1))
-    keep = topology.attach(ship, relays, held, idle, np.ones(2, int), 2e6, 15.0, 60.0)[0]
-    move = topology.attach(ship, relays, held, idle, np.ones(2, int), 2e6, 15.0, 60.0, margin_m=500e3)
+    keep = handover.attach(ship, relays, held, idle, np.ones(2, int), 2e6, 15.0, 60.0)[0]
+    move = handover.attach(ship, relays, held, idle, np.ones(2, int), 2e6, 15.0, 60.0, margin_m=500e3)
     assert keep[0, 0] == 0
     assert move[0][0, 0] == 1
     assert move[2][0, 0] == pytest.approx(0.75)
@@ -175,7 +175,7 @@ def test_a_link_through_the_earth_or_out_of_range_is_dead() -> None:
 
 
 def test_attachments_become_links_of_the_right_nodes() -> None:
-    pairs, alive = topology.ship_pairs(np.array([[3, -1], [0, 2]]), np.array([[0.5, 0.0], [1.0, 0.25]]), 10)
+    pairs, alive = handover.ship_pairs(np.array([[3, -1], [0, 2]]), np.array([[0.5, 0.0], [1.0, 0.25]]), 10)
     assert pairs.tolist() == [[3, 10], [0, 11], [2, 11]]
     assert alive.tolist() == [0.5, 1.0, 0.25]
     parts = topology.links(np.eye(3) * 7e6, np.array([[0, 1]]), LASER)
@@ -190,9 +190,9 @@ def test_circles_of_this_file_have_the_period_of_550_km() -> None:
 
 def test_an_absent_terminal_takes_no_relay() -> None:
     ship, relays = np.array([[7.0e6, 0.0, 0.0]]), np.array([[7.0e6, 1.0e6, 0.0], [7.0e6, -0.3e6, 0.0]])
-    held = np.array([[topology.FREE, topology.ABSENT]])
-    new, _, alive = topology.attach(ship, relays, held, np.zeros((1, 2)), np.ones(2, int), 2e6, 0.0, 60.0)
-    assert new.tolist() == [[1, topology.ABSENT]]
+    held = np.array([[handover.FREE, handover.ABSENT]])
+    new, _, alive = handover.attach(ship, relays, held, np.zeros((1, 2)), np.ones(2, int), 2e6, 0.0, 60.0)
+    assert new.tolist() == [[1, handover.ABSENT]]
     assert alive.tolist() == [[1.0, 0.0]]
 
 
@@ -216,16 +216,16 @@ def test_relays_without_a_plane_take_the_nearest() -> None:
 def test_a_relay_outside_the_field_of_view_is_not_taken_and_one_that_leaves_it_is_let_go() -> None:
     ship = np.array([[7.0e6, 0.0, 0.0]])
     relays = np.array([[6.9e6, 1.0e6, 0.0], [7.6e6, 0.5e6, 0.0]])  # one below the ship, one above it
-    free, none, spare = np.full((1, 1), topology.FREE), np.zeros((1, 1)), np.ones(2, np.int64)
+    free, none, spare = np.full((1, 1), handover.FREE), np.zeros((1, 1)), np.ones(2, np.int64)
     down, wide = np.array([[-1.0, 0.0, 0.0]]), np.array([np.pi])
-    anything, *_ = topology.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide))
+    anything, *_ = handover.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide))
     assert anything[0, 0] == 1  # the nearer
-    below, *_ = topology.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 2.0))
+    below, *_ = handover.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 2.0))
     assert below[0, 0] == 0
-    kept, *_ = topology.attach(ship, relays, anything, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 2.0))
+    kept, *_ = handover.attach(ship, relays, anything, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 2.0))
     assert kept[0, 0] == 0
-    blind, *_ = topology.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 20.0))
-    assert blind[0, 0] == topology.FREE
+    blind, *_ = handover.attach(ship, relays, free, none, spare, 5e6, 0.0, 60.0, view=(down, wide / 20.0))
+    assert blind[0, 0] == handover.FREE
 
 
 def test_rings_are_turned_as_trying_every_shift_would() -> None:

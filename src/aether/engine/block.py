@@ -35,6 +35,7 @@ class Block:
     paused: Bools  # (T, K) inside the anomaly, chips wait
     intact: Floats  # (T, K) share of compute that radiation leaves: 0 in a pause, else less what upsets destroy
     mesh_pairs: Ints  # (E, 2) relays that hold one another
+    held: tuple[Ints, Ints]  # the rows of `mesh_pairs` in which each relay stands, as `topology.held` has it
     working: Floats  # (T, H) GPUs of each host not failed, worn out or out of service
     ship_up: Floats  # (T, K) share of the tick in which a ship is in service at all
     gateway_up: Floats  # (T, W)
@@ -88,7 +89,7 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
         Pose(pose.array_cosine[now], pose.absorbed_w_m2[now], pose.sink_k[now]), dose,
         boresight, array_w[now],
         power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),
-        paused, intact, pairs, _working(setup, failed), failed.ship_up, failed.gateway_up, failed.links_down,
+        paused, intact, pairs, topology.held(pairs, setup.relay_count), _working(setup, failed), failed.ship_up, failed.gateway_up, failed.links_down,
         work.arrivals(setup.scenario, setup.work, first, time_s),
         faults.interruptions(setup.scenario, setup.work.runs, dose, first, len(time_s)),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from aether.engine.places import Sites
 from aether.engine.record import Record
 from aether.engine.tick import Tick
 from aether.network import access, routing
+from aether.network.links import LIGHT_M_S
 from aether.space import ground, sun, visibility
 
 
@@ -33,8 +34,7 @@ def measure(setup: Setup, record: Record, block: Block, i: int, tick: Tick) -> N
 
 def _to_nearest(sites: Sites, sky: visibility.Sky, nearest: Floats32) -> Floats:
     """Round trip from places to the nearest working ship by their own terminals, NaN where there is none [s]."""
-    seen = visibility.seen(sites.horizon, sky, sites.max_slant_m)
-    one_way = access.reach(seen, Fields(np.zeros(1, dtype=np.int64), nearest))[:, 0]
+    one_way = visibility.least(sites.horizon, sky, nearest[0], LIGHT_M_S, sites.max_slant_m)
     return np.where(np.isfinite(one_way), 2.0 * one_way, np.nan)
 
 

@@ -12,7 +12,7 @@ from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.reach import Ways, ways
 from aether.engine.serve import Served, nothing, serve
-from aether.network import downlink, topology
+from aether.network import downlink, handover, topology
 from aether.space import power, thermal, visibility
 
 
@@ -47,7 +47,7 @@ def start(setup: Setup, first: Block) -> State:
     sink_k = first.pose.sink_k[0]
     gpu_w = np.minimum(fleet.gpus * fleet.gpu_full_w, thermal.steady(fleet, sink_k, fleet.bus_w))
     terminals = np.arange(int(setup.mesh_terminals.max(initial=0)))
-    attached = np.where(terminals < setup.mesh_terminals[:, None], topology.FREE, topology.ABSENT)
+    attached = np.where(terminals < setup.mesh_terminals[:, None], handover.FREE, handover.ABSENT)
     heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)
     return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup))
 
@@ -107,13 +107,13 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
     nodes_m = np.concatenate([block.relays.fixed_m[i], ships_m])
     terminal, grazing_m = setup.relay_laser, setup.scenario.value("link.grazing")
     spare = np.where(np.isfinite(block.relays.fixed_m[i, :, 0]), spec.relays.ship_terminals, 0).astype(np.int64)
-    attached, acquiring_s, alive = topology.attach(
+    attached, acquiring_s, alive = handover.attach(
         aloft_m, block.relays.inertial_m[i], state.attached, state.acquiring_s, spare, terminal.max_range_m,
         terminal.acquisition_s if spec.couplings.acquisition else 0.0, spec.step,
         grazing_m=grazing_m, drift_m_s=(block.ships.velocity_m_s[i], block.relays.velocity_m_s[i]),
         view=(block.boresight[i], setup.view_rad),
     )  # fmt: skip
-    up, up_alive = topology.ship_pairs(attached, alive, relays)
+    up, up_alive = handover.ship_pairs(attached, alive, relays)
     climbs = topology.links(nodes_m, up, terminal, up_alive, grazing_m)
     links = topology.join(
         topology.links(nodes_m, block.mesh_pairs, terminal, _joined(block, i), grazing_m),
@@ -135,12 +135,10 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
 
 def _joined(block: Block, i: int) -> Floats:
     """1 for each link between relays, 0 where a terminal at one of its ends has dropped out (E,)."""
-    alive = np.ones(len(block.mesh_pairs))
-    for terminal in block.links_down[i]:
-        relay, side = divmod(int(terminal), faults.TERMINALS)
-        held = np.flatnonzero((block.mesh_pairs == relay).any(axis=1))
-        if side < len(held):
-            alive[held[side]] = 0.0
+    alive, (start, link) = np.ones(len(block.mesh_pairs)), block.held
+    relay, side = np.divmod(block.links_down[i], faults.TERMINALS)
+    at = start[relay] + side
+    alive[link[at[at < start[relay + 1]]]] = 0.0
     return alive
 
 

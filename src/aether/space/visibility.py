@@ -22,7 +22,7 @@ from numba import int64, njit, types, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from aether.base.tables import Access, Floats, Ints
+from aether.base.tables import Access, Floats, Floats32, Ints
 
 _PARTS = 4  # of longitude in a band, for each band: few bands, for one costs more than a few satellites
 _A_CELL = 6.0  # satellites in a cell on average; 3 to 12 take as long
@@ -123,6 +123,26 @@ def _share(
         if filled <= room:
             return count, number[:filled], slant_m[:filled]
         room = filled
+
+
+def least(
+    horizon: Horizon, sky: Sky, time_s: Floats32, speed_m_s: float, max_slant_m: float = math.inf
+) -> Floats32:  # fmt: skip
+    """The least time from each place to what satellites are near to, over those it sees; no list of them is made.
+
+    t[g] = min over satellites s seen from g of |s - p| / v + time[s], in float32.
+    time_s: (S,) [s], infinity for never. speed_m_s: v. max_slant_m: [m]. Returns (G,) [s], infinity where there is none.
+    Reference [1].
+    """
+    if not sky.start[-1]:
+        return np.full(len(horizon.place_m), np.inf, np.float32)
+    reach2, near = _limits(
+        horizon.radius_m, horizon.level_m, horizon.rise_m, max_slant_m, sky.lowest_m, sky.highest_m
+    )  # fmt: skip
+    return _least(
+        horizon.place_m, horizon.vertical, horizon.need, reach2, near, sky.fixed_m, sky.key, sky.start, sky.bands,
+        np.ascontiguousarray(time_s, np.float32), speed_m_s,
+    )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -344,3 +364,22 @@ def _search(
         count[g] = hits
         filled += hits
     return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _least(
+    places: Floats, vertical: Floats, need: Floats, reach2: Floats, near: Floats, fixed: Floats, key: Ints,
+    start: Ints, bands: int, time_s: Floats32, speed: float,
+) -> Floats32:  # fmt: skip
+    """As `_search` goes, but only the least is kept of what each place sees."""
+    best, eight = np.full(len(places), np.inf, np.float32), np.empty(_LANES)
+    run, hit, square = np.empty((2 * bands, 2), np.int64), np.empty(key.size + 1, np.int64), np.empty(key.size + 1)
+    for g in range(len(places)):
+        for k in range(_runs(places[g], near[g], bands, start, run)):
+            hits = _pass(
+                places[g], vertical[g], need[g], reach2[g], fixed, key, run[k, 0], run[k, 1], hit, square, eight, 0
+            )  # fmt: skip
+            for h in range(uint64(hits)):
+                via = np.float32(math.sqrt(square[h]) / speed) + time_s[uint64(hit[h] & 0xFFFFFFFF)]
+                best[g] = min(best[g], via)
+    return best

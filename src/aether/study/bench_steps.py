@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import dijkstra
 from aether.base.clock import J2000_DAYS
 from aether.base.tables import Elements, Fields, Floats, Ints, Links
 from aether.engine.assemble import laser
-from aether.network import access, links, routing, topology
+from aether.network import access, handover, links, routing, topology
 from aether.scenario.catalog import packaged
 from aether.space import ground, motion, orbits, sun, visibility
 
@@ -84,17 +84,17 @@ def ten_thousand() -> Callable[[], Any]:
     beam = laser(packaged().terminal("starlink-laser"))
     time = np.array([60.0])
     sun_m = sun.position(J2000_DAYS + time / 86400.0)
-    held, spare = np.full((96, 1), topology.FREE), np.ones(10_000, dtype=np.int64)
+    held, spare = np.full((96, 1), handover.FREE), np.ones(10_000, dtype=np.int64)
     at_ships_m = motion.propagate(aloft, np.zeros(1), J2000_DAYS).fixed_m[0]
-    held, todo_s, _ = topology.attach(at_ships_m, at_m, held, np.zeros((96, 1)), spare, 5_400e3, 30.0, 60.0)
+    held, todo_s, _ = handover.attach(at_ships_m, at_m, held, np.zeros((96, 1)), spare, 5_400e3, 30.0, 60.0)
 
     def step() -> Any:
         place_m = motion.positions(ready, time, J2000_DAYS)[0]
         track = motion.propagate(aloft, time, J2000_DAYS)
         sun.lit(track.inertial_m, sun_m)
         nodes_m = np.concatenate([place_m, track.fixed_m[0]])
-        now, _, alive = topology.attach(track.fixed_m[0], place_m, held, todo_s, spare, 5_400e3, 30.0, 60.0)
-        up, up_alive = topology.ship_pairs(now, alive, 10_000)
+        now, _, alive = handover.attach(track.fixed_m[0], place_m, held, todo_s, spare, 5_400e3, 30.0, 60.0)
+        up, up_alive = handover.ship_pairs(now, alive, 10_000)
         climbs = topology.links(nodes_m, up, beam, up_alive)
         graph = routing.mesh(10_096, topology.join(topology.links(nodes_m, pairs, beam), climbs), order=order)
         visibility.seen(horizon, visibility.sky(place_m))

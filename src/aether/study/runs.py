@@ -108,7 +108,11 @@ def _call_up(threads: int) -> Iterator[None]:
 def _ready() -> None:
     from aether.results import report, svg  # noqa: F401 - loaded once, for what is asked next
 
-    svg.draw("ready", "", (1.0, 1.0), lambda figure: figure.subplots().set_title("fonts are found"))
+    svg.draw("ready", "", (1.0, 1.0), _titled)  # fonts are found
+
+
+def _titled(figure: Any) -> None:
+    figure.suptitle("ready")
 
 
 def _page(made: Results, threads: int) -> str:
