@@ -20,7 +20,7 @@ def run_engine():
     kept = {}
 
     def run(name, threads=1, **overrides):
-        key = (name, threads, tuple(sorted(overrides.items())))
+        key = (name, threads, repr(sorted(overrides.items())))
         if key not in kept:
             kept[key] = simulate(load(name, {k.replace("__", "."): v for k, v in overrides.items()}), threads=threads)
         return kept[key]

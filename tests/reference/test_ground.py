@@ -148,6 +148,25 @@ def test_threads_and_things_made_ready_change_no_bit() -> None:
     assert (kept[: plain.satellite.size] == plain.satellite).all()
 
 
+def test_the_least_time_is_that_of_the_list() -> None:
+    rng = np.random.default_rng(5)
+    satellites = rng.normal(size=(400, 3))
+    satellites *= rng.uniform(6.9e6, 8.4e6, 400)[:, None] / np.linalg.norm(satellites, axis=1)[:, None]
+    satellites[7] = np.nan
+    horizon = ground.horizon(ground.place(rng.uniform(-1.5, 1.5, 60), rng.uniform(-3.0, 3.0, 60)), 0.3)
+    time_s = rng.exponential(0.05, 400).astype(np.float32)
+    time_s[rng.random(400) < 0.2] = np.inf
+    for sky in (visibility.sky(satellites), visibility.sky(satellites[:0])):
+        seen = visibility.seen(horizon, sky, 3e6)
+        by_list = np.full(60, np.inf, np.float32)
+        for g in range(60):
+            row = slice(seen.start[g], seen.start[g + 1])
+            via = (seen.slant_m[row] / 299_792_458.0).astype(np.float32) + time_s[seen.satellite[row]]
+            by_list[g] = via.min(initial=np.inf)
+        assert (visibility.least(horizon, sky, time_s, 299_792_458.0, 3e6) == by_list).all()
+        assert np.isfinite(by_list).any() == bool(len(seen.satellite))
+
+
 def test_verticals_made_without_angles_are_the_geodetic_ones() -> None:
     places = ground.place(
         np.linspace(-np.pi / 2, np.pi / 2, 101), np.linspace(-4.0, 4.0, 101), np.linspace(-400.0, 9e3, 101)
