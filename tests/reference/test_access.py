@@ -173,3 +173,35 @@ def test_fields_of_places_are_the_least_over_satellites_seen() -> None:
         slant_s = np.where(ground[seen.satellite[row]], seen.slant_m[row] / links.LIGHT_M_S, np.inf)
         want = (each[seen.satellite[row]] + slant_s[:, None]).min(axis=0, initial=np.inf)
         assert np.allclose(got[k], want, rtol=1e-6, atol=0.0)
+
+
+def test_a_trip_is_the_least_of_own_terminal_provider_and_fibre():
+    rng = np.random.default_rng(4)
+    places, ships, sites, gates = 40, 9, 3, 12
+    own, reach = (rng.uniform(0.005, 0.1, (n, ships + sites)).astype(np.float32) for n in (places, gates))
+    own[rng.random(own.shape) < 0.3] = np.inf
+    reach[rng.random(reach.shape) < 0.3] = np.inf
+    near = access.local_gateways(rng.uniform(0.001, 0.05, (places, gates)))
+    fibre = rng.uniform(0.01, 0.2, (places, sites))
+    for gateways, own_extra, local_extra in ((reach, 0.02, 0.01), (reach[:0], 0.0, 0.3)):
+        trip, by_fibre = access.trips(own, gateways, near, fibre, own_extra, local_extra)
+        up = access.through(gateways, *near) if len(gateways) else np.full_like(own, np.inf)
+        up[:, ships:] = np.inf
+        along = np.full(own.shape, np.inf)
+        along[:, ships:] = fibre + local_extra
+        ways = np.stack([2.0 * own + own_extra, 2.0 * up + local_extra, along])
+        assert trip == pytest.approx(ways.min(axis=0), rel=1e-6)
+        assert (by_fibre == (np.isfinite(along) & (along <= ways.min(axis=0)))).all()
+
+
+def test_both_lists_of_places_stand_one_after_the_other():
+    first, second = (
+        Access(np.array(s), np.array(v), np.array(d))
+        for s, v, d in (([0, 2, 2], [4, 1], [1.0, 2.0]), ([0, 1], [3], [5.0]))
+    )
+    made = access.both(first, second)
+    assert (made.start.tolist(), made.satellite.tolist(), made.slant_m.tolist()) == (
+        [0, 2, 2, 3],
+        [4, 1, 3],
+        [1.0, 2.0, 5.0],
+    )

@@ -37,15 +37,12 @@ def ways(setup: Setup, sky: visibility.Sky, links: Links, gateways: Access) -> W
     fields = _fields(setup, mesh, gateways)
     own = visibility.seen(setup.cities.horizon, sky, setup.cities.max_slant_m)
     to_hosts = Fields(fields.source[: len(hosts.names)], fields.latency_s[: len(hosts.names)])
-    by_own = 2.0 * access.reach(own, to_hosts) + (paid.scheduling.value + paid.queue.value)
-    fibre_s = np.full(by_own.shape, np.inf)
-    fibre_s[:, hosts.ships :] = 2.0 * hosts.city_fibre_s + paid.last_mile.value + paid.queue.value
-    trip = np.minimum(by_own, fibre_s)
-    if len(setup.gateways.names):
-        up = access.through(access.reach(gateways, to_hosts), *setup.city_gateways)
-        up[:, hosts.ships :] = np.inf  # up and down again is never quicker than the fibre to the gateway and on
-        trip = np.minimum(trip, 2.0 * up + (paid.last_mile.value + paid.queue.value))
-    return Ways(mesh, fields, own, gateways, trip.astype(np.float32), fibre_s <= trip)
+    reached = access.reach(access.both(own, gateways), to_hosts)  # the fields are turned once
+    trip, by_fibre = access.trips(
+        reached[: len(own.start) - 1], reached[len(own.start) - 1 :], setup.city_gateways, 2.0 * hosts.city_fibre_s,
+        paid.scheduling.value + paid.queue.value, paid.last_mile.value + paid.queue.value,
+    )  # fmt: skip
+    return Ways(mesh, fields, own, gateways, trip, by_fibre)
 
 
 def _fields(setup: Setup, mesh: routing.Mesh, gateways: Access) -> Fields:

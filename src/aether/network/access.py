@@ -70,6 +70,14 @@ def _reach(start: Ints, satellite: Ints, slant_s: Floats32, ground: Bools, laten
     return best
 
 
+def both(first: Access, second: Access) -> Access:
+    """Places of two lists one after the other."""
+    return Access(
+        np.concatenate([first.start, first.start[-1] + second.start[1:]]),
+        np.concatenate([first.satellite, second.satellite]), np.concatenate([first.slant_m, second.slant_m]),
+    )  # fmt: skip
+
+
 def reach(access: Access, fields: Fields, ground: Bools | None = None) -> Floats32:
     """Least one-way latency from every place to every ship.
 
@@ -114,6 +122,53 @@ def _through(gateway_reach: Floats32, gateway: Ints, fibre: Floats32) -> Floats3
                 via = gateway_reach[row, k] + fibre[g, m]
                 best[g, k] = via if via < best[g, k] else best[g, k]
     return best
+
+
+def trips(
+    own_s: Floats32, gateway_reach_s: Floats32, near: tuple[Ints, Floats], fibre_s: Floats, own_extra_s: float,
+    local_extra_s: float,
+) -> tuple[Floats32, np.ndarray]:  # fmt: skip
+    """Least round trip from places to hosts, ships first and then sites, and whether it goes by fibre alone.
+
+    least of 2 own + own_extra; for ships 2 (fibre to a gateway + its reach) + local_extra, as `through`; for sites
+    fibre_s + local_extra, since up and down again is never quicker than the fibre to the gateway and on.
+    own_s: (C, H) one way by own terminals. gateway_reach_s: (W, H) one way from gateways, W may be 0. near: from
+    `local_gateways`. fibre_s: (C, J) round trip to sites. own_extra_s, local_extra_s: overheads [s]. Returns (C, H) [s],
+    infinity where there is no path, and (C, H). Reference: [1] own model.
+    """
+    return _trips(
+        own_s, gateway_reach_s, near[0], near[1].astype(np.float32), fibre_s, np.float32(own_extra_s),
+        np.float32(local_extra_s), local_extra_s,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _trips(
+    own: Floats32, gateway_reach: Floats32, gateway: Ints, fibre: Floats32, to_sites: Floats, own_extra: float,
+    local_extra: float, site_extra: float,
+) -> tuple[Floats32, Bools]:  # fmt: skip
+    places, hosts = own.shape
+    ships, two = hosts - to_sites.shape[1], np.float32(2.0)
+    trip, by_fibre, up = (
+        np.empty((places, hosts), np.float32),
+        np.zeros((places, hosts), np.bool_),
+        np.empty(ships, np.float32),
+    )
+    for c in range(places):
+        up[:] = np.inf
+        for m in range(gateway.shape[1] if len(gateway_reach) else 0):
+            row, far = gateway_reach[gateway[c, m]], fibre[c, m]
+            for k in range(ships):
+                via = row[k] + far
+                up[k] = via if via < up[k] else up[k]
+        for k in range(ships):
+            trip[c, k] = min(two * own[c, k] + own_extra, two * up[k] + local_extra)
+        for j in range(hosts - ships):
+            through = np.float64(two * own[c, ships + j] + own_extra)
+            along = to_sites[c, j] + site_extra
+            by_fibre[c, ships + j] = along <= through
+            trip[c, ships + j] = min(along, through)
+    return trip, by_fibre
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from aether.network.topology import range_sq
 
 FREE, ABSENT = -1, -2  # what a terminal holds: nothing, or it is not there (ships have different numbers)
 _SQUAD = 8  # relays looked at together: a short arc of a plane
+_FEW = 1024  # squads up to which all are looked at in one go
 _CLOSE = 0.125  # share of the range that is looked at first, to know how good the best is at least
 
 
@@ -110,7 +111,7 @@ def _best(
     best, best_score = -1, -np.inf
     if not np.isfinite(ship[0] + ship[1] + ship[2]):
         return best
-    for close in (True, False):
+    for close in range(1 if near.size > _FEW else 0, -1, -1):
         bound_s, known, reach = min(best_score, 1e9), best >= 0 and foresight, np.sqrt(limit_sq)
         if close:
             reach *= _CLOSE
