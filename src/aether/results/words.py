@@ -13,6 +13,12 @@ STAGES = {  # of the waterfall, and what takes compute there
 }  # fmt: skip
 GIVEN_UP = {"full": "no compute left", "far": "no host in reach", "network": "no room on the links"}
 TRAFFIC = ("answers", "requests", "synchronisation", "checkpoints")
+AFTER = {
+    "working": "faults",
+    "reach": "reach",
+    "placed": "placement",
+    "delivered": "waiting",
+}  # of a stage that takes compute, where its own name says less
 FAULTS = ("ship", "relay", "link", "gateway", "site", "gpu")
 FAULT_WORDS = {"gpu": "GPU"}
 _SIZES = ((1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"))

@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,7 @@ from aether.engine.assemble import assemble
 from aether.engine.run import Outcome, Progress
 from aether.engine.run import run as run_engine
 from aether.results import results
+from aether.results.report import call_up, render
 from aether.results.results import Results
 from aether.results.sinks import Files, Sink, Stored
 from aether.scenario import load as loading
@@ -80,7 +81,7 @@ def simulate(
 ) -> Results:
     """Results of a scenario, with its ablation where the scenario asks for one; sink: where its tables go."""
     paged = report and scenario.spec.outputs.report
-    called = _call_up(threads) if paged and threads > 1 and isinstance(sink, Files) else ()
+    called = call_up(threads) if paged and threads > 1 and isinstance(sink, Files) else ()
     setup = assemble(scenario)
     table = Ablation(setup, threads) if scenario.spec.outputs.ablation else None
 
@@ -94,31 +95,7 @@ def simulate(
     told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
     made = Results(told, outcome.tables, manifest(outcome))
     deque(called, maxlen=0)
-    return replace(made, report=_page(made, threads)) if paged else made
-
-
-def _call_up(threads: int) -> Iterator[None]:
-    """Processes that will draw the report load what they need while the run goes on; through when each is ready."""
-    from joblib import Parallel, delayed
-
-    called: Iterator[None] = Parallel(n_jobs=threads, return_as="generator")(delayed(_ready)() for _ in range(threads))
-    return called
-
-
-def _ready() -> None:
-    from aether.results import report, svg  # noqa: F401 - loaded once, for what is asked next
-
-    svg.draw("ready", "", (1.0, 1.0), _titled)  # fonts are found
-
-
-def _titled(figure: Any) -> None:
-    figure.suptitle("ready")
-
-
-def _page(made: Results, threads: int) -> str:
-    from aether.results import report  # matplotlib takes half a second that runs without a report need not pay
-
-    return report.render(made, threads)
+    return replace(made, report=render(made, threads)) if paged else made
 
 
 def compare(before: Results, after: Results) -> dict[str, tuple[Any, Any]]:
