@@ -61,7 +61,7 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
     catalog: CatalogFolder = None,
     threads: Annotated[
-        int, typer.Option(min=1, max=64, help="worker threads; the tables are the same for any number")
+        int, typer.Option(min=1, max=64, help="threads and processes at work; the tables are the same for any number")
     ] = 2,
     strict: Annotated[bool, typer.Option("--strict", help="exit with 3 when the design is infeasible")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="leave report.html out")] = False,

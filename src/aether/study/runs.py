@@ -91,7 +91,7 @@ def simulate(
         if progress is not None:
             progress(label, done, of, clock)
 
-    outcome = run_engine(setup, advance, 1, sink)
+    outcome = run_engine(setup, advance, threads if table is None else 1, sink)  # the ablation takes the others
     told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
     made = Results(told, outcome.tables, manifest(outcome))
     deque(called, maxlen=0)
