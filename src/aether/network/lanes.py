@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from aether.base.tables import Floats32
+
 WIDTH = 16  # float32 in a register of 512 bits; two or four registers stand for one on smaller machines
+
+_LARGE = 1 << 20  # from 4 MiB on numpy asks for large pages
 
 _FLOATS = ir.VectorType(ir.FloatType(), WIDTH)
 _INDEX = ir.IntType(64)
@@ -24,6 +29,12 @@ _INDEX = ir.IntType(64)
 def registers(lanes: int) -> tuple[int, ...]:
     """How a kernel is told the number of lanes, by type: one zero for each register of WIDTH lanes."""
     return (0,) * (lanes // WIDTH)
+
+
+def memory(count: int) -> Floats32:
+    """Room for a number of registers, each in one line of the cache, which a sixth of a field's time hangs on."""
+    room = np.empty(max(WIDTH * count, _LARGE) + WIDTH, np.float32)
+    return room[-room.ctypes.data // room.itemsize % WIDTH :]
 
 
 def _data(context: Any, builder: Any, signature: Any, arguments: Any, which: int) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, uint64
 
 from aether.base.tables import Elements, Fields, Floats, Floats32, Ints, Links
-from aether.network.lanes import WIDTH, registers
+from aether.network.lanes import WIDTH, memory, registers
 from aether.network.links import LIGHT_M_S
 from aether.network.sweep import Chains, chains, sweep_rows
 
@@ -87,26 +87,30 @@ def _begins(rows: int, row: Ints, seed: Ints, place: Ints) -> Ints:
     return begin
 
 
-def spread(mesh: Mesh, rows: int, row: Ints, seed: Ints, seed_s: Floats, threads: int = 1) -> Floats32:
+def spread(
+    mesh: Mesh, rows: int, row: Ints, seed: Ints, seed_s: Floats, threads: int = 1, out: Floats32 | None = None
+) -> Floats32:  # fmt: skip
     """Least latency to every node from sets of seeds, each with a head start of its own.
 
     t[k, n] = min over seeds s of row k and paths s -> n of seed_s + sum of weights: Bellman's equation, swept plane by
     plane in many lanes at once (`sweep`), hence exact in float32 (within some 1e-7 of the latency a hop).
     rows: K. row, seed: (S,) which row a seed belongs to and its node. seed_s: (S,) [s], not negative. threads: among
-    which rows are shared out; the fields are the same bit for bit. Returns (K, N) [s], infinity where there is no path.
-    Reference: [1] Bellman 1958.
+    which rows are shared out; the fields are the same bit for bit. out: (K, N) memory that the result is written to, and
+    that the next call may be given again. Returns (K, N) [s], infinity where there is no path. Reference: [1] Bellman
+    1958.
     """
     row, seed, start_s = np.asarray(row, np.int64), np.asarray(seed, np.int64), np.asarray(seed_s, np.float32)
-    result, sweep = np.empty((rows, mesh.order.size), np.float32), mesh.sweep
+    result, sweep = np.empty((rows, mesh.order.size), np.float32) if out is None else out, mesh.sweep
     ranked = np.argsort(_begins(rows, row, seed, sweep.place), kind="stable")  # neighbours share lanes: fewer visits
     width = registers(WIDTH * min(range(1, MOST + 1), key=lambda k: -(-rows // (WIDTH * k)) * (k + 1.5)))  # as measured
     groups = -(-rows // (WIDTH * len(width)))
 
     def share(thread: int) -> None:
+        field = memory(mesh.order.size * len(width))
         low, high = (WIDTH * len(width) * (groups * t // threads) for t in (thread, thread + 1))
         sweep_rows(
             sweep.place, sweep.chain, sweep.first, sweep.weight_s, sweep.start, sweep.other, sweep.other_s,
-            row, seed, start_s, ranked, low, min(high, rows), result.reshape(-1), width,
+            row, seed, start_s, ranked, low, min(high, rows), field, result.reshape(-1), width,
         )  # fmt: skip
 
     if threads == 1:
@@ -117,14 +121,15 @@ def spread(mesh: Mesh, rows: int, row: Ints, seed: Ints, seed_s: Floats, threads
     return result
 
 
-def fields(mesh: Mesh, sources: Ints) -> Fields:
+def fields(mesh: Mesh, sources: Ints, out: Floats32 | None = None) -> Fields:
     """Latency from each source to every node along the quickest paths.
 
     t[k, n] = min over paths source_k -> n of the sum of weights, by `spread`.
-    mesh: from `mesh`. sources: (K,) node numbers. Returns Fields (K, N). Reference: [1] Bellman 1958.
+    mesh: from `mesh`. sources: (K,) node numbers. out: as in `spread`. Returns Fields (K, N). Reference: [1] Bellman 1958.
     """
     sources = np.asarray(sources, np.int64)
-    return Fields(sources, spread(mesh, sources.size, np.arange(sources.size), sources, np.zeros(sources.size)))
+    row, none_s = np.arange(sources.size), np.zeros(sources.size)
+    return Fields(sources, spread(mesh, sources.size, row, sources, none_s, out=out))
 
 
 def path(mesh: Mesh, latency_s: Floats32, target: int) -> list[int]:

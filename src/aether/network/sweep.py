@@ -193,25 +193,21 @@ def _turn(field: Floats32, place: Ints, into: Ints, lanes: int, result: Floats32
 @njit(cache=True, nogil=True)
 def sweep_rows(
     place: Ints, chain: Ints, first: Ints, weight: Floats32, start: Ints, other: Ints, cost: Floats32, row: Ints,
-    seed: Ints, seed_s: Floats32, ranked: Ints, low: int, high: int, result: Floats32, width: Any,
+    seed: Ints, seed_s: Floats32, ranked: Ints, low: int, high: int, field: Floats32, result: Floats32, width: Any,
 ) -> None:  # fmt: skip
     """Fields of rows ranked[low:high] into the flat result, as many at a time as there are lanes.
 
     place to cost: of Chains. row, seed, seed_s: (S,) as in `routing.spread`, [s]. ranked: (K,) rows in the order in
-    which they share lanes. result: (K * N,) [s]. width: `lanes.registers`. Reference: [1] Bellman 1958.
+    which they share lanes. field: memory for N rows of lanes or more. result: (K * N,) [s]. width: `lanes.registers`. Reference: [1] Bellman 1958.
     """
     nodes, lanes = place.size, WIDTH * len(width)
-    field, fresh, due = (
-        np.empty(nodes * lanes, np.float32),
-        np.zeros(nodes, np.bool_),
-        np.zeros(first.size - 1, np.bool_),
-    )
+    fresh, due = np.zeros(nodes, np.bool_), np.zeros(first.size - 1, np.bool_)
     rank = np.empty(ranked.size, np.int64)
     for k in range(ranked.size):
         rank[ranked[k]] = k
     for base in range(low, high, lanes):
         end = min(base + lanes, high)
-        field[:] = _FAR
+        field[: nodes * lanes] = _FAR
         for s in range(row.size):
             lane = rank[row[s]] - base
             if 0 <= lane < end - base:

@@ -127,7 +127,8 @@ def _fields(runs: int) -> list[Row]:
 
 
 def _flood(graph: routing.Mesh, sources: Any) -> Callable[[], Any]:
-    return lambda: routing.fields(graph, sources)
+    out = np.empty((len(sources), graph.order.size), np.float32)  # kept between ticks, as for positions
+    return lambda: routing.fields(graph, sources, out)
 
 
 def _field_peers(links: Links, nodes: int, sources: Any) -> dict[str, float]:
