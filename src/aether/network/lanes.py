@@ -33,7 +33,8 @@ def registers(lanes: int) -> tuple[int, ...]:
 
 def memory(count: int) -> Floats32:
     """Room for a number of registers, each in one line of the cache, which a sixth of a field's time hangs on."""
-    room = np.empty(max(WIDTH * count, _LARGE) + WIDTH, np.float32)
+    size = WIDTH * count
+    room = np.empty((max(size, _LARGE) if size > _LARGE // 4 else size) + WIDTH, np.float32)
     return room[-room.ctypes.data // room.itemsize % WIDTH :]
 
 
