@@ -35,7 +35,9 @@ def mesh(nodes: int, links: Links, processing_s: float = 0.0, order: Ints | None
     nodes: N. links: (E,). processing_s: at every node that a path enters [s]. order: (N,) from `mesh_order`, or as
     numbered. Returns Mesh. Reference: [1] compressed sparse rows.
     """
-    start, node, weight_s, link = _rows(nodes, links.a, links.b, links.range_m, links.alive, float(processing_s))
+    ends = (np.ascontiguousarray(end, np.int64) for end in (links.a, links.b))
+    values = (np.ascontiguousarray(value, np.float64) for value in (links.range_m, links.alive))
+    start, node, weight_s, link = _rows(nodes, *ends, *values, float(processing_s))
     order = np.arange(nodes, dtype=np.int64) if order is None else order
     return Mesh(start, node, weight_s, link, order, chains(start, node, weight_s, order))
 

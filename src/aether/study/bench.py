@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +24,6 @@ from aether.study.timing import Row, row, times
 
 TICKS = 60  # of a window
 FEW = 100  # satellites or sources for peers whose cost per item does not depend on how many there are
-LINK_M = 5_400e3  # the longest laser link of the steps
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
@@ -162,30 +162,36 @@ def _placement(runs: int) -> Row:
 def _steps(runs: int, quick: bool) -> list[Row]:
     what, usual = "1,584 satellites, +Grid, 100 cities, all pairs", common_peer()
     beside = _beside(1e3, 3, scipy=("sgp4, numpy and scipy", lambda: usual))
-    first = row("W1, whole step", what, "ms", times(steps.common_work()[0], runs), 1e3, 2.0, beside)
+    first = row("W1, whole step", what, "ms", times(steps.common_work(), runs), 1e3, 2.0, beside)
     what, usual_s = "10,000 satellites, 96 ships, 5,000 cells", large_peers()
     beside = {name: 1e3 * seconds for name, seconds in usual_s.items()}
-    second = row("network step", what, "ms", times(steps.ten_thousand(), runs), 1e3, 6.0, beside)
-    what = "1,000,000 satellites, 5,000 cells, 10 sources"
-    third = row("network step", what, "s", times(steps.million(), 1 if quick else 3), 1.0, 1.0)
+    second = row("network step", what, "ms", times(_minutes(steps.ten_thousand()), runs), 1e3, 6.0, beside)
+    what = "1,000,000 satellites, 1,000 ships, 5,000 cells, 10 sources"
+    third = row("network step", what, "s", times(_minutes(steps.million()), 3), 1.0, 1.0)
     return [first, second, *whole.day(quick, usual_s), third]
+
+
+def _minutes(step: Callable[[float], Any]) -> Callable[[], Any]:
+    """The step of the next minute at every call."""
+    minute = itertools.count(1)
+    return lambda: step(60.0 * next(minute))
 
 
 def common_peer() -> peers.Work:
     """W1 by sgp4, numpy and scipy, on the shell and cities of `bench_steps.common_work`."""
     shell = steps.shell(72, 22)
     place_m = motion.positions(motion.prepare(shell), np.zeros(1), J2000_DAYS)[0]
-    pairs = topology.plus_grid(shell, place_m, LINK_M)
+    pairs = topology.plus_grid(shell, place_m, steps.LINK_M)
     return peers.common_step(shell, pairs, steps.cells(100), access.cells(100), steps.LOWEST_RAD)
 
 
 def large_links() -> Callable[[], Links]:
     """All but the fields of the step of `bench_steps.ten_thousand`, by sgp4, numpy and scipy."""
-    relays, ships = steps.shell(100, 100), steps.shell(1, 96, 600e3, 97.8)
+    relays, ships = steps.shell(100, 100), steps.large_ships()
     place_m = motion.positions(motion.prepare(relays), np.zeros(1), J2000_DAYS)[0]
     sun_m = sun.position(J2000_DAYS + np.array([60.0]) / 86400.0)
     seen = peers.tree_visibility(*access.cells(5_000), steps.cells(5_000), steps.LOWEST_RAD)
-    return peers.large_step(relays, ships, topology.plus_grid(relays, place_m, LINK_M), sun_m, seen, LINK_M)
+    return peers.large_step(relays, ships, topology.plus_grid(relays, place_m, steps.LINK_M), sun_m, seen, steps.LINK_M)
 
 
 def large_peers() -> dict[str, float]:

@@ -86,8 +86,6 @@ def day(quick: bool, usual_s: Mapping[str, float]) -> list[Row]:
     beside = {f"{peer}, from one step": DAY_STEPS * seconds for peer, seconds in usual_s.items()}
     for threads, target in ((1, 12.0), (2, 7.0)):
         each = [steps.ten_thousand() for _ in range(threads)]
-        for step in each:
-            step()
         taken = [once(lambda each=each: _through(each, count)) for _ in range(3 if quick else 1)]  # type: ignore[misc]
         shown = f"{DAY_STEPS:,} network steps" + (f", from {count}" if quick else "")
         what = f"{shown}, {_threads(threads)}"
@@ -99,15 +97,15 @@ def _threads(count: int) -> str:
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
-def _through(each: list[Callable[[], Any]], count: int) -> None:
-    """Steps of a day, a part of them by each thread."""
+def _through(each: list[Callable[[float], Any]], count: int) -> None:
+    """The steps of a day, a part of it by each thread."""
 
-    def part(step: Callable[[], Any]) -> None:
-        for _ in range(count // len(each)):
-            step()
+    def part(thread: int) -> None:
+        for k in range(count * thread // len(each), count * (thread + 1) // len(each)):
+            each[thread](60.0 * k)
 
     with ThreadPoolExecutor(len(each)) as pool:
-        list(pool.map(part, each))
+        list(pool.map(part, range(len(each))))
 
 
 def commands(quick: bool) -> list[Row]:
