@@ -365,7 +365,7 @@ def _bench(bench: Bench) -> list[str]:
         for r in told["rows"]
     ]
     return [
-        f"Medians of {told['runs']} runs on {told['machine']}.",
+        f"Medians of {told['runs']} runs or more on {told['machine']}.",
         "",
         *_table(("work", "size", "measured", "target", "unit", "beside"), {2, 3}, rows)[:-1],
     ]
