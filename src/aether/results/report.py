@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from html import escape
 from importlib import resources
 from typing import Any
 
+from aether.base.processes import spread
 from aether.base.units import fmt
 from aether.results.results import Results
 from aether.results.sinks import Stored
@@ -59,9 +60,7 @@ def _sections(made: Results, threads: int) -> list[tuple[str, str, str]]:
     """(id, heading, html) of each section; without ships those on ships are left out, and empty ones."""
     keys = [key for key, (_, of_ships) in SECTIONS.items() if made.summary["groups"] or not of_ships]
     if threads > 1 and isinstance(made.tables, Stored):
-        from joblib import Parallel, delayed  # this process then draws nothing, and need not load what draws
-
-        pages = Parallel(n_jobs=threads, pre_dispatch="all", batch_size=1)(delayed(_section)(made, key) for key in keys)
+        pages = list(spread(_section, ((made, key) for key in keys), threads))  # nothing that draws is loaded here
     else:
         pages = [_section(made, key) for key in keys]
     return [(key, SECTIONS[key][0], html) for key, html in zip(keys, pages, strict=True) if html]
@@ -197,12 +196,9 @@ def _cost_tiles(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def call_up(threads: int) -> Iterator[None]:
+def call_up(threads: int) -> Generator[None, None, None]:
     """Processes that will draw sections load what they need while a run goes on; through when each is ready."""
-    from joblib import Parallel, delayed
-
-    called: Iterator[None] = Parallel(n_jobs=threads, return_as="generator")(delayed(_ready)() for _ in range(threads))
-    return called
+    return spread(_ready, [()] * threads, threads)
 
 
 def _ready() -> None:

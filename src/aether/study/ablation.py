@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from aether.base.processes import drop, spread
 from aether.engine.assemble import Setup
 from aether.engine.run import MESH, Progress, play_variants
 from aether.engine.summary import waterfall
@@ -36,15 +37,20 @@ class Ablation:
 
     setup: Setup
     threads: int = 1
-    _coming: Iterator[tuple[int, list[dict[str, Any]]]] | None = field(default=None, init=False)
+    _begun: bool = field(default=False, init=False)
+    _coming: Generator[list[dict[str, Any]], None, None] | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Begin in processes of their own, where that pays; nothing when begun already."""
-        if self._coming is None and self.threads > 1 and self._ticks() >= WORTH_IT and _packaged(self.setup):
-            from joblib import Parallel, delayed  # a fifth of a second that shorter runs need not pay
+        if self._begun:
+            return
+        self._begun = True
+        if self.threads > 1 and self._ticks() >= WORTH_IT and _packaged(self.setup):
+            self._coming = spread(_rows, ((part, None) for part in self._parts()), self.threads)
 
-            spread = Parallel(n_jobs=self.threads, return_as="generator_unordered", max_nbytes=None)
-            self._coming = spread(delayed(_numbered)(n, part) for n, part in enumerate(self._parts()))
+    def stop(self) -> None:
+        """Drop what has been started."""
+        drop(self._coming)
 
     def rows(self, progress: Progress | None = None) -> list[dict[str, Any]]:
         """One row per coupling that is on, in the order of `COUPLINGS`: what is deliverable, delivered and paid with it off."""
@@ -58,12 +64,13 @@ class Ablation:
         return [found[name] for name in COUPLINGS if name in found]
 
     def _gather(self, told: Progress) -> list[dict[str, Any]]:
-        parts: list[list[dict[str, Any]]] = [[] for _ in self._named()]
-        told(LABEL, 0, len(parts), "")
-        for done, (n, rows) in enumerate(self._coming or ()):
-            parts[n] = rows
-            told(LABEL, done + 1, len(parts), "")
-        return [row for part in parts for row in part]
+        made: list[dict[str, Any]] = []
+        count = len(self._named())
+        told(LABEL, 0, count, "")
+        for done, rows in enumerate(self._coming or ()):
+            made += rows
+            told(LABEL, done + 1, count, "")
+        return made
 
     def _named(self) -> list[list[str]]:
         """What is off in each variant, "" for nothing: parts that go side by side and have much in common."""
@@ -88,10 +95,6 @@ def _packaged(setup: Setup) -> bool:
         topologies.get(spec.relays.topology, "relays.topology"),
     )
     return all(choice.__module__.startswith("aether.") for choice in choices)
-
-
-def _numbered(n: int, setups: list[Setup]) -> tuple[int, list[dict[str, Any]]]:
-    return n, _rows(setups, None)
 
 
 def _rows(setups: Sequence[Setup], progress: Progress | None) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from aether.base.processes import drop
 from aether.base.version import VERSION
-from aether.engine.assemble import assemble
+from aether.engine.assemble import Setup, assemble
 from aether.engine.run import Outcome, Progress
 from aether.engine.run import run as run_engine
 from aether.results import results
@@ -81,21 +82,33 @@ def simulate(
 ) -> Results:
     """Results of a scenario, with its ablation where the scenario asks for one; sink: where its tables go."""
     paged = report and scenario.spec.outputs.report
-    called = call_up(threads) if paged and threads > 1 and isinstance(sink, Files) else ()
     setup = assemble(scenario)
+    called = call_up(threads) if paged and threads > 1 and isinstance(sink, Files) else None
     table = Ablation(setup, threads) if scenario.spec.outputs.ablation else None
+    try:
+        outcome = _run_beside(setup, table, progress, threads, sink)
+        told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
+        deque(called or (), maxlen=0)
+    finally:
+        drop(called)
+        if table is not None:
+            table.stop()
+    made = Results(told, outcome.tables, manifest(outcome))
+    return replace(made, report=render(made, threads)) if paged else made
+
+
+def _run_beside(
+    setup: Setup, table: Ablation | None, progress: Progress | None, threads: int, sink: Sink | None
+) -> Outcome:
+    """The run, and the ablation beside it once the first tick is through: all kernels that it needs are then compiled."""
 
     def advance(label: str, done: float, of: float, clock: str) -> None:
-        if table is not None:  # once the first tick is through, all kernels that it needs too are compiled
+        if table is not None:
             table.start()
         if progress is not None:
             progress(label, done, of, clock)
 
-    outcome = run_engine(setup, advance, threads if table is None else 1, sink)  # the ablation takes the others
-    told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
-    made = Results(told, outcome.tables, manifest(outcome))
-    deque(called, maxlen=0)
-    return replace(made, report=render(made, threads)) if paged else made
+    return run_engine(setup, advance, threads if table is None else 1, sink)  # the ablation takes the other threads
 
 
 def compare(before: Results, after: Results) -> dict[str, tuple[Any, Any]]:
