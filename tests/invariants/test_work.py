@@ -204,6 +204,8 @@ def test_the_faults_asked_for_did_happen(run):
         assert run.told["training"][0]["interruptions"] > 0
     for kind in ("ship", "relay", "link", "gateway", "site", "gpu"):
         assert 0 <= told[kind]["recovered"] <= told[kind]["failed"]
+    assert sum(told["gpu"]["causes"].values()) == told["gpu"]["failed"]
+    assert all(told["gpu"]["causes"])
 
 
 def test_fewer_requests_never_use_more_energy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -162,13 +163,15 @@ def _traffic(setup: Setup, totals: Totals) -> dict[str, Any]:
 
 def faults(setup: Setup) -> dict[str, Any]:
     """What failed and how long it was out of service, by kind."""
-    duration_s, told = setup.scenario.clock.duration_s, {}
+    duration_s, told = setup.scenario.clock.duration_s, dict[str, Any]()
     on = setup.scenario.spec.couplings.faults
     for kind in ("ship", "relay", "link", "gateway", "site", "gpu"):
         here = [o for o in setup.outages if o.kind == kind and o.start_s < duration_s] if on else []
         down = sum(min(o.end_s, duration_s) - max(o.start_s, 0.0) for o in here)
         back = sum(o.end_s <= duration_s for o in here)
         told[kind] = {"failed": len(here), "recovered": back, "hours_out": down / 3600.0}
+        if kind == "gpu":
+            told[kind]["causes"] = dict(Counter(o.cause for o in here).most_common())
     worn = setup.hosts.gpus * (1.0 - setup.worn) if on else np.zeros(len(setup.hosts.gpus))
     return told | {"gpus_worn_out_before": float(worn.sum())}
 

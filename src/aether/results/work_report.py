@@ -142,5 +142,7 @@ def failures(day: Day, told: Mapping[str, Any]) -> str:
     ]
     shown = table(("kind", "failed", "recovered in the run", "hours out"), cells, (1, 2, 3))
     shown += f"<p>{row['gpus_worn_out_before']:,.0f} GPUs were worn out before the run began (modelled, from the fleet's age).</p>"
+    causes = [f"{escape(cause)} {count:,}" for cause, count in row["gpu"].get("causes", {}).items()]
+    shown += f"<p>GPUs that failed in the run, by cause: {', '.join(causes)}.</p>" if causes else ""
     picture = figures.failures(day, told)
     return beside(picture, shown) if picture else none("Nothing failed.") + shown
