@@ -109,13 +109,9 @@ def _end(name: str, groups: dict[str, Any], catalog: Catalog) -> list[Problem]:
     group, slash, number = name.partition("/")
     if slash and group in groups:
         count = groups[group]
-        if number.isdigit() and isinstance(count, int) and int(number) < count:
-            return []
-        return [
-            Problem(
-                "", f"'{name}' is no ship: {group} has the numbers 0 to {count - 1 if isinstance(count, int) else '?'}"
-            )
-        ]
+        if not isinstance(count, int) or count < 1 or (number.isdigit() and int(number) < count):
+            return []  # a count that is none is told by itself
+        return [Problem("", f"'{name}' is no ship: {group} has the numbers 0 to {count - 1}")]
     found = find_place(catalog, name)
     return [found] if isinstance(found, Problem) else []
 
