@@ -7,6 +7,7 @@ import gc
 import json
 import signal
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -344,6 +345,7 @@ def main() -> None:
     except BaseException:
         if not _Signals.seen:
             raise
+        threading.excepthook = lambda _: None  # what other threads say of being stopped is no news
         print("interrupted; nothing was written", file=sys.stderr)
         sys.exit(INTERRUPTED)
 

@@ -25,8 +25,12 @@ def test_a_fault_of_the_work_is_raised_here():
 def test_what_is_dropped_says_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drop(spread(time.sleep, [(0.2,)] * 4, 2))
+        coming = spread(time.sleep, [(0.0,), (30.0,), (30.0,)], 2)
+        next(coming)
+        begun = time.monotonic()
+        drop(coming)
         drop(None)
+        assert time.monotonic() - begun < 20.0
 
 
 ASKS = """
