@@ -330,10 +330,10 @@ def main() -> None:
     """Run the command and turn what goes wrong into a message and an exit code."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _Signals.take)
-    gc.set_threshold(
-        100_000, 50, 50
-    )  # catalogs and compiled kernels are many objects that stay: a tenth of a short run
-    atexit.register(gc.freeze)  # and need not be searched once more at the end: half a second
+    # Catalogs and compiled kernels are many objects that stay: to look through them takes a tenth of a short run, and
+    # half a second once more at its end.
+    gc.set_threshold(100_000, 50, 50)
+    atexit.register(gc.freeze)
     try:
         app()
     except InputError as error:

@@ -6,9 +6,9 @@ import pytest
 
 from aether.engine.assemble import assemble
 from aether.network import access, routing
-from aether.scenario.load import load
 from aether.space import ground
 from aether.study import exports
+from exported import RELAYS, SHIPS, TICKS, small
 
 pytest.importorskip("satgen", reason="Hypatia's reader is not installed; `make peers` brings it")
 from satgen.ground_stations import read_ground_stations_extended
@@ -22,13 +22,11 @@ from satgen.post_analysis.graph_tools import (
 from satgen.tles import read_tles
 
 LIGHT = 299_792_458.0  # m/s, definition
-SHELL = {"planes": 20, "per_plane": 20, "altitude": "550 km", "inclination": "53 deg"}
-RELAYS, SHIPS, TICKS = 400, 3, 10
 
 
-@pytest.fixture(scope="module")
-def small():
-    return load("ai1-ring", {"duration": "10 min", "relays": {"shells": [{"shell": SHELL}]}, "ships.0.count": SHIPS})
+@pytest.fixture(scope="module", name="small")
+def _small():
+    return small()
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,14 @@ from czml3 import Document
 from oem import OrbitEphemerisMessage
 
 from aether.engine.assemble import assemble
-from aether.scenario.load import load
 from aether.space import motion, orbits
 from aether.study import exports
-
-SHELL = {"planes": 20, "per_plane": 20, "altitude": "550 km", "inclination": "53 deg"}
-RELAYS, SHIPS, TICKS = 400, 3, 10
+from exported import RELAYS, SHIPS, TICKS, small
 
 
-@pytest.fixture(scope="module")
-def small():
-    return load("ai1-ring", {"duration": "10 min", "relays": {"shells": [{"shell": SHELL}]}, "ships.0.count": SHIPS})
+@pytest.fixture(scope="module", name="small")
+def _small():
+    return small()
 
 
 @pytest.fixture(scope="module")
