@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from aether.base.errors import InputError, Problem, unknown
+from aether.base.processes import collect_seldom
 from aether.base.version import VERSION
 
 app = typer.Typer(
@@ -69,19 +70,23 @@ def run(
     json_: Json = False,
 ) -> None:
     """Simulate a scenario and write summary.json, tables, report.html and manifest.json."""
-    from aether.results import results, terminal
-    from aether.study import runs
+    from aether.results import report, results, terminal
+    from aether.scenario.load import load
 
-    loaded = runs.load(scenario, overrides(set_), catalog, seed)
+    loaded = load(scenario, overrides(set_), catalog, seed)
     folder = out or Path("aether-results") / loaded.spec.name
     results.check_folder(folder)
+    called = report.call_up(threads) if loaded.spec.outputs.report and not no_report else None
+
+    from aether.study import runs  # the engine loads while those who draw the report do
+
     with terminal.progress(quiet=json_) as bar:
 
         def advance(label: str, done: float, of: float, clock: str) -> None:
             _Signals.check()
             bar(label, done, of, clock)
 
-        made = runs.saved(loaded, folder, advance, threads, not no_report)
+        made = runs.saved(loaded, folder, advance, threads, not no_report, called)
     if json_:
         print(results.dumps(made.summary), end="")
     else:
@@ -330,10 +335,8 @@ def main() -> None:
     """Run the command and turn what goes wrong into a message and an exit code."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _Signals.take)
-    # Catalogs and compiled kernels are many objects that stay: to look through them takes a tenth of a short run, and
-    # half a second once more at its end.
-    gc.set_threshold(100_000, 50, 50)
-    atexit.register(gc.freeze)
+    collect_seldom()
+    atexit.register(gc.freeze)  # catalogs and compiled kernels: to look through them once more takes half a second
     try:
         app()
     except InputError as error:

@@ -165,9 +165,9 @@ def test_a_policy_that_only_this_process_knows_keeps_the_ablation_in_it(monkeypa
     assert len(table.rows()) == len(COUPLINGS)
 
 
-def test_an_ablation_steps_no_finer_than_five_minutes_and_divides_the_run_evenly():
+def test_an_ablation_steps_no_finer_than_ten_minutes_and_divides_the_run_evenly():
     setup = coarse(assemble(load(fabric(duration="32 min"))))
-    assert setup.scenario.spec.step == pytest.approx(32 * 60 / 6)
+    assert setup.scenario.spec.step == pytest.approx(32 * 60 / 3)
     assert setup.scenario.clock.duration_s == pytest.approx(32 * 60)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -36,12 +37,19 @@ def drop(results: Generator[Any, None, None] | None) -> None:
 
 
 def _alone(asked_by: int, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-    _watch(asked_by)
+    _settle(asked_by)
     return work(*arguments)
 
 
+def collect_seldom() -> None:
+    """Look for garbage in cycles seldom: a run makes little of it, and looking took a tenth of its time."""
+    gc.set_threshold(100_000, 50, 50)
+
+
 @cache
-def _watch(asked_by: int) -> None:
+def _settle(asked_by: int) -> None:
+    """Once in each process."""
+    collect_seldom()
     if os.getppid() == asked_by:
         threading.Thread(target=_leave_after, args=(asked_by,), daemon=True).start()
 

@@ -131,6 +131,35 @@ def carry(
 
 
 @intrinsic
+def across(
+    typing: Any, field: Any, fresh: Any, due: Any, chain: Any, other: Any, weight: Any, source: Any, begin: Any, end: Any,  # noqa: ARG001
+    width: Any,
+) -> Any:  # fmt: skip
+    """across(field, fresh, due, chain, other, weight, source, begin, end, width): a row handed to its other neighbours.
+
+    Rows other[e], e = begin .. end - 1, are each relaxed from the source at weight[e]; where a lane fell, the row is
+    marked in `fresh` and its chain in `due`, without a branch: whether a neighbour falls is hard to foresee.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data, flags, chains, chain, ends, weights = (_data(context, builder, signature, arguments, n) for n in range(6))
+        source, begin, end, _ = arguments[6:]
+        count = signature.args[9].count
+        rows = [builder.load(place, align=4) for place in _row(builder, data, source, count)]
+        with cgutils.for_range_slice(builder, begin, end, _INDEX(1), _INDEX) as (edge, _):
+            to = builder.sext(builder.load(builder.gep(ends, [edge])), _INDEX)
+            cost = builder.load(builder.gep(weights, [edge]))
+            fell = builder.zext(_lower(builder, _row(builder, data, to, count), rows, cost)[1], ir.IntType(8))
+            of = builder.sext(builder.load(builder.gep(chain, [to])), _INDEX)
+            for flag in (builder.gep(flags, [to]), builder.gep(chains, [of])):
+                builder.store(builder.or_(builder.load(flag), fell), flag)
+        return context.get_dummy_value()
+
+    number = types.int64
+    return types.none(field, fresh, due, chain, other, weight, number, number, number, width), build
+
+
+@intrinsic
 def turn(typing: Any, field: Any, source: Any, result: Any, into: Any) -> Any:  # noqa: ARG001 - numba's form
     """turn(field, source, result, into): result[into[k] + i] = field[source[i] + k] for i, k = 0 .. WIDTH - 1.
 

@@ -18,7 +18,7 @@ from numba import njit, uint64
 from numpy.typing import NDArray
 
 from aether.base.tables import Bools, Floats32, Ints
-from aether.network.lanes import WIDTH, carry, relax, turn
+from aether.network.lanes import WIDTH, across, carry, relax, turn
 
 Ints32 = NDArray[np.int32]
 _FAR = np.float32(np.inf)
@@ -120,11 +120,7 @@ def _visit(
             fell = i >= first and relax(field, i, i + 1, weight[i + 1], width)
     for n in range(uint64(first), uint64(end)):  # unsigned: no index may count from the end
         if fresh[n]:
-            for e in range(uint64(start[n]), uint64(start[n + uint64(1)])):
-                far = uint64(other[e])
-                fell = relax(field, far, n, cost[e], width)
-                fresh[far] |= fell  # no branch: whether a neighbour falls is hard to foresee
-                due[chain[far]] |= fell
+            across(field, fresh, due, chain, other, cost, n, start[n], start[n + uint64(1)], width)
     if not due[chain[first]]:  # a link across within the chain may have lowered what was handed on already
         fresh[first:end] = False
 

@@ -33,6 +33,7 @@ SECTIONS = {  # of the page, the answer first: heading, and whether it is about 
     "sources": ("Sources relied upon", False),
     "made": ("How this was made", False),
 }
+Called = Generator[None, None, None]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing is fetched
 
 
@@ -196,9 +197,12 @@ def _cost_tiles(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def call_up(threads: int) -> Generator[None, None, None]:
-    """Processes that will draw sections load what they need while a run goes on; through when each is ready."""
-    return spread(_ready, [()] * threads, threads)
+def call_up(threads: int) -> Called | None:
+    """Processes that will draw sections load what they need while a run goes on; through when each is ready.
+
+    None with one thread: then all is drawn in this process.
+    """
+    return spread(_ready, [()] * threads, threads) if threads > 1 else None
 
 
 def _ready() -> None:

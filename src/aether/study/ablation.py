@@ -21,7 +21,7 @@ from aether.placement.policy import policies
 from aether.scenario.spec import Couplings
 
 COUPLINGS = tuple(Couplings.model_fields)
-STEP_S = 300.0  # least step: a coupling's cost is a difference of two runs alike, and needs no finer one
+STEP_S = 600.0  # least step: changes come out as near those at one minute as at five (docs/design.md)
 WORTH_IT = 400  # ticks of all variants, some seconds: as much as processes of their own take to start
 LABEL = "ablation"
 
@@ -30,7 +30,7 @@ LABEL = "ablation"
 class Ablation:
     """The table of couplings: one row for each that is on, with it off, and the change.
 
-    All runs of the table, the one with nothing off too, go at steps of at least five minutes; changes are between them.
+    All runs of the table, the one with nothing off too, go at steps of at least ten minutes; changes are between them.
     threads: processes that share the work beside what this one does, once `start` is called; with one, or little to do,
     everything happens in `rows`. The rows are the same for any number.
     """
@@ -73,11 +73,13 @@ class Ablation:
         return made
 
     def _named(self) -> list[list[str]]:
-        """What is off in each variant, "" for nothing: parts that go side by side and have much in common."""
+        """What is off in each variant, "" for nothing: a part for each process beside this one, alike as those with one mesh are."""
         on = [name for name in COUPLINGS if getattr(self.setup.scenario.spec.couplings, name)]
-        alike = ["", *(name for name in on if name not in MESH)]
-        parts = [list(part) for part in np.array_split(alike, min(len(alike), max(1, self.threads - 1)))]
-        return [part for part in (*parts, [name for name in on if name in MESH]) if part]
+        alike, others = ["", *(name for name in on if name not in MESH)], [name for name in on if name in MESH]
+        if self.threads <= 2:
+            return [alike + others]
+        parts = np.array_split(alike, min(len(alike), self.threads - 2))
+        return [part for part in (*(list(part) for part in parts), others) if part]
 
     def _parts(self) -> list[list[Setup]]:
         base = coarse(self.setup)
@@ -130,7 +132,7 @@ def _changed(row: dict[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def coarse(setup: Setup) -> Setup:
-    """The same run at steps of at least five minutes that divide it evenly."""
+    """The same run at steps of at least ten minutes that divide it evenly."""
     spec = setup.scenario.spec
     steps = max(1, int(spec.duration // max(spec.step, STEP_S)))
     step_s = min(spec.duration / steps, 3600.0)

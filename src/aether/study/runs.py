@@ -18,7 +18,7 @@ from aether.engine.assemble import Setup, assemble
 from aether.engine.run import Outcome, Progress
 from aether.engine.run import run as run_engine
 from aether.results import results
-from aether.results.report import call_up, render
+from aether.results.report import Called, call_up, render
 from aether.results.results import Results
 from aether.results.sinks import Files, Sink, Stored
 from aether.scenario import load as loading
@@ -64,12 +64,22 @@ def run(
 
 
 def saved(
-    scenario: Scenario, folder: Path, progress: Progress | None = None, threads: int = 2, report: bool = True
-) -> Results:
-    """Results of a scenario in a folder, whole or not at all; tables are written as they are made, so memory does not grow."""
-    with results.drafting(folder) as part:
-        made = simulate(scenario, progress, threads, report, Files(part))
-        results.write(made, part)
+    scenario: Scenario, folder: Path, progress: Progress | None = None, threads: int = 2, report: bool = True,
+    called: Called | None = None,
+) -> Results:  # fmt: skip
+    """Results of a scenario in a folder, whole or not at all; tables are written as they are made, so memory does not grow.
+
+    called: from `report.call_up`, where it has been done before.
+    """
+    if called is None and report and scenario.spec.outputs.report:
+        called = call_up(threads)
+    try:
+        with results.drafting(folder) as part:
+            made = simulate(scenario, progress, threads, report, Files(part))
+            results.write(made, part)
+        deque(called or (), maxlen=0)
+    finally:
+        drop(called)
     return replace(made, tables=Stored(folder))
 
 
@@ -83,14 +93,11 @@ def simulate(
     """Results of a scenario, with its ablation where the scenario asks for one; sink: where its tables go."""
     paged = report and scenario.spec.outputs.report
     setup = assemble(scenario)
-    called = call_up(threads) if paged and threads > 1 and isinstance(sink, Files) else None
     table = Ablation(setup, threads) if scenario.spec.outputs.ablation else None
     try:
         outcome = _run_beside(setup, table, progress, threads, sink)
         told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
-        deque(called or (), maxlen=0)
     finally:
-        drop(called)
         if table is not None:
             table.stop()
     made = Results(told, outcome.tables, manifest(outcome))
