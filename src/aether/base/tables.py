@@ -248,6 +248,7 @@ class Snapshot:
     energy_usd: Floats  # (Q, H) price of the energy of one request
     job_gpu: Floats  # (W, H) GPUs that a training job asks of a host; 0 where it has no part
     job_value_usd: Floats  # (W,) worth of a GPU-second of training
+    job_gang: Bools  # (W,) whether all hosts of a job must give the same share: training; streams and tuning need not
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +274,30 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Buffered:
+    """What one stream of data has not made insight yet, in bits by age in ticks (B, S)."""
+
+    waiting: Floats  # (B, S) at the sources
+    raw: Floats  # (B, S) the same, had all been sent down raw by the sources' own radio
+    attached: Ints  # (S, 1) relay that an imager's laser holds, -1 when free
+    acquiring_s: Floats  # (S, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """How far one served model's tuning has come."""
+
+    version: int  # that serves everywhere
+    busy: int  # 0 gathering, 1 training, 2 sending
+    host: int  # that trains, -1 for none
+    since_s: float  # since the training of the last version began
+    left: float  # samples still to train on
+    left_bit: Floats  # (H,) to send to each host
+    pending: Floats  # (B,) samples by age in ticks, not in any version yet
+    taught: Floats  # (B,) samples in the version under way
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What lasts from tick to tick."""
 
@@ -282,3 +307,5 @@ class State:
     acquiring_s: Floats  # (K, terminals) acquisition still to do
     waiting: Floats  # (B, Q, C) requests not served yet, by how many ticks they have waited
     jobs: tuple[Progress, ...] = ()
+    streams: tuple[Buffered, ...] = ()
+    tuned: tuple[Tuned, ...] = ()

@@ -12,6 +12,7 @@ from aether.base.tables import Elements, Fleet, Floats, Ints, Outage
 from aether.engine import faults, places
 from aether.engine.hosts import Hosts, hosts
 from aether.engine.places import End, Sites
+from aether.engine.sources import Source, imagers, sources
 from aether.engine.work import Work, work
 from aether.network import access, links, routing, topology
 from aether.placement.policy import policies
@@ -55,6 +56,7 @@ class Setup:
     work: Work
     worn: Floats  # (H,) share of the GPUs that the host's age has left
     outages: tuple[Outage, ...]  # of the whole run
+    sources: tuple[Source, ...]  # of streams of data
 
     @property
     def relay_count(self) -> int:
@@ -70,6 +72,7 @@ def assemble(scenario: Scenario) -> Setup:
     relays, skipped = _relays(scenario, julian, problems)
     orbiting = [_orbit(group, number, julian, problems) for number, group in enumerate(spec.ships)]
     ships = [made for made in orbiting if made is not None]
+    flown = imagers(scenario, julian, problems)
     if problems:
         raise InputError(problems)
     budgets = tuple(sizing.budget(scenario.ship(g), scenario.catalog) for g in spec.ships)
@@ -82,6 +85,7 @@ def assemble(scenario: Scenario) -> Setup:
     counts = [group.count for group in spec.ships]
     group = np.repeat(np.arange(len(counts)), counts)
     there = hosts(scenario, fleet, group, cities, gateways)
+    beam = laser(scenario.catalog.terminal(spec.relays.terminal))
     policies.get(spec.placement.policy, "placement.policy")
     return Setup(
         scenario=scenario,
@@ -95,7 +99,7 @@ def assemble(scenario: Scenario) -> Setup:
         group=group,
         mesh_terminals=np.repeat([scenario.ship(group).terminals for group in spec.ships], counts),
         neighbours=_neighbours(scenario, ships, first, julian),
-        relay_laser=laser(scenario.catalog.terminal(spec.relays.terminal)),
+        relay_laser=beam,
         view_rad=np.array([scenario.catalog.terminal(name).field_of_view.value for name in fleet.terminal]),
         gateway_open=places.open_share(scenario, gateways),
         gateways=gateways,
@@ -113,6 +117,7 @@ def assemble(scenario: Scenario) -> Setup:
         work=work(scenario, there, cities),
         worn=faults.worn(scenario, group, len(spec.sites)),
         outages=faults.outages(scenario, there, first, len(gateways.names)),
+        sources=sources(scenario, there, cities, gateways, relays, beam, flown, laser),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aether.base.tables import Bools, Dose, Floats, Ints, Light, Pose, Track
-from aether.engine import faults, work
+from aether.engine import faults, streams, work
 from aether.engine.assemble import Setup
 from aether.network import topology
 from aether.space import attitude, motion, power, radiation, sun
@@ -42,6 +42,7 @@ class Block:
     links_down: tuple[Ints, ...]  # of each tick: terminals of relays that have dropped out
     arrivals: Floats  # (T, Q, C) requests
     interruptions: tuple[tuple[tuple[float, ...], ...], ...]  # of each tick and job: when, seconds into the tick
+    made: tuple[streams.Made, ...]  # by each stream of data
 
 
 def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Block:
@@ -92,6 +93,7 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
         paused, intact, pairs, topology.held(pairs, setup.relay_count), _working(setup, failed), failed.ship_up, failed.gateway_up, failed.links_down,
         work.arrivals(setup.scenario, setup.work, first, time_s),
         faults.interruptions(setup.scenario, setup.work.runs, dose, first, len(time_s)),
+        tuple(streams.ahead(setup, source, time_s, failed.gateway_up) for source in setup.sources),
     )  # fmt: skip
 
 

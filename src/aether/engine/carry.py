@@ -35,17 +35,22 @@ class Carried:
     share: Floats  # (P,) of each row of requests that got through
     sync_bit_s: tuple[Floats, ...]  # per job, each member's rate to the next
     copy_share: Floats  # (W,) of the checkpoint copies asked for
-    paths: Paths  # of all flows, in the order answers, requests, synchronisation, copies
+    paths: Paths  # of all flows, in the order answers, requests, synchronisation, copies, and what else there is
     rate_bit_s: Floats
     demand_bit_s: Floats
     capacity_bit_s: Floats
     sync_rows: tuple[slice, ...]
+    more_bit_s: Floats  # (F,) of what else was asked
 
 
-def carry(setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[bool, ...], paces: Floats) -> Carried:
+def carry(
+    setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[bool, ...], paces: Floats,
+    more: tuple[Paths, Floats],
+) -> Carried:  # fmt: skip
     """Route and rate everything by max-min fairness.
 
-    plan: rows of requests (P,). syncing: which jobs synchronise in this tick.
+    plan: rows of requests (P,). syncing: which jobs synchronise in this tick. more: other ways and what is asked of them
+    (F,) [bit/s].
     """
     nodes = setup.relay_count + setup.hosts.ships
     capacity = _capacity(setup, links, nodes)
@@ -54,8 +59,8 @@ def carry(setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[bool
             for w, on in enumerate(syncing)]  # fmt: skip
     copies = _copies(setup, way, links, nodes)
     bits = _bits(setup, plan)
-    demand = [bits[0], bits[1], *(_sync_demand(setup, w, j) for w, j in enumerate(jobs)), _copy_demand(setup, paces)]
-    paths = _concatenate([answers, asks, *jobs, copies])
+    demand = [bits[0], bits[1], *(_sync_demand(setup, w, j) for w, j in enumerate(jobs)), _copy_demand(setup, paces), more[1]]
+    paths = concatenate([answers, asks, *jobs, copies, more[0]])
     asked = np.concatenate(demand)
     rate = asked
     if setup.scenario.spec.couplings.flows:
@@ -65,10 +70,10 @@ def carry(setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[bool
         share = np.minimum(
             np.where(bits[0] > 0, parts[0] / bits[0], 1.0), np.where(bits[1] > 0, parts[1] / bits[1], 1.0)
         )
-        copied = np.where(demand[-1] > 0, parts[-1] / demand[-1], 1.0)
+        copied = np.where(demand[-2] > 0, parts[-2] / demand[-2], 1.0)
     ends = np.cumsum([len(d) for d in demand])
     rows = tuple(slice(int(ends[1 + w]), int(ends[2 + w])) for w in range(len(jobs)))
-    return Carried(share, tuple(parts[2:-1]), copied, paths, rate, asked, capacity, rows)
+    return Carried(share, tuple(parts[2:-2]), copied, paths, rate, asked, capacity, rows, parts[-1])
 
 
 def _capacity(setup: Setup, links: Links, nodes: int) -> Floats:
@@ -101,13 +106,13 @@ def _inference(setup: Setup, plan: Plan, way: Ways, links: Links, nodes: int) ->
     found = access.entries(plan.place, plan.host, way.fields, way.own, way.gateways, setup.city_gateways, extra)
     entry = np.where(way.by_fibre[plan.place, plan.host], -1, found.satellite)
     on, by_gate = entry >= 0, found.gateway >= 0
-    path = _walk(way, plan.host, entry, on)
-    seed = _first(path, links, entry)
+    path = walk(way, plan.host, entry, on)
+    seed = first_node(path, links, entry)
     ends_down = np.where(on, lasers + np.where(by_gate, 2 * nodes, 0) + entry, -1)
     ends_up = np.where(on, lasers + np.where(by_gate, 3 * nodes, nodes) + entry, -1)
     site = on & (plan.host >= setup.hosts.ships)
-    answers = _append(_append(path, ends_down), np.where(site, lasers + 3 * nodes + seed, -1))
-    asks = _append(_append(path.back(lasers), ends_up), np.where(site, lasers + 2 * nodes + seed, -1))
+    answers = append(append(path, ends_down), np.where(site, lasers + 3 * nodes + seed, -1))
+    asks = append(append(path.back(lasers), ends_up), np.where(site, lasers + 2 * nodes + seed, -1))
     return answers, asks
 
 
@@ -123,13 +128,13 @@ def _ring(setup: Setup, way: Ways, links: Links, nodes: int, w: int) -> Paths:
         from_site = a >= hosts.ships or b < hosts.ships
         row, target = (a, b) if from_site else (b, a)  # rows of ships reach ships; a site's row starts at its gateways
         node = np.array([first + target])
-        path = _walk(way, np.array([row]), node)
+        path = walk(way, np.array([row]), node)
         if row >= hosts.ships:
-            seed = _first(path, links, node)
+            seed = first_node(path, links, node)
             beam = lasers + (3 if row == a else 2) * nodes + seed
-            path = _append(path if row == a else path.back(lasers), beam)
+            path = append(path if row == a else path.back(lasers), beam)
         rows.append(path)
-    return _concatenate(rows)
+    return concatenate(rows)
 
 
 def _sync_demand(setup: Setup, w: int, ring: Paths) -> Floats:
@@ -148,9 +153,9 @@ def _copies(setup: Setup, way: Ways, links: Links, nodes: int) -> Paths:
             rows.append(Paths(np.zeros(2, dtype=np.int64), np.empty(0, dtype=np.int64)))
             continue
         node = np.array([setup.relay_count + ship])
-        up = _walk(way, np.array([len(hosts.names)]), node)
-        rows.append(_append(up.back(lasers), lasers + 2 * nodes + _first(up, links, node)))
-    return _concatenate(rows)
+        up = walk(way, np.array([len(hosts.names)]), node)
+        rows.append(append(up.back(lasers), lasers + 2 * nodes + first_node(up, links, node)))
+    return concatenate(rows)
 
 
 def _copy_demand(setup: Setup, paces: Floats) -> Floats:
@@ -164,7 +169,7 @@ def _copy_demand(setup: Setup, paces: Floats) -> Floats:
     )
 
 
-def _walk(way: Ways, row: Ints, target: Ints, on: np.ndarray | None = None) -> Paths:
+def walk(way: Ways, row: Ints, target: Ints, on: np.ndarray | None = None) -> Paths:
     """Ways from rows of the fields to nodes; rows that are not `on` cross nothing."""
     if on is None:
         return Paths(*flows.walk(way.mesh, way.fields.latency_s, row, target))
@@ -174,7 +179,7 @@ def _walk(way: Ways, row: Ints, target: Ints, on: np.ndarray | None = None) -> P
     return Paths(np.concatenate([[0], np.cumsum(count)]).astype(np.int64), link)
 
 
-def _first(path: Paths, links: Links, otherwise: Ints) -> Ints:
+def first_node(path: Paths, links: Links, otherwise: Ints) -> Ints:
     """The node at which each way starts; `otherwise` where it crosses nothing."""
     crosses = np.diff(path.start) > 0
     link = (
@@ -187,12 +192,12 @@ def _first(path: Paths, links: Links, otherwise: Ints) -> Ints:
     return np.where(crosses, origin, otherwise)
 
 
-def _append(path: Paths, last: Ints) -> Paths:
+def append(path: Paths, last: Ints) -> Paths:
     """One more resource at the end of each way, where it is not negative."""
     return Paths(*flows.append(path.start, path.link, last))
 
 
-def _concatenate(parts: list[Paths]) -> Paths:
+def concatenate(parts: list[Paths]) -> Paths:
     counts = np.concatenate([np.diff(p.start) for p in parts] + [np.empty(0, dtype=np.int64)])
     link = np.concatenate([p.link for p in parts] + [np.empty(0, dtype=np.int64)])
     return Paths(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), link.astype(np.int64))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aether.base.tables import Capacity, Floats, Ints, Links, Plan, Progress, Serving, Snapshot
+from aether.base.tables import Capacity, Floats, Ints, Links, Plan, Progress, Serving, Snapshot, State
+from aether.engine import streams, tuners
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.carry import Carried, carry
+from aether.engine.data import Data, close, data_asked, data_loads
+from aether.engine.loads import together
 from aether.engine.reach import Ways
 from aether.placement import capacity as limits
 from aether.placement.policy import policies
@@ -42,42 +45,60 @@ class Served:
     ground_gpu: Floats  # (J,) GPUs in service at ground sites
     busiest: Floats  # (BUSIEST, 4) nodes a, b, bit/s, capacity
     plan: Plan
+    streamed: tuple[streams.Streamed, ...]
+    tuned: tuple[tuners.Tuning, ...]
+
+    @property
+    def data_gpu(self) -> Floats:
+        """GPUs at full clocks at work on streams and tuning (H,)."""
+        done = [s.gpu for s in self.streamed] + [t.gpu for t in self.tuned]
+        return np.sum(done, axis=0) if done else np.zeros_like(self.inference_gpu)
 
 
-def serve(setup: Setup, waiting: Floats, jobs: tuple[Progress, ...], block: Block, i: int, capacity: Capacity, links: Links, way: Ways) -> Served:  # fmt: skip
-    """Place, carry and serve the work of one tick."""
-    asked = block.arrivals[i]
-    snapshot = observe(setup, waiting.sum(axis=0) + asked, block, i, capacity, way)
+def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, links: Links, way: Ways, attached: Ints) -> Served:  # fmt: skip
+    """Place, carry and serve the work of one tick; attached: relays that ships hold in it (K, terminals)."""
+    asked, waiting, jobs = block.arrivals[i], state.waiting, state.jobs
+    data = data_asked(setup, state, block, i, capacity, way, attached)
+    snapshot = observe(setup, waiting.sum(axis=0) + asked, block, i, capacity, way, data)
     name = setup.scenario.spec.placement.policy if setup.scenario.spec.couplings.placement else "nearest-only"
     plan = policies.get(name, "placement.policy")(snapshot)
     paces = _paces(setup, block, i, capacity, plan)
     syncing = tuple(len(run.members) > 1 and paces[w, -1] > 0.0 for w, run in enumerate(setup.work.runs))
-    carried = carry(setup, plan, links, way, syncing, paces[:, -1])
+    given = plan.job_share[len(setup.work.runs) :]
+    loads = data_loads(setup, data, given, links, way)
+    carried = carry(setup, plan, links, way, syncing, paces[:, -1], together(list(loads)).parts)
     moved = tuple(
         training.advance(
             run.job, jobs[w], snapshot.step_s, float(paces[w, -1]), _rate(carried, w), block.interruptions[i][w]
         )
         for w, run in enumerate(setup.work.runs)
     )
-    return _account(setup, waiting, asked, block, i, snapshot, plan, carried, moved, paces, links)
+    made = _account(setup, waiting, asked, block, i, snapshot, plan, carried, moved, paces, links)
+    streamed, tuned = close(setup, data, given, loads, carried, block, i, made.served)
+    return replace(made, streamed=streamed, tuned=tuned)
 
 
-def observe(setup: Setup, requests: Floats, block: Block, i: int, capacity: Capacity, way: Ways) -> Snapshot:
+def observe(
+    setup: Setup, requests: Floats, block: Block, i: int, capacity: Capacity, way: Ways, data: Data
+) -> Snapshot:  # fmt: skip
     """What a placement policy sees at this tick."""
     hosts, work, step_s = setup.hosts, setup.work, setup.scenario.spec.step
     gpu = np.concatenate([capacity.reach, block.working[i, hosts.ships :]])
     need = np.array([s.need_gpu_s for s in work.services]).reshape(len(work.services), len(hosts.names))
     energy = np.where(np.isfinite(need), need, 0.0) * hosts.full_w * hosts.energy_usd_j
-    job_gpu = np.zeros((len(work.runs), len(hosts.names)))
+    job_gpu = np.zeros((len(work.runs) + len(data.asked_gpu), len(hosts.names)))
     for w, run in enumerate(work.runs):
         job_gpu[w, run.members] = run.gpus
+    job_gpu[len(work.runs) :] = data.asked_gpu
+    price = [r.asked.price for r in work.runs] + [s.asked.price for s in setup.sources] + [t.asked.price for t in work.tuners]
     trips = way.round_trip_s if setup.scenario.spec.couplings.access else np.zeros_like(way.round_trip_s)
     return Snapshot(
         time_s=float(block.time_s[i]), step_s=step_s, ships=hosts.ships, requests=requests, free_gpu_s=gpu * step_s,
         need_gpu_s=need, allowed=np.array([s.allowed for s in work.services], dtype=np.bool_).reshape(need.shape),
         round_trip_s=trips, limit_s=np.array([s.limit_s for s in work.services]),
         value_usd=np.array([s.value_usd for s in work.services]), late_worth=setup.scenario.value("placement.late_worth"),
-        energy_usd=energy, job_gpu=job_gpu, job_value_usd=np.array([r.asked.price / 3600.0 for r in work.runs]),
+        energy_usd=energy, job_gpu=job_gpu, job_value_usd=np.array(price) / 3600.0,
+        job_gang=np.arange(len(price)) < len(work.runs),
     )  # fmt: skip
 
 
@@ -121,7 +142,7 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
         jobs=tuple(p for p, _ in moved), spent=spent, paces=paces,
         moved_bit=_moved(setup, plan, carried, spent, step_s), lost_bit=_unmoved(plan, carried, step_s),
         ground_gpu=block.working[i, hosts.ships :],
-        busiest=_busiest(carried, spent, links, step_s), plan=plan,
+        busiest=_busiest(carried, spent, links, step_s), plan=plan, streamed=(), tuned=(),
     )  # fmt: skip
 
 

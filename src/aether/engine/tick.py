@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aether.base.tables import Access, Capacity, Energy, Floats, Heat, Ints, Links, State
-from aether.engine import faults
+from aether.base.tables import Access, Buffered, Capacity, Energy, Floats, Heat, Ints, Links, State, Tuned
+from aether.engine import faults, streams, tuners
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.reach import Ways, ways
@@ -28,6 +28,7 @@ class Mesh:
     rate_bit_s: Floats  # (K,) over the links to the mesh, less acquisition
     handovers: int  # terminals that went from one relay to another in the tick
     ways: Ways | None  # from every place to every host, where anything is asked
+    held: Ints  # (K, terminals) relays that ships hold, below 0 for none
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def start(setup: Setup, first: Block) -> State:
     terminals = np.arange(int(setup.mesh_terminals.max(initial=0)))
     attached = np.where(terminals < setup.mesh_terminals[:, None], handover.FREE, handover.ABSENT)
     heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)
-    return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup))
+    return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup), streams.nothing(setup), tuners.nothing(setup))
 
 
 def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = None) -> tuple[State, Tick]:
@@ -81,21 +82,27 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
 
     served, waiting, jobs = None, state.waiting, state.jobs
     if mesh.ways is not None:
-        served = serve(setup, state.waiting, state.jobs, block, i, capacity, mesh.links, mesh.ways)
+        served = serve(setup, state, block, i, capacity, mesh.links, mesh.ways, mesh.held)
         waiting, jobs = served.waiting, served.jobs
     idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
     run_w = idle_w + (allowed_w - idle_w) * _busy(capacity, served, ships)
     energy = power.settle(fleet, state.charge_j, offered, np.where(paused, idle_w, run_w), step_s)
     heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
-    after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs)
+    after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs, *_data(served, state))
     return after, Tick(capacity, energy, heat, mesh, served)
+
+
+def _data(served: Served | None, before: State) -> tuple[tuple[Buffered, ...], tuple[Tuned, ...]]:
+    if served is None:
+        return before.streams, before.tuned
+    return tuple(s.state for s in served.streamed), tuple(t.state for t in served.tuned)
 
 
 def _busy(capacity: Capacity, served: Served | None, ships: int) -> Floats:
     """Share of what each ship could compute that it did (K,): all of it where nothing is asked and the ship is free."""
     if served is None:
         return np.ones(ships)
-    used = (served.inference_gpu + served.training_gpu)[:ships]
+    used = (served.inference_gpu + served.training_gpu + served.data_gpu)[:ships]
     return np.clip(used / np.maximum(capacity.radiation, 1e-12), 0.0, 1.0)
 
 
@@ -130,7 +137,7 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
     moved = int(((attached != state.attached) & (attached >= 0) & (state.attached >= 0)).sum())
     held = (attached >= 0).sum(axis=1).astype(np.float64)
     way = ways(setup, sky, links, _open(gateways, block.gateway_up[i])) if setup.work.some else None
-    return Mesh(links, sky, gateways, held, share, rate_bit_s, moved, way), attached, acquiring_s
+    return Mesh(links, sky, gateways, held, share, rate_bit_s, moved, way, attached), attached, acquiring_s
 
 
 def _joined(block: Block, i: int) -> Floats:

@@ -16,8 +16,8 @@ from aether.operations import faults
 from aether.placement import capacity
 from aether.scenario.catalog import LanguageModel
 from aether.scenario.load import Scenario
-from aether.scenario.spec import Inference, Training, Workload
-from aether.workloads import demand, inference, models, training
+from aether.scenario.spec import Inference, Training, Tuning, Workload
+from aether.workloads import demand, inference, models, training, tuning
 
 DAY_S = 86400.0  # definition
 
@@ -68,33 +68,53 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Tuner:
+    """One tuning workload."""
+
+    name: str
+    asked: Tuning
+    service: int  # whose model is tuned
+    allowed: Bools  # (H,) that may train
+    serves: np.ndarray  # (R,) hosts with replicas
+    gpus: float
+    gpu_s_sample: Floats  # (H,) GPU-seconds at full clocks on one sample, all epochs
+    size_bytes: float  # of a version
+    swap_s: float
+    ticks: int  # of ages of feedback that are told apart
+
+
+@dataclass(frozen=True)
 class Work:
     """All that is asked of the fabric."""
 
     services: tuple[Service, ...]
     runs: tuple[Run, ...]
+    tuners: tuple[Tuner, ...]
     short: tuple[str, ...]  # what cannot run anywhere, in words
     hour_offset_s: Floats  # (C,) local solar time less UTC
     swing: float
     peak_hour: float
+    streaming: bool = False  # whether data streams too
 
     @property
     def some(self) -> bool:
         """Whether anything is asked at all."""
-        return bool(self.services or self.runs or self.short)
+        return bool(self.services or self.runs or self.streaming or self.short)
 
 
 def work(scenario: Scenario, hosts: Hosts, cities: Sites) -> Work:
     """The Work of a scenario; InputError with all problems of its traces and model configurations."""
-    services, runs, short = [], [], []
+    services, runs, short = list[Service](), list[Run](), list[str]()
     problems: list[Problem] = []
     for i, asked in enumerate(scenario.spec.workloads):
+        if asked.kind in ("tuning", "stream"):
+            continue
         try:
             words = capacity.without_host(asked.name, asked.where, asked.jurisdictions, hosts.group, hosts.country)
             made = None if words else _one(scenario, hosts, cities, asked)
         except InputError as error:
             problems += [
-                _at(p, f"workloads[{i}].{'inference' if asked.inference else 'training'}") for p in error.problems
+                _at(p, f"workloads[{i}].{asked.kind}") for p in error.problems
             ]
             continue
         if isinstance(made, Service):
@@ -103,11 +123,68 @@ def work(scenario: Scenario, hosts: Hosts, cities: Sites) -> Work:
             runs.append(made)
         else:
             short.append(words or str(made))
+    tuners, untuned = _tuners(scenario, hosts, services, problems)
     if problems:
         raise InputError(problems)
     return Work(
-        tuple(services), tuple(runs), tuple(short), cities.longitude_rad / (2.0 * np.pi) * DAY_S,
+        tuple(services), tuple(runs), tuners, (*short, *untuned), cities.longitude_rad / (2.0 * np.pi) * DAY_S,
         scenario.value("demand.swing"), scenario.value("demand.peak_hour"),
+        any(w.stream is not None for w in scenario.spec.workloads),
+    )  # fmt: skip
+
+
+def _tuners(
+    scenario: Scenario, hosts: Hosts, services: list[Service], problems: list[Problem]
+) -> tuple[tuple[Tuner, ...], list[str]]:
+    """Those that tune, and in words those that cannot."""
+    made, short = list[Tuner](), list[str]()
+    for i, workload in enumerate(scenario.spec.workloads):
+        asked = workload.tuning
+        if asked is None:
+            continue
+        number = next((q for q, s in enumerate(services) if s.name == asked.service), -1)
+        if number < 0:
+            short.append(f"{workload.name}: {asked.service}, which it tunes, is not served")
+            continue
+        try:
+            allowed = capacity.allowed(workload.where, workload.jurisdictions, hosts.group, hosts.country)
+            one = _tuner(scenario, hosts, workload.name, asked, services[number], number, allowed)
+        except InputError as error:
+            problems += [_at(p, f"workloads[{i}].tuning") for p in error.problems]
+            continue
+        made.append(one) if isinstance(one, Tuner) else short.append(f"{workload.name}: {one}")
+    return tuple(made), short
+
+
+def _tuner(
+    scenario: Scenario, hosts: Hosts, name: str, asked: Tuning, service: Service, number: int, allowed: Bools
+) -> Tuner | str:
+    model, reached, kind = service.model, tuning.efficiency(scenario.catalog), (asked.method, asked.rank)
+    fits, words = np.zeros(len(hosts.names)), "no host may run it"
+    for part in dict.fromkeys(a for a, ok in zip(hosts.accelerator, allowed, strict=True) if ok):
+        mine = np.array([a == part for a in hosts.accelerator]) & allowed
+        least = tuning.least_gpus(
+            model, scenario.catalog.accelerator(part), *kind, float(hosts.gpus[mine].max()), reached, asked.targets
+        )
+        if isinstance(least, inference.Shortage):
+            words = least.words
+        else:
+            fits[mine] = np.where(hosts.gpus[mine] >= least, least, 0.0)
+    if not fits.any():
+        return words
+    gpus = float(asked.gpus or fits[fits > 0].min())
+    able = (fits > 0) & (fits <= gpus) & (hosts.gpus >= gpus)
+    if not able.any():
+        return f"{gpus:,.0f} GPUs: the fewest that hold it are {fits[fits > 0].min():,.0f}, the largest host has {hosts.gpus[allowed].max():,.0f}"
+    tokens = service.input_tokens + service.output_tokens
+    flops = tuning.tuning_flops(model, tokens * asked.epochs, tokens, *kind, asked.targets)
+    speed = np.array([scenario.catalog.accelerator(a).bf16.value for a in hosts.accelerator])
+    size = tuning.tuned_bytes(model, *kind, service.asked.precision, asked.targets)
+    at = service.serving[next(iter(service.serving))]
+    return Tuner(
+        name, asked, number, able, np.flatnonzero(service.allowed & np.isfinite(service.need_gpu_s)), gpus,
+        flops / (speed * reached.compute), size, tuning.swap_s(size, at.gpus, float(at.iteration_s[-1]), reached),
+        max(2, round(min(DAY_S, scenario.spec.duration) / scenario.spec.step)),
     )  # fmt: skip
 
 
@@ -121,7 +198,8 @@ def _one(scenario: Scenario, hosts: Hosts, cities: Sites, asked: Workload) -> Se
     allowed = capacity.allowed(asked.where, asked.jurisdictions, hosts.group, hosts.country)
     if isinstance(asked.asked, Inference):
         return _service(scenario, hosts, cities, asked.name, asked.asked, allowed)
-    return _run(scenario, hosts, asked.name, asked.asked, allowed)
+    assert asked.training is not None
+    return _run(scenario, hosts, asked.name, asked.training, allowed)
 
 
 def language_model(scenario: Scenario, name: str) -> LanguageModel:

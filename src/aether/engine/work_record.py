@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from aether.base.tables import Floats
 from aether.engine.assemble import Setup
+from aether.engine.data_record import DataRecord
+from aether.engine.data_record import tables as data_tables
 from aether.engine.serve import BUSIEST, Served
 from aether.engine.tick import Tick
 
@@ -32,6 +34,7 @@ class WorkRecord:
     moved_bit: np.ndarray  # (T, 4)
     lost_bit: np.ndarray  # (T,)
     busiest: np.ndarray  # (T, BUSIEST, 4)
+    data: DataRecord
 
     @classmethod
     def empty(cls, setup: Setup, ticks: int) -> WorkRecord:
@@ -42,7 +45,7 @@ class WorkRecord:
             {k: np.zeros((ticks, q, c), dtype=np.float32) for k in ASKED},
             {k: np.zeros((ticks, h), dtype=np.float32) for k in HOST_COLUMNS},
             np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 2)), np.zeros((ticks, w, len(PACES))),
-            np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)),
+            np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)), DataRecord.empty(setup, ticks),
         )  # fmt: skip
 
     def add(self, setup: Setup, t: int, tick: Tick) -> tuple[Floats, Floats]:
@@ -59,6 +62,7 @@ class WorkRecord:
         self.hosts["requests"][t], self.hosts["tokens"][t] = s.by_host.sum(axis=0), out @ s.by_host
         for name in ("reasons", "paces", "moved_bit", "lost_bit", "busiest"):
             getattr(self, name)[t] = getattr(s, name)
+        self.data.add(setup, t, s)
         for w, (spent, job) in enumerate(zip(s.spent, s.jobs, strict=True)):
             self.jobs[t, w] = [*(getattr(spent, k) for k in SPENT), job.step, spent.sent_bit]
         return _placed(setup, s)[:ships], _delivered(setup, s)[:ships]
@@ -71,7 +75,7 @@ def _placed(setup: Setup, s: Served) -> Floats:
     placed = np.bincount(s.plan.host, rows, len(setup.hosts.names)) / setup.scenario.spec.step
     for w, run in enumerate(setup.work.runs):
         placed[run.members] += run.gpus * s.plan.job_share[w, run.members]
-    return placed
+    return placed + s.data_gpu
 
 
 def _delivered(setup: Setup, s: Served) -> Floats:
@@ -79,7 +83,7 @@ def _delivered(setup: Setup, s: Served) -> Floats:
     made = s.inference_gpu.copy()
     for w, run in enumerate(setup.work.runs):
         made[run.members] += run.gpus * (s.spent[w].useful_s / setup.scenario.spec.step)
-    return made
+    return made + s.data_gpu
 
 
 Keys = Callable[[Floats, str, pa.Array], dict[str, pa.Array]]
@@ -105,7 +109,7 @@ def tables(setup: Setup, time_s: Floats, record: WorkRecord, keys: Keys) -> dict
         | {"lost_bit": record.lost_bit}
     )
     made["lasers"] = _lasers(setup, record, time_s)
-    return made
+    return made | data_tables(setup, time_s, record.data, keys)
 
 
 def _requests(setup: Setup, time_s: Floats, record: WorkRecord) -> pa.Table:

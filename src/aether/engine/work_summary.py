@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from aether.base.tables import Event
+from aether.engine import data_record
 from aether.engine.assemble import Setup
 from aether.engine.serve import REASONS
 from aether.engine.totals import Totals
@@ -30,6 +31,7 @@ def work(setup: Setup, totals: Totals) -> dict[str, Any]:
     return {
         "inference": [_service(setup, totals, q) for q in range(len(setup.work.services))],
         "training": [_run(setup, totals, w) for w in range(len(setup.work.runs))],
+        **data_record.summary(setup, totals.work.data),
         "hosts": _hosts(setup, totals),
         "traffic": _traffic(setup, totals),
         "not_run": list(setup.work.short),

@@ -8,6 +8,7 @@ import numpy as np
 
 from aether.base.tables import Floats
 from aether.engine.assemble import Setup
+from aether.engine.data_record import DataTotals
 from aether.engine.running import Peak, Spread
 from aether.engine.work_record import HOST_COLUMNS, MOVED, PACES, SPENT, WorkRecord
 
@@ -34,6 +35,7 @@ class WorkTotals:
     moved_bit: Floats  # (4,)
     lost_bit: float
     lasers: dict[tuple[int, int], list[float]]  # those among the busiest of a tick: bits, most bit/s, most use
+    data: DataTotals
 
     @classmethod
     def empty(cls, setup: Setup) -> WorkTotals:
@@ -43,7 +45,7 @@ class WorkTotals:
             {k: np.zeros((q, c)) for k in COUNTED}, np.zeros((q, c)), {k: np.zeros((q, c)) for k in ("first_token_s", "network_s")},
             np.zeros((q, 24, 3)), tuple(Spread() for _ in range(q)), Peak(q), {k: np.zeros(len(setup.hosts.names)) for k in HOST_COLUMNS},
             np.zeros(3), np.zeros((w, len(SPENT))), np.zeros(w), np.zeros(w), np.zeros(w), np.zeros((w, len(PACES))),
-            np.zeros(len(MOVED)), 0.0, {},
+            np.zeros(len(MOVED)), 0.0, {}, DataTotals.empty(setup),
         )  # fmt: skip
 
     def add(self, setup: Setup, first: int, time_s: Floats, record: WorkRecord) -> None:
@@ -61,6 +63,7 @@ class WorkTotals:
         self.pace += record.paces[:, :, -1].sum(axis=0)
         whole = np.ones((*record.paces.shape[:2], 1))
         self.gaps -= np.diff(np.concatenate([whole, record.paces], axis=2), axis=2).sum(axis=0)
+        self.data.add(setup, record.data)
         self.reasons += record.reasons.sum(axis=0)
         self.moved_bit += record.moved_bit.sum(axis=0)
         self.lost_bit += float(record.lost_bit.sum())

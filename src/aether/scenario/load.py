@@ -222,9 +222,10 @@ def _elements(spec: Spec, text: document.Document, base: Path, texts: dict[str, 
         if shell.elements is not None
     ]
     for i, workload in enumerate(spec.workloads):
-        if workload.asked.model.endswith(".json"):
+        model = getattr(workload.asked, "model", "")
+        if model.endswith(".json"):
             at: document.Path_ = ("workloads", i, workload.kind, "model")
-            wanted.append((at, workload.asked.model, "Give a Hugging Face config.json"))
+            wanted.append((at, model, "Give a Hugging Face config.json"))
         if workload.inference is not None and workload.inference.requests.trace is not None:
             at = ("workloads", i, "inference", "requests", "trace")
             wanted.append((at, workload.inference.requests.trace, "Give a CSV file with a header, plain or as .gz"))

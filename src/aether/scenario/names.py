@@ -165,7 +165,7 @@ def _workload(
     text: document.Document, catalog: Catalog, i: int, workload: dict[str, Any], hosts: list[str]
 ) -> list[Problem]:
     told: list[Problem] = []
-    for key in ("inference", "training"):
+    for key in ("inference", "training", "stream"):
         asked = workload.get(key)
         if not isinstance(asked, dict):
             continue

@@ -248,12 +248,95 @@ class Training(Strict):
     )
 
 
+class Imaging(Strict):
+    """Satellites that take pictures of what the Sun lights below them."""
+
+    count: int = Field(1, ge=1, le=500)
+    orbit: Orbit
+    swath: Annotated[float, Unit("m", above=0.0, most=4e6)]
+    resolution: Annotated[float, Unit("m", above=0.0)] = Field(description="ground sample distance")
+    bits: float = Field(12, gt=0, le=32, description="of a pixel and band")
+    bands: int = Field(4, ge=1, le=1000)
+    compression: float = Field(2.5, ge=1, le=1000)
+    sun_elevation: Angle = Field(0.1396263401595464, ge=0, le=1.57, description="of the ground below at least, 8 deg")
+    duty: Share = Field(0.3, description="share of sun-lit passes over what is worth a picture")
+    terminal: str | None = Field(None, description="laser terminal to the mesh; the relays' own when left out")
+    downlink: Annotated[float, Unit("bit/s", above=0.0)] | None = Field(
+        None, description="own radio, while a station sees the satellite"
+    )
+    stations: tuple[str, ...] = Field((), description="gateways that receive the radio; all when empty")
+
+
+class Window(Strict):
+    """When something happens, from the start of the run."""
+
+    start: Annotated[float, Unit("s", least=0.0)]
+    duration: Seconds
+
+
+class PlaceSource(Strict):
+    """Sensors, vehicles, vessels or a launch at places on the ground, with satellite terminals or a local provider."""
+
+    places: tuple[str, ...] = Field(min_length=1, description="cities of the catalog, or places of ground.cities.add")
+    units: float = Field(1, gt=0, le=1e9, description="senders at each place")
+    rate: Annotated[float, Unit("bit/s", above=0.0)] = Field(description="of one of them")
+    windows: tuple[Window, ...] = Field((), description="when they send, as a launch does; always when empty")
+
+
+class SatelliteSource(Strict):
+    """Telemetry of the fabric's own satellites."""
+
+    of: Literal["relays", "ships"]
+    rate: Annotated[float, Unit("bit/s", above=0.0)] = Field(description="of one satellite")
+
+
+class Stream(Strict):
+    """Data that must become insight: worked on in orbit, or sent down raw. Exactly one source."""
+
+    imaging: Imaging | None = None
+    places: PlaceSource | None = None
+    satellites: SatelliteSource | None = None
+    process: Literal["orbit", "ground"] = Field("orbit", description="where data becomes insight")
+    flop_per_bit: float | None = Field(None, gt=0, description="operations on each bit of raw data")
+    reduction: float | None = Field(None, ge=1, description="bits of raw data for one of result")
+    buffer: Annotated[float, Unit("byte", above=0.0)] | None = Field(None, description="memory of one source")
+    keep: Seconds = Field(43200.0, description="after which data is worthless and dropped")
+    max_insight: Seconds = Field(1800.0, description="longest time from measuring to result that is in time")
+    price: Annotated[float, Unit("USD", least=0.0)] = Field(
+        5.0, description="worth of a GPU-hour: what placement weighs"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Stream:
+        _exactly_one(self, ("imaging", "places", "satellites"))
+        return self
+
+
+class Tuning(Strict):
+    """A served model kept fresh by what people say of its answers."""
+
+    service: str = Field(description="the inference workload whose model is tuned")
+    method: Literal["lora", "full"] = "lora"
+    rank: int = Field(16, ge=1, le=4096, description="of the adapter")
+    targets: Literal["attention", "all"] = Field("all", description="which matrices the adapter stands beside")
+    feedback: Share = Field(0.001, description="share of answers that teach something")
+    epochs: float = Field(1, gt=0, le=100, description="how often each sample is used")
+    every: Seconds = Field(600.0, description="least time between the beginnings of two versions")
+    gpus: int | None = Field(None, ge=1, description="that tune; the fewest that hold what is tuned when left out")
+    fresh: Seconds = Field(900.0, description="from feedback to the adapter serving everywhere: real time up to here")
+    price: Annotated[float, Unit("USD", least=0.0)] = Field(
+        20.0, description="worth of a GPU-hour: what placement weighs"
+    )
+
+
 class Workload(Strict):
-    """Work for the fabric. Exactly one of inference and training."""
+    """Work for the fabric. Exactly one of inference, training, tuning and stream."""
 
     name: str = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     inference: Inference | None = None
     training: Training | None = None
+    tuning: Tuning | None = None
+    stream: Stream | None = None
     where: tuple[str, ...] = Field((), description="ship groups and sites that may run it; all when empty")
     jurisdictions: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = Field(
         (), description="states, two letters, whose law may hold at the host; any when empty"
@@ -261,18 +344,21 @@ class Workload(Strict):
 
     @model_validator(mode="after")
     def _one(self) -> Workload:
-        _exactly_one(self, ("inference", "training"))
+        _exactly_one(self, KINDS)
         return self
 
     @property
-    def kind(self) -> Literal["inference", "training"]:
-        """Which of the two it is."""
-        return "training" if self.inference is None else "inference"
+    def kind(self) -> str:
+        """Which of the four it is."""
+        return next(k for k in KINDS if getattr(self, k) is not None)
 
     @property
-    def asked(self) -> Inference | Training:
+    def asked(self) -> Inference | Training | Tuning | Stream:
         """What is asked."""
-        return self.inference or self.training  # type: ignore[return-value]  # exactly one is there
+        return getattr(self, self.kind)
+
+
+KINDS = ("inference", "training", "tuning", "stream")
 
 
 class Placement(Strict):
