@@ -100,7 +100,27 @@ GOLDEN = {
         },
         0.99,
     ),
-}
+    "climate-watch": (
+        "2 h",
+        {"working": 1.0, "power": 0.9704, "heat": 0.9648, "radiation": 0.9514, "reach": 0.9314, "placed": 0.1406, "delivered": 0.1406},
+        0.99,
+    ),
+    "logistics": (
+        "1 h",
+        {"working": 1.0, "power": 1.0, "heat": 0.9959, "radiation": 0.968, "reach": 0.9609, "placed": 0.0008, "delivered": 0.0008},
+        0.99,
+    ),
+    "remote-science": (
+        "2 h",
+        {"working": 1.0, "power": 0.9409, "heat": 0.9409, "radiation": 0.9192, "reach": 0.9174, "placed": 0.0, "delivered": 0.0},
+        0.99,
+    ),
+    "launch-telemetry": (
+        "1 h",
+        {"working": 1.0, "power": 0.9838, "heat": 0.9793, "radiation": 0.9793, "reach": 0.9599, "placed": 0.0015, "delivered": 0.0015},
+        0.99,
+    ),
+}  # fmt: skip
 # what continuous integration leaves of an example that is large
 REDUCED = {
     "million": {
@@ -117,6 +137,16 @@ WORK = {
     "ground-only": {"assistant": (1.0, 0.4522), "nightly": (0.9961, None)},
     "hybrid-cable-cut": {"assistant": (1.0, 0.111)},
     "remote-clinic": {"triage": (1.0, 0.085)},
+    "climate-watch": {"question": (1.0, 0.110)},
+    "logistics": {"dispatch": (1.0, 0.0858)},
+    "remote-science": {"assistant": (0.9745, 0.0627)},
+}
+# name: {stream: median time to insight, tuner: median age of feedback when it serves [s]}
+DATA = {
+    "climate-watch": {"fires": 3.40},
+    "logistics": {"roads": 1.037, "vessels": 1.040, "learn": 155.2},
+    "remote-science": {"telescope": 1.021, "seismic": 1.025},
+    "launch-telemetry": {"ascent": 1.021, "relays": 1.058, "ships": 1.000},
 }
 
 
@@ -145,3 +175,12 @@ def test_example_serves_and_trains_what_it_did(run_engine, name):
     for row in told["training"]:
         assert row["goodput"] == pytest.approx(WORK[name][row["name"]][0], abs=0.03)
     assert set(WORK[name]) == {row["name"] for row in [*told["inference"], *told["training"]]}
+
+
+@pytest.mark.parametrize("name", sorted(DATA))
+def test_example_makes_insight_as_soon_and_learns_as_fresh_as_it_did(run_engine, name):
+    told = run_engine(name, duration=GOLDEN[name][0]).summary["work"]
+    found = {row["name"]: row["insight_p50_s"] for row in told["streams"]}
+    found |= {row["name"]: row["fresh_p50_s"] for row in told["tuning"]}
+    assert found == pytest.approx(DATA[name], rel=0.05)
+    assert all(row["insight_bit"] == pytest.approx(row["made_bit"]) for row in told["streams"])

@@ -59,7 +59,13 @@ def carry(
             for w, on in enumerate(syncing)]  # fmt: skip
     copies = _copies(setup, way, links, nodes)
     bits = _bits(setup, plan)
-    demand = [bits[0], bits[1], *(_sync_demand(setup, w, j) for w, j in enumerate(jobs)), _copy_demand(setup, paces), more[1]]
+    demand = [
+        bits[0],
+        bits[1],
+        *(_sync_demand(setup, w, j) for w, j in enumerate(jobs)),
+        _copy_demand(setup, paces),
+        more[1],
+    ]
     paths = concatenate([answers, asks, *jobs, copies, more[0]])
     asked = np.concatenate(demand)
     rate = asked

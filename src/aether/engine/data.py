@@ -52,7 +52,10 @@ def data_asked(setup: Setup, state: State, block: Block, i: int, capacity: Capac
 def data_loads(setup: Setup, data: Data, given: Floats, links: Links, way: Ways) -> tuple[Load, ...]:
     """What each asks of the network; given: (N + U, H) share of its GPUs that placement grants."""
     first = len(data.wants)
-    loads = [streams.load(setup, s, w, given[n], links, way) for n, (s, w) in enumerate(zip(setup.sources, data.wants, strict=True))]
+    loads = [
+        streams.load(setup, s, w, given[n], links, way)
+        for n, (s, w) in enumerate(zip(setup.sources, data.wants, strict=True))
+    ]
     loads += [
         tuners.load(setup, t, now, data.asked_gpu[first + u] * given[first + u], links, way)
         for u, (t, now) in enumerate(zip(setup.work.tuners, data.tuned, strict=True))
@@ -61,7 +64,14 @@ def data_loads(setup: Setup, data: Data, given: Floats, links: Links, way: Ways)
 
 
 def close(
-    setup: Setup, data: Data, given: Floats, loads: tuple[Load, ...], carried: Carried, block: Block, i: int, served: Floats
+    setup: Setup,
+    data: Data,
+    given: Floats,
+    loads: tuple[Load, ...],
+    carried: Carried,
+    block: Block,
+    i: int,
+    served: Floats,
 ) -> tuple[tuple[streams.Streamed, ...], tuple[tuners.Tuning, ...]]:
     """What became of it; served: (Q, C) requests, of which some teach."""
     rates = np.split(carried.more_bit_s, np.cumsum([len(one.bit_s) for one in loads])[:-1]) if loads else []

@@ -13,7 +13,18 @@ from aether.engine.assemble import Setup
 from aether.engine.running import Spread
 from aether.engine.serve import Served
 
-FLOWS = ("made_bit", "insight_bit", "insight_s", "late_bit", "lost_bit", "waiting_bit", "down_bit", "raw_bit", "raw_s", "raw_lost_bit")
+FLOWS = (
+    "made_bit",
+    "insight_bit",
+    "insight_s",
+    "late_bit",
+    "lost_bit",
+    "waiting_bit",
+    "down_bit",
+    "raw_bit",
+    "raw_s",
+    "raw_lost_bit",
+)
 SUMMED = ("made_bit", "insight_bit", "late_bit", "lost_bit", "down_bit", "raw_bit", "raw_lost_bit")
 TUNED = ("samples", "pending", "version", "sent_bit", "gpu")
 
@@ -26,7 +37,9 @@ class DataRecord:
     tuned: dict[str, np.ndarray]  # (T, U) of `TUNED`
     stream_gpu: np.ndarray  # (T, H)
     tuning_gpu: np.ndarray
-    fresh: list[tuple[int, np.ndarray, Floats]] = field(default_factory=list)  # tuner, ages [s], samples of a version that serves
+    fresh: list[tuple[int, np.ndarray, Floats]] = field(
+        default_factory=list
+    )  # tuner, ages [s], samples of a version that serves
 
     @classmethod
     def empty(cls, setup: Setup, ticks: int) -> DataRecord:
@@ -48,7 +61,13 @@ class DataRecord:
             first = last
         step_s = setup.scenario.spec.step
         for u, tick in enumerate(served.tuned):
-            row = (tick.samples, float(tick.state.pending.sum()), tick.state.version, tick.sent_bit, float(tick.gpu.sum()))
+            row = (
+                tick.samples,
+                float(tick.state.pending.sum()),
+                tick.state.version,
+                tick.sent_bit,
+                float(tick.gpu.sum()),
+            )
             for name, value in zip(TUNED, row, strict=True):
                 self.tuned[name][t, u] = value
             self.tuning_gpu[t] += tick.gpu
@@ -68,7 +87,9 @@ def tables(setup: Setup, time_s: Floats, record: DataRecord, keys: Any) -> dict[
         )
         names = pa.array([f"{s.name}: {n}" for s in setup.sources for n in s.names])
         made["streams"] = pa.table(
-            keys(time_s, "source", names) | {"stream": word} | {k: v.astype(np.float32).ravel() for k, v in record.flows.items()}
+            keys(time_s, "source", names)
+            | {"stream": word}
+            | {k: v.astype(np.float32).ravel() for k, v in record.flows.items()}
         )
     if setup.work.tuners:
         names = pa.array([t.name for t in setup.work.tuners])
@@ -112,7 +133,9 @@ class DataTotals:
         first = 0
         for n, source in enumerate(setup.sources):
             mine = slice(first, first + len(source.names))
-            self.insight[n].add(record.flows["insight_s"][:, mine].ravel(), record.flows["insight_bit"][:, mine].ravel())
+            self.insight[n].add(
+                record.flows["insight_s"][:, mine].ravel(), record.flows["insight_bit"][:, mine].ravel()
+            )
             self.raw[n].add(record.flows["raw_s"][:, mine].ravel(), record.flows["raw_bit"][:, mine].ravel())
             first = mine.stop
         self.samples += record.tuned["samples"].sum(axis=0)
@@ -122,7 +145,10 @@ class DataTotals:
             self.fresh[u].add(ages_s, samples)
             self.in_time[u] += samples[ages_s <= setup.work.tuners[u].asked.fresh].sum()
             self.learnt[u] += samples.sum()
-        self.gpu_ticks += [record.stream_gpu.sum(axis=0, dtype=np.float64), record.tuning_gpu.sum(axis=0, dtype=np.float64)]
+        self.gpu_ticks += [
+            record.stream_gpu.sum(axis=0, dtype=np.float64),
+            record.tuning_gpu.sum(axis=0, dtype=np.float64),
+        ]
 
 
 SHARES = (0.5, 0.95, 0.99)
@@ -164,6 +190,8 @@ def _tuner(setup: Setup, totals: DataTotals, u: int) -> dict[str, Any]:
         "name": tuner.name, "service": service.name, "model": service.model.name, "method": tuner.asked.method, "gpus": tuner.gpus,
         "version_bytes": tuner.size_bytes, "replica_hosts": len(tuner.serves), "versions": int(totals.versions[u]),
         "samples": float(totals.samples[u]), "learnt": learnt, "waiting": float(totals.samples[u]) - learnt, "sent_bit": float(totals.sent_bit[u]),
-        "fresh_limit_s": tuner.asked.fresh, "fresh_share": float(totals.in_time[u]) / learnt if learnt else None, "dropped_requests": 0,
+        "fresh_limit_s": tuner.asked.fresh, "fresh_share": float(totals.in_time[u]) / learnt if learnt else None,
     }  # fmt: skip
-    return told | {f"fresh_p{round(100 * s)}_s": v for s, v in zip(SHARES, totals.fresh[u].quantiles(SHARES), strict=True)}
+    return told | {
+        f"fresh_p{round(100 * s)}_s": v for s, v in zip(SHARES, totals.fresh[u].quantiles(SHARES), strict=True)
+    }

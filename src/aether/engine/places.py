@@ -86,7 +86,9 @@ def cities(scenario: Scenario) -> Sites:
 def _who_ask(scenario: Scenario, every: list[Any], largest: int) -> list[Any]:
     """Cities below the largest that workloads name, and the first city of a country they name that has none among those."""
     asked = [w.inference.requests.places for w in scenario.spec.workloads if w.inference is not None]
-    asked += [w.stream.places.places for w in scenario.spec.workloads if w.stream is not None and w.stream.places is not None]
+    asked += [
+        w.stream.places.places for w in scenario.spec.workloads if w.stream is not None and w.stream.places is not None
+    ]
     own = {p.name for p in scenario.spec.ground.cities.add}
     names = [n for places in asked for n in places if n not in own]
     countries = {c.country for c in every}

@@ -90,7 +90,11 @@ def observe(
     for w, run in enumerate(work.runs):
         job_gpu[w, run.members] = run.gpus
     job_gpu[len(work.runs) :] = data.asked_gpu
-    price = [r.asked.price for r in work.runs] + [s.asked.price for s in setup.sources] + [t.asked.price for t in work.tuners]
+    price = (
+        [r.asked.price for r in work.runs]
+        + [s.asked.price for s in setup.sources]
+        + [t.asked.price for t in work.tuners]
+    )
     trips = way.round_trip_s if setup.scenario.spec.couplings.access else np.zeros_like(way.round_trip_s)
     return Snapshot(
         time_s=float(block.time_s[i]), step_s=step_s, ships=hosts.ships, requests=requests, free_gpu_s=gpu * step_s,

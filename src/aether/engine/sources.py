@@ -87,7 +87,9 @@ def _source(
     lost = [s for s in (imaging.stations if imaging else ()) if s not in known]
     if lost:
         what = f"no gateway of the run is called {', '.join(lost[:5])}"
-        raise InputError(Problem("imaging.stations", what, next="`aether catalog list gateways`, or ground.gateways.add"))
+        raise InputError(
+            Problem("imaging.stations", what, next="`aether catalog list gateways`, or ground.gateways.add")
+        )
     heard = np.array([not imaging or not imaging.stations or g in imaging.stations for g in gateways.names], np.bool_)
     flop = asked.flop_per_bit or value("streams.flop_per_bit")
     speed = np.array([scenario.catalog.accelerator(a).bf16.value for a in hosts.accelerator], dtype=np.float64)
@@ -119,7 +121,9 @@ def _senders(
         nodes = first + np.arange(hosts.ships)
         return hosts.names[: hosts.ships], np.full(len(nodes), rate), np.full(len(nodes), -1), nodes
     planes = np.stack([relays.shell, relays.plane], axis=1)
-    _, begin, count = np.unique(planes, axis=0, return_index=True, return_counts=True)  # one source for each plane of relays
+    _, begin, count = np.unique(
+        planes, axis=0, return_index=True, return_counts=True
+    )  # one source for each plane of relays
     names_ = tuple(f"plane {relays.plane[b]} of shell {relays.shell[b]}" for b in begin)
     return names_, rate * count.astype(np.float64), np.full(len(begin), -1), begin.astype(np.int64)
 
@@ -149,5 +153,7 @@ def imagers(scenario: Scenario, julian: float, problems: list[Problem]) -> dict[
         else:
             holds = f"the walker holds {shell.planes * shell.per_plane}" if shell else "a formation holds none"
             what = f"count is {camera.count} imagers, but {holds}"
-            problems.append(Problem(f"workloads[{i}].stream.imaging.count", what, next="Make count planes times per_plane"))
+            problems.append(
+                Problem(f"workloads[{i}].stream.imaging.count", what, next="Make count planes times per_plane")
+            )
     return made

@@ -116,7 +116,9 @@ def wanted(setup: Setup, source: Source, held: Buffered, made: Made, i: int, spa
     todo = np.minimum(held.waiting.sum(axis=0) + made.bit[i], most_bit)
     asked = todo[:, None] * source.gpu_s_bit / step_s
     host, gpus = streams.nearest_with_room(delay_s, source.allowed, asked, free_gpu)
-    if source.asked.process == "ground" and not hosts.sites:  # down to the owner's own computers, which are not ours to count
+    if (
+        source.asked.process == "ground" and not hosts.sites
+    ):  # down to the owner's own computers, which are not ours to count
         return Wanted(held, host, entry, todo, gpus, np.zeros(count))
     there = np.where(host >= 0, delay_s[np.arange(count), host], np.inf)
     return Wanted(held, host, entry, np.where(host >= 0, todo, 0.0), gpus, there)

@@ -50,7 +50,15 @@ def start(setup: Setup, first: Block) -> State:
     terminals = np.arange(int(setup.mesh_terminals.max(initial=0)))
     attached = np.where(terminals < setup.mesh_terminals[:, None], handover.FREE, handover.ABSENT)
     heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)
-    return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup), streams.nothing(setup), tuners.nothing(setup))
+    return State(
+        fleet.battery_j.copy(),
+        heat,
+        attached,
+        np.zeros(attached.shape),
+        *nothing(setup),
+        streams.nothing(setup),
+        tuners.nothing(setup),
+    )
 
 
 def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = None) -> tuple[State, Tick]:

@@ -57,7 +57,9 @@ def wanted(tuner: Tuner, held: Tuned, free_gpu: Floats) -> tuple[Tuned, Floats]:
 
 def load(setup: Setup, tuner: Tuner, held: Tuned, asked: Floats, links: Links, way: Ways) -> Load:
     """What it may send in this tick: the version under way to every host that serves, as fast as it goes."""
-    if held.host < 0 or not (held.busy == SENDING or (held.busy == TRAINING and asked.any() and _ends(setup, tuner, held))):
+    if held.host < 0 or not (
+        held.busy == SENDING or (held.busy == TRAINING and asked.any() and _ends(setup, tuner, held))
+    ):
         return Load.none()
     to = tuner.serves
     paths = between(setup, held.host, to, links, way)
@@ -116,7 +118,9 @@ def _age(tuner: Tuner, now: Tuned, samples: float, step_s: float) -> Tuned:
     pending[0] += samples
     now = replace(now, pending=pending, taught=taught, since_s=now.since_s + step_s)
     if now.busy == GATHERING and now.since_s >= tuner.asked.every and pending.sum() >= 1.0:
-        return replace(now, busy=TRAINING, since_s=0.0, left=float(pending.sum()), taught=pending, pending=np.zeros_like(pending))
+        return replace(
+            now, busy=TRAINING, since_s=0.0, left=float(pending.sum()), taught=pending, pending=np.zeros_like(pending)
+        )
     return now
 
 

@@ -113,9 +113,7 @@ def work(scenario: Scenario, hosts: Hosts, cities: Sites) -> Work:
             words = capacity.without_host(asked.name, asked.where, asked.jurisdictions, hosts.group, hosts.country)
             made = None if words else _one(scenario, hosts, cities, asked)
         except InputError as error:
-            problems += [
-                _at(p, f"workloads[{i}].{asked.kind}") for p in error.problems
-            ]
+            problems += [_at(p, f"workloads[{i}].{asked.kind}") for p in error.problems]
             continue
         if isinstance(made, Service):
             services.append(made)

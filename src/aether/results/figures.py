@@ -99,7 +99,9 @@ def day(made: Results) -> Day:
     """The run's tables, its ships and groups."""
     told, tables = made.summary, made.tables
     ticks = sinks.rows(tables, "network")
-    every = -(-max(sinks.rows(tables, name) for name in ("network", "energy", "cities", "requests")) // MOST_VALUES)
+    every = -(
+        -max(sinks.rows(tables, name) for name in ("network", "energy", "cities", "requests", "streams")) // MOST_VALUES
+    )
     time_s = sinks.column(tables, "network", "time_s", every=every)
     ends = np.cumsum([0, *(g["count"] for g in told["groups"])]).tolist()
     groups = tuple((g["group"], slice(a, b)) for g, a, b in zip(told["groups"], ends[:-1], ends[1:], strict=True))

@@ -17,6 +17,7 @@ SECTIONS = {  # of the page, the answer first: heading, and whether it is about 
     "compute": ("What is delivered", True),
     "work": ("Work", False),
     "training": ("Training", False),
+    "data": ("Streams and tuning", False),
     "cost": ("Cost beside the ground", False),
     "footprint": ("Footprint", False),
     "shortfalls": ("What is short", True),

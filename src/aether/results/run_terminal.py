@@ -82,6 +82,10 @@ def _work(told: Mapping[str, Any]) -> None:
         _inference(told)
     if told["training"]:
         _training(told["training"])
+    if told.get("streams"):
+        _streams(told["streams"])
+    if told.get("tuning"):
+        _tuning(told["tuning"])
     _hosts(told["hosts"])
 
 
@@ -109,6 +113,27 @@ def _training(rows: Sequence[Mapping[str, Any]]) -> None:
         lost = [f"{r['cause']} {percent(r['share'])}" for r in row["lost"][:MOST_LOSSES] if r["share"] >= 5e-4]
         show(f"{escape(row['name'])} lost of its time: {', '.join(lost) or 'nothing'}")
     show("")
+
+
+def _streams(rows: Sequence[Mapping[str, Any]]) -> None:
+    shown = table("Streams (modelled)", "stream", "in", "made", "insight", "lost", "p50", "p95", "saved", "raw p50", "raw p95", right=range(2, 10))  # fmt: skip
+    for row in rows:
+        bits = (fmt(row[k], "bit", 2) for k in ("made_bit", "insight_bit", "lost_bit"))
+        raw = row.get("raw") or {}
+        times = ["" if t is None else fmt(t, "s", 2) for t in (row["insight_p50_s"], row["insight_p95_s"])]
+        beside = ["" if raw.get(k) is None else fmt(raw[k], "s", 2) for k in ("insight_p50_s", "insight_p95_s")]
+        shown.add_row(escape(row["name"]), row["process"], *bits, *times, percent(row["downlink_saved"]), *beside)
+    show(shown, "p50 and p95 of the time to insight; raw: by the satellites' own radio; saved: of the downlink", "")
+
+
+def _tuning(rows: Sequence[Mapping[str, Any]]) -> None:
+    shown = table("Tuning (modelled)", "tuner", "of", "method", "versions", "each", "samples", "fresh p50", "p95", "real time", right=range(3, 9))  # fmt: skip
+    for row in rows:
+        times = ["" if row[k] is None else fmt(row[k], "s", 2) for k in ("fresh_p50_s", "fresh_p95_s")]
+        shown.add_row(escape(row["name"]), escape(row["service"]), row["method"], f"{row['versions']:,}", fmt(row["version_bytes"], "byte", 2),
+                      many(row["samples"]), *times, percent(row["fresh_share"]))  # fmt: skip
+    limits = ", ".join(f"{escape(r['name'])} {fmt(r['fresh_limit_s'], 's')}" for r in rows)
+    show(shown, f"fresh: from feedback to serving everywhere; real time: share within {limits}", "")
 
 
 def _hosts(rows: Sequence[Mapping[str, Any]]) -> None:

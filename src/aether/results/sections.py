@@ -11,6 +11,7 @@ import yaml
 
 from aether.base.units import fmt
 from aether.results import figures, worldmap
+from aether.results.data_report import data
 from aether.results.figures import Day, Plot
 from aether.results.money_report import footprint, money
 from aether.results.page import beside, none, plots, table
@@ -276,6 +277,7 @@ _MAKERS: dict[str, Callable[[Results, Day], str]] = {
     "compute": lambda made, _: _compute(made.summary),
     "work": lambda made, day: work(day, made.summary),
     "training": lambda made, day: training(day, made.summary),
+    "data": lambda made, day: data(day, made.summary),
     "cost": lambda made, _: money(made.summary),
     "footprint": lambda made, _: footprint(made.summary),
     "shortfalls": lambda made, _: _shortfalls(made.summary),

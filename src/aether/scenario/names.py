@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from aether.base.errors import Problem, unknown
@@ -165,7 +166,7 @@ def _workload(
     text: document.Document, catalog: Catalog, i: int, workload: dict[str, Any], hosts: list[str]
 ) -> list[Problem]:
     told: list[Problem] = []
-    for key in ("inference", "training", "stream"):
+    for key in ("inference", "training"):
         asked = workload.get(key)
         if not isinstance(asked, dict):
             continue
@@ -175,6 +176,8 @@ def _workload(
         requests = asked.get("requests")
         if isinstance(requests, dict):
             told += _requests(text, catalog, ("workloads", i, key, "requests"), requests)
+    told += _stream(text, catalog, ("workloads", i, "stream"), _mapping(workload.get("stream")))
+    told += _tuned(text, ("workloads", i, "tuning", "service"), workload.get("tuning"))
     where = workload.get("where")
     for j, name in enumerate(where if isinstance(where, list) else ()):
         if name not in hosts:
@@ -183,17 +186,41 @@ def _workload(
     return told
 
 
+def _stream(text: document.Document, catalog: Catalog, at: document.Path_, stream: dict[str, Any]) -> list[Problem]:
+    camera = _mapping(stream.get("imaging"))
+    told = _known(text, catalog, (*at, "imaging", "terminal"), "terminals", camera.get("terminal"), "laser terminal")
+    return told + _places(text, catalog, (*at, "places", "places"), _mapping(stream.get("places")).get("places"))
+
+
+def _tuned(text: document.Document, at: document.Path_, tuning: Any) -> list[Problem]:
+    """A tuner that names no inference workload."""
+    if not isinstance(tuning, dict) or not isinstance(tuning.get("service"), str):
+        return []
+    served = [str(w.get("name")) for w in _list(text.data.get("workloads")) if isinstance(w.get("inference"), dict)]
+    if tuning["service"] in served:
+        return []
+    known = unknown("", "inference workload", tuning["service"], served)
+    return [text.problem(at, known.what, known.nearest, known.next)]
+
+
 def _requests(text: document.Document, catalog: Catalog, at: document.Path_, requests: dict[str, Any]) -> list[Problem]:
     told = _known(text, catalog, (*at, "lengths"), "lengths", requests.get("lengths"), "lengths")
     countries = {getattr(c, "country", "") for c in catalog.kind("cities").values()}
+    return told + _places(text, catalog, (*at, "places"), requests.get("places"), countries)
+
+
+def _places(
+    text: document.Document, catalog: Catalog, at: document.Path_, places: Any, besides: Collection[str] = ()
+) -> list[Problem]:
+    """Names of a list that are no city of the catalog, no place that the scenario adds, and nothing else allowed."""
+    told: list[Problem] = []
     added = {str(p.get("name")) for p in _list(_mapping(_mapping(text.data.get("ground")).get("cities")).get("add"))}
-    places = requests.get("places")
     for j, name in enumerate(places if isinstance(places, list) else ()):
-        if str(name) in countries or str(name) in added:
+        if str(name) in besides or str(name) in added:
             continue
         found = find_place(catalog, str(name))
         if isinstance(found, Problem):
-            told.append(text.problem((*at, "places", j), found.what, found.nearest, found.next))
+            told.append(text.problem((*at, j), found.what, found.nearest, found.next))
     return told
 
 

@@ -32,7 +32,9 @@ def efficiency(catalog: Catalog) -> Efficiency:
     catalog: with `tuning.*`. Returns Efficiency. Raises InputError where one is missing. Reference: [1] each
     assumption's own source.
     """
-    return Efficiency(*(catalog.value(f"tuning.{name}") for name in ("compute_efficiency", "memory_share", "load_rate")))
+    return Efficiency(
+        *(catalog.value(f"tuning.{name}") for name in ("compute_efficiency", "memory_share", "load_rate"))
+    )
 
 
 def adapter_parameters(model: LanguageModel, rank: int, targets: str = "all") -> float:
@@ -65,7 +67,9 @@ def _attention_sides(model: LanguageModel) -> tuple[float, float, float, float]:
         query, key = model.hidden + model.heads * model.head_dim, model.hidden + model.kv_heads * model.head_dim
         return query, key, model.hidden + model.kv_heads * value_dim, out
     turned = model.heads * (model.head_dim + model.rope_dim)
-    query = (model.hidden + model.query_rank) + (model.query_rank + turned) if model.query_rank else model.hidden + turned
+    query = (
+        (model.hidden + model.query_rank) + (model.query_rank + turned) if model.query_rank else model.hidden + turned
+    )
     return query, model.hidden + model.kv_rank + model.rope_dim, model.kv_rank + model.heads * (model.head_dim + value_dim), out  # fmt: skip
 
 
