@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from aether.base.units import fmt
 from aether.results import svg
@@ -65,13 +66,14 @@ def _tuners(rows: Sequence[Mapping[str, Any]]) -> str:
     return table(columns, cells, range(3, len(columns))) + words
 
 
-def _flow(day: Day, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Plot:
-    """What a stream makes and what becomes insight through time."""
+def _flow(day: Day, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Plot | None:
+    """What a stream makes and what becomes insight through time; None where nothing ever changes."""
     first = sum(s["sources"] for s in rows[: rows.index(row)])
     mine = slice(first, first + row["sources"])
     made, insight, waiting = (
         day.of("streams", k)[:, mine].sum(axis=1) for k in ("made_bit", "insight_bit", "waiting_bit")
-    )
+    )    if not waiting.any() and np.ptp(made) <= 0.01 * made.max(initial=0.0) and np.allclose(made, insight, rtol=0.01):
+        return None
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -113,7 +115,9 @@ def _insight(rows: Sequence[Mapping[str, Any]]) -> Plot | None:
         for i, (_, mid, high, colour) in enumerate(bars):
             axes.plot([mid, high], [i, i], color=colour, linewidth=3.0)
             axes.plot([mid], [i], color=colour, marker="o")
-        axes.set(xscale="log", xlabel="time to insight [s], p50 to p95", yticks=range(len(bars)))
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.set(xlabel="time to insight [s], p50 to p95", yticks=range(len(bars)))
         axes.set(yticklabels=[b[0] for b in bars], ylim=(len(bars) - 0.5, -0.5))
         axes.grid(visible=False, axis="y")
         low, high = min(b[1] for b in bars), max(b[2] for b in bars)
