@@ -51,7 +51,8 @@ def _streams(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _tuners(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = ("tuner", "service", "method", "GPUs", "a version", "sent to hosts", "versions", "samples", "learnt", "fresh p50", "p95", "p99", "real time")  # fmt: skip
+    columns = ("tuner", "service", "method", "GPUs", "a version", "sent to hosts", "versions", "samples", "learnt", "fresh p50", "p95", "p99",
+               "real time")  # fmt: skip
     cells = [
         (t["name"], f"{t['service']} ({t['model']})", t["method"], f"{t['gpus']:,.0f}", fmt(t["version_bytes"], "byte"), f"{t['replica_hosts']:,}",
          f"{t['versions']:,}", many(t["samples"]), many(t["learnt"]), *(_time(t[f"fresh_p{p}_s"]) for p in (50, 95, 99)), percent(t["fresh_share"]))
@@ -72,7 +73,8 @@ def _flow(day: Day, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -
     mine = slice(first, first + row["sources"])
     made, insight, waiting = (
         day.of("streams", k)[:, mine].sum(axis=1) for k in ("made_bit", "insight_bit", "waiting_bit")
-    )    if not waiting.any() and np.ptp(made) <= 0.01 * made.max(initial=0.0) and np.allclose(made, insight, rtol=0.01):
+    )
+    if not waiting.any() and np.ptp(made) <= 0.01 * made.max(initial=0.0) and np.allclose(made, insight, rtol=0.01):
         return None
 
     def paint(figure: Figure) -> None:
