@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from aether.base.clock import stream
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Elements, Fleet, Floats, Ints, Outage
 from aether.engine import faults, places
@@ -15,6 +16,7 @@ from aether.engine.places import End, Sites
 from aether.engine.sources import Source, imagers, sources
 from aether.engine.work import Work, work
 from aether.network import access, links, routing, topology
+from aether.operations.degradation import Degradation, draw
 from aether.placement.policy import policies
 from aether.scenario.catalog import Shell, Terminal
 from aether.scenario.load import Scenario
@@ -57,6 +59,8 @@ class Setup:
     worn: Floats  # (H,) share of the GPUs that the host's age has left
     outages: tuple[Outage, ...]  # of the whole run
     sources: tuple[Source, ...]  # of streams of data
+    degrading: tuple[Degradation, ...]
+    drains: tuple[Outage, ...] = ()  # rests of ships that the watch has ordered
 
     @property
     def relay_count(self) -> int:
@@ -118,7 +122,18 @@ def assemble(scenario: Scenario) -> Setup:
         worn=faults.worn(scenario, group, len(spec.sites)),
         outages=faults.outages(scenario, there, first, len(gateways.names)),
         sources=sources(scenario, there, cities, gateways, relays, beam, flown, laser),
+        degrading=_degrading(scenario, fleet.name),
     )
+
+
+def _degrading(scenario: Scenario, names: tuple[str, ...]) -> tuple[Degradation, ...]:
+    """What degrades: as given, and by chance where the watch is to be scored."""
+    spec = scenario.spec
+    found = [Degradation(names.index(d.ship), d.kind, d.start, d.over, d.depth, d.breaks) for d in spec.degrading]
+    if spec.watch is not None and spec.watch.inject:
+        drawn = draw(stream(spec.seed, "degrading"), spec.watch.inject, len(names), spec.duration)
+        found += [d for d in drawn if d.ship not in {f.ship for f in found}]
+    return tuple(found)
 
 
 def _relays(scenario: Scenario, julian: float, problems: list[Problem]) -> tuple[Elements, tuple[Problem, ...]]:

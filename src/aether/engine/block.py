@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aether.base.tables import Bools, Dose, Floats, Ints, Light, Pose, Track
+from aether.base.tables import Bools, Dose, Floats, Ints, Light, Outage, Pose, Track
 from aether.engine import faults, streams, work
 from aether.engine.assemble import Setup
 from aether.network import topology
+from aether.operations import degradation
 from aether.space import attitude, motion, power, radiation, sun
 
 WINDOW = 120  # most ticks in a block
@@ -43,6 +44,7 @@ class Block:
     arrivals: Floats  # (T, Q, C) requests
     interruptions: tuple[tuple[tuple[float, ...], ...], ...]  # of each tick and job: when, seconds into the tick
     made: tuple[streams.Made, ...]  # by each stream of data
+    health: degradation.Health | None  # of ships' parts, where any degrade
 
 
 def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Block:
@@ -61,6 +63,9 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
         pose = attitude.ideal_pose(light, fleet, setup.scenario.value("attitude.ideal_sink"))
     season = attitude.irradiance_w_m2(np.linalg.norm(light.sun_m, axis=1)) / power.SOLAR_CONSTANT_W_M2
     array_w = fleet.array_rated_w * pose.array_cosine * light.lit * season[:, None]
+    health = _health(setup, track.time_s)
+    if health is not None:
+        array_w = array_w * health.array
     outlook = power.outlook(light.lit, array_w, step_s)
     now = slice(0, ticks)
     ships = Track(
@@ -74,7 +79,7 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
     dose = _dose(setup, ships)
     paused, intact = _intact(setup, dose)
     failed = faults.window(
-        setup.outages,
+        (*setup.outages, *_broken(setup)),
         setup.hosts,
         (setup.relay_count, len(setup.gateways.names)),
         time_s,
@@ -92,9 +97,21 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
         power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),
         paused, intact, pairs, topology.held(pairs, setup.relay_count), _working(setup, failed), failed.ship_up, failed.gateway_up, failed.links_down,
         work.arrivals(setup.scenario, setup.work, first, time_s),
-        faults.interruptions(setup.scenario, setup.work.runs, dose, first, len(time_s)),
+        faults.interruptions(setup.scenario, setup.work.runs, dose, first, len(time_s), _broken(setup)),
         tuple(streams.ahead(setup, source, time_s, failed.gateway_up) for source in setup.sources),
+        None if health is None else degradation.Health(health.array[now], health.loop[now], health.battery[now]),
     )  # fmt: skip
+
+
+def _health(setup: Setup, time_s: Floats) -> degradation.Health | None:
+    if not setup.degrading or not setup.scenario.spec.couplings.faults:
+        return None
+    return degradation.health(setup.degrading, setup.drains, len(setup.fleet.name), time_s)
+
+
+def _broken(setup: Setup) -> list[Outage]:
+    """Ships that break since what degraded was let be, and those that rest."""
+    return [*degradation.breakdowns(setup.degrading, setup.drains, setup.scenario.clock.duration_s), *setup.drains]
 
 
 def _working(setup: Setup, failed: faults.Window) -> Floats:

@@ -81,12 +81,13 @@ def window(
 
 
 def interruptions(
-    scenario: Scenario, runs: Sequence[Run], dose: Dose, first: int, ticks: int
+    scenario: Scenario, runs: Sequence[Run], dose: Dose, first: int, ticks: int, broken: Sequence[Outage] = ()
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
     """When training jobs are interrupted: of each tick and job, seconds into the tick.
 
     Nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang. Neither moves when the
-    other is switched off, so that runs with and without can be compared.
+    other is switched off, so that runs with and without can be compared. broken: ships that break, which stops it too; one
+    that is drained leaves in order, without an interruption.
     """
     on, step_s, seed = scenario.spec.couplings, scenario.spec.step, scenario.spec.seed
     told: list[list[tuple[float, ...]]] = [[] for _ in range(ticks)]
@@ -100,8 +101,12 @@ def interruptions(
             faults.arrivals(partial(_stream, seed, f"{name}/{why}"), rate_s, first, step_s)
             for why, rate_s in (("nodes", failure_s), ("upsets", upset_s))
         )
+        crashes = (
+            np.array([o.start_s for o in broken if o.subject in run.members and np.isinf(o.end_s)]) - first * step_s
+        )
         for t in range(ticks):
-            told[t].append(tuple(np.sort(np.concatenate([nodes[t], upsets[t]])).tolist()))
+            here = crashes[(crashes >= t * step_s) & (crashes < (t + 1) * step_s)] - t * step_s
+            told[t].append(tuple(np.sort(np.concatenate([nodes[t], upsets[t], here])).tolist()))
     return tuple(tuple(row) for row in told)
 
 

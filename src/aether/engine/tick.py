@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aether.base.tables import Access, Buffered, Capacity, Energy, Floats, Heat, Ints, Links, State, Tuned
+from aether.base.tables import Access, Buffered, Capacity, Energy, Fleet, Floats, Heat, Ints, Links, State, Tuned
 from aether.engine import faults, streams, tuners
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
@@ -70,13 +70,13 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
     """
     spec = setup.scenario.spec
     on, step_s, ships = spec.couplings, spec.step, len(setup.fleet.name)
-    fleet = replace(setup.fleet, gpus=block.working[i, :ships])
+    fleet, charge_j = _fleet(setup, state, block, i)
     sink_k, paused = block.pose.sink_k[i], block.paused[i]
     ahead = power.Outlook(
         *(getattr(block.outlook, k)[i] for k in ("light_s", "light_array_w", "dark_s", "dark_array_w"))
     )
 
-    offered = power.offer(fleet, state.charge_j, block.array_w[i], ahead, step_s, np.ones(ships))
+    offered = power.offer(fleet, charge_j, block.array_w[i], ahead, step_s, np.ones(ships))
     allowed_w = offered.gpu_w
     if on.heat:
         allowed_w = thermal.limit(fleet, state.heat, sink_k, offered.gpu_w, fleet.bus_w, step_s)
@@ -94,10 +94,23 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
         waiting, jobs = served.waiting, served.jobs
     idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
     run_w = idle_w + (allowed_w - idle_w) * _busy(capacity, served, ships)
-    energy = power.settle(fleet, state.charge_j, offered, np.where(paused, idle_w, run_w), step_s)
+    energy = power.settle(fleet, charge_j, offered, np.where(paused, idle_w, run_w), step_s)
     heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
     after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs, *_data(served, state))
     return after, Tick(capacity, energy, heat, mesh, served)
+
+
+def _fleet(setup: Setup, state: State, block: Block, i: int) -> tuple[Fleet, Floats]:
+    """The ships as they are in a tick, and what their batteries hold: less where parts degrade."""
+    fleet = replace(setup.fleet, gpus=block.working[i, : len(setup.fleet.name)])
+    if block.health is None:
+        return fleet, state.charge_j
+    battery_j = fleet.battery_j * block.health.battery[i]
+    flow = block.health.loop[i]  # coolant carries less from plates and to the radiator
+    fleet = replace(
+        fleet, battery_j=battery_j, plate_coolant_w_k=fleet.plate_coolant_w_k * flow, coolant_radiator_w_k=fleet.coolant_radiator_w_k * flow
+    )  # fmt: skip
+    return fleet, np.minimum(state.charge_j, battery_j)
 
 
 def _data(served: Served | None, before: State) -> tuple[tuple[Buffered, ...], tuple[Tuned, ...]]:

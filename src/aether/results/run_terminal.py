@@ -11,6 +11,7 @@ from rich.markup import escape
 from aether.base.units import fmt
 from aether.results.console import show, table
 from aether.results.words import (
+    acted,
     change,
     faults,
     given_up,
@@ -46,6 +47,8 @@ def summary(told: Mapping[str, Any], folder: Path) -> None:
     _work(told.get("work") or {})
     if told.get("faults"):
         show(f"Faults (modelled): {faults(told['faults'])}", "")
+    if told.get("watch"):
+        _watch(told["watch"])
     _cost(told.get("cost") or {})
     _footprint(told.get("footprint") or {})
     _probes(told)
@@ -143,6 +146,19 @@ def _hosts(rows: Sequence[Mapping[str, Any]]) -> None:
         hours = (f"{row[f'{k}_gpu_hours']:,.0f}" for k in ("free", "inference", "training"))
         shown.add_row(escape(row["host"]), where, *hours, many(row["output_tokens"]))
     show(shown, "")
+
+
+def _watch(told: Mapping[str, Any]) -> None:
+    shown = table("Watch (modelled): parts that degrade, found in telemetry", "kind", "degraded", "found", "delay, mean", "most",
+                  right=range(1, 5))  # fmt: skip
+    for kind, row in (told["by_kind"] | {"all": told}).items():
+        delays = ["" if row[k] is None else fmt(row[k], "s", 2) for k in ("delay_mean_s", "delay_most_s")]
+        shown.add_row(kind, f"{row['degraded']:,}", percent(row["recall"]), *delays)
+    show(
+        shown,
+        f"{told['alarms']:,} alarms, {told['false']:,} of them false; each drains its ship. Acting on them: {acted(told)}",
+        "",
+    )
 
 
 def _cost(told: Mapping[str, Any]) -> None:

@@ -114,6 +114,20 @@ def faults(told: Mapping[str, Any]) -> str:
     return failed + (f"; {worn:,.0f} GPUs were worn out before" if worn >= 0.5 else "")
 
 
+def acted(watch: Mapping[str, Any]) -> str:
+    """What acting on alarms changed, in words."""
+    saved, before = watch["saved"], watch["without"]
+    words = [f"{saved['deliverable_gpu_hours']:+,.0f} GPU-hours deliverable"]
+    if before["delivered_gpu_hours"] != before["deliverable_gpu_hours"]:
+        words.append(f"{saved['delivered_gpu_hours']:+,.0f} delivered")
+    words += [
+        f"{many(saved[k])} {name}"
+        for k, name in (("output_tokens", "tokens answered"), ("training_tokens", "tokens trained"))
+        if before[k]
+    ]
+    return ", ".join([*words, f"{before['ships_lost']:,} ships lost without, {watch['with']['ships_lost']:,} with it"])
+
+
 def given_up(told: Mapping[str, float]) -> str:
     """Why requests were rejected, in a line."""
     return ", ".join(f"{many(v)} {GIVEN_UP.get(k, k)}" for k, v in told.items() if v >= 0.5) or "none"

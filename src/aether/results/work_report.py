@@ -11,7 +11,7 @@ from aether.results import work_figures as figures
 from aether.results import worldmap
 from aether.results.figures import Day
 from aether.results.page import beside, none, plots, table
-from aether.results.words import FAULT_WORDS, FAULTS, GIVEN_UP, TRAFFIC, many, ms, percent
+from aether.results.words import FAULT_WORDS, FAULTS, GIVEN_UP, TRAFFIC, acted, many, ms, percent
 
 MOST_SERVICES = 6  # inference workloads with figures of their own
 MOST_MAPS = 2  # world maps, one a workload: each costs a third of a second
@@ -131,6 +131,21 @@ def traffic(day: Day, told: Mapping[str, Any]) -> str:
     return html + f'<div class="plots"><div>{carried}</div><div>{gave_up}</div></div>'
 
 
+def _watched(row: Mapping[str, Any]) -> str:
+    """What the watch found in telemetry, and what acting on it changed."""
+    cells = [
+        (kind, f"{r['degraded']:,}", percent(r["precision"]), percent(r["recall"]),
+         *("–" if r[k] is None else fmt(r[k], "s") for k in ("delay_mean_s", "delay_most_s")))
+        for kind, r in (row["by_kind"] | {"all": row}).items()
+    ]  # fmt: skip
+    words = f"<p>{row['alarms']:,} alarms, {row['false']:,} of them false; each drained its ship. Acting on them: {escape(acted(row))} (modelled).</p>"
+    return (
+        "<h3>Parts that degrade</h3>"
+        + table(("kind", "degraded", "precision", "recall", "delay, mean", "most"), cells, range(1, 6))
+        + words
+    )
+
+
 def failures(day: Day, told: Mapping[str, Any]) -> str:
     """What failed, how long it was out."""
     row = told.get("faults")
@@ -144,5 +159,7 @@ def failures(day: Day, told: Mapping[str, Any]) -> str:
     shown += f"<p>{row['gpus_worn_out_before']:,.0f} GPUs were worn out before the run began (modelled, from the fleet's age).</p>"
     causes = [f"{escape(cause)} {count:,}" for cause, count in row["gpu"].get("causes", {}).items()]
     shown += f"<p>GPUs that failed in the run, by cause: {', '.join(causes)}.</p>" if causes else ""
+    if told.get("watch"):
+        shown += _watched(told["watch"])
     picture = figures.failures(day, told)
     return beside(picture, shown) if picture else none("Nothing failed.") + shown

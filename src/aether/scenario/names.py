@@ -28,7 +28,7 @@ def problems(text: document.Document, catalog: Catalog) -> list[Problem]:
                 wanted.append((("ships", i, key, "part"), kind, group[key].get("part"), key))
     told = [p for path, kind, name, label in wanted for p in _known(text, catalog, path, kind, name, label)]
     told += _work(text, catalog) + _twice(text, "ships", "sites") + _twice(text, "workloads")
-    return told + _probe_ends(text, catalog) + _assumptions(text, catalog)
+    return told + _probe_ends(text, catalog) + _degrading(text) + _assumptions(text, catalog)
 
 
 def _known(
@@ -64,6 +64,20 @@ def _probe_ends(text: document.Document, catalog: Catalog) -> list[Problem]:
         if isinstance(probe.get(key), str)
         for p in _end(probe[key], groups, catalog)
     ]
+
+
+def _degrading(text: document.Document) -> list[Problem]:
+    """Parts that degrade on ships that are not there."""
+    groups = {str(g.get("name")): g.get("count", 1) for g in _list(text.data.get("ships"))}
+    told = []
+    for i, entry in enumerate(_list(text.data.get("degrading"))):
+        name, _, number = str(entry.get("ship")).partition("/")
+        if name not in groups:
+            known = unknown("", "group of ships", name, groups)
+            told.append(text.problem(("degrading", i, "ship"), known.what, known.nearest, known.next))
+        elif isinstance(groups[name], int) and number.isdigit() and int(number) >= groups[name]:
+            told.append(text.problem(("degrading", i, "ship"), f"{name} has the numbers 0 to {groups[name] - 1}"))
+    return told
 
 
 def _assumptions(text: document.Document, catalog: Catalog) -> list[Problem]:

@@ -361,6 +361,26 @@ class Workload(Strict):
 KINDS = ("inference", "training", "tuning", "stream")
 
 
+class Degrading(Strict):
+    """A part of a ship that fails slowly."""
+
+    ship: str = Field(pattern=r"^.+/[0-9]+$", description="group/number")
+    kind: Literal["pump", "pointing", "cells", "battery"]
+    start: Annotated[float, Unit("s", least=0.0)]
+    over: Annotated[float, Unit("s", least=0.0)] = Field(
+        10800.0, description="from whole to its full loss; 0 for a step"
+    )
+    depth: Annotated[float, Unit("1", above=0.0, most=1.0)] = Field(description="share lost in the end")
+    breaks: bool = Field(False, description="the ship is lost for the run when all is lost, unless drained before")
+
+
+class Watch(Strict):
+    """Telemetry is watched as it streams; a ship with a confirmed change is drained of work and mended if it can be."""
+
+    drain: Seconds = Field(7200.0, description="how long a drained ship rests")
+    inject: int = Field(0, ge=0, le=10_000, description="ships that degrade by chance, to score the watch")
+
+
 class Placement(Strict):
     """Who decides what runs where."""
 
@@ -416,6 +436,8 @@ class Spec(Strict):
     sites: tuple[SiteGroup, ...] = Field((), description="ground data centres beside the ships")
     workloads: tuple[Workload, ...] = Field((), description="what people ask of the fabric")
     placement: Placement = Placement()
+    degrading: tuple[Degrading, ...] = Field((), description="parts of ships that fail slowly")
+    watch: Watch | None = Field(None, description="watch telemetry and act on it")
     probes: tuple[Probe, ...] = ()
     couplings: Couplings = Couplings()
     environment: Environment = Environment()

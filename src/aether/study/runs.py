@@ -24,6 +24,8 @@ from aether.results.sinks import Files, Sink, Stored
 from aether.scenario import load as loading
 from aether.scenario.load import Scenario
 from aether.study.ablation import Ablation
+from aether.study.watch import saved as saved_by
+from aether.study.watch import watched
 
 LIBRARIES = ("numpy", "numba", "pydantic", "sgp4", "pyarrow", "pymsis")
 
@@ -93,10 +95,12 @@ def simulate(
     """Results of a scenario, with its ablation where the scenario asks for one; sink: where its tables go."""
     paged = report and scenario.spec.outputs.report
     setup = assemble(scenario)
+    setup, seen = (setup, None) if scenario.spec.watch is None else watched(setup, progress)
     table = Ablation(setup, threads) if scenario.spec.outputs.ablation else None
     try:
         outcome = _run_beside(setup, table, progress, threads, sink)
         told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
+        told |= {} if seen is None else {"watch": saved_by(seen, outcome)}
     finally:
         if table is not None:
             table.stop()
