@@ -298,6 +298,17 @@ class Tuned:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaled:
+    """Which hosts hold the weights of a service that scales (H,)."""
+
+    ready: Bools
+    left_bit: Floats  # of weights on their way
+    source: Ints  # host that they come from, -1 for none
+    load_s: Floats  # from the last byte's arrival to the first answer, still to go
+    since_s: float  # since hosts were last added or let go
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What lasts from tick to tick."""
 
@@ -309,3 +320,4 @@ class State:
     jobs: tuple[Progress, ...] = ()
     streams: tuple[Buffered, ...] = ()
     tuned: tuple[Tuned, ...] = ()
+    scaled: tuple[Scaled, ...] = ()

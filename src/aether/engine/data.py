@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aether.base.tables import Capacity, Floats, Ints, Links, State, Tuned
-from aether.engine import streams, tuners
+from aether.base.tables import Capacity, Floats, Ints, Links, Scaled, State, Tuned
+from aether.engine import scaling, streams, tuners
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.carry import Carried
@@ -21,6 +21,7 @@ class Data:
 
     wants: tuple[streams.Wanted, ...]
     tuned: tuple[Tuned, ...]
+    scaled: tuple[tuple[Scaled, int], ...]  # services that scale, and loads begun
     asked_gpu: Floats  # (N + U, H)
 
 
@@ -28,9 +29,13 @@ def data_asked(setup: Setup, state: State, block: Block, i: int, capacity: Capac
     """Where data would be worked on and versions trained; attached: relays that ships hold (K, terminals)."""
     hosts, relays = len(setup.hosts.names), setup.relay_count
     asked = np.zeros((len(setup.sources) + len(setup.work.tuners), hosts))
-    if not len(asked):
-        return Data((), (), asked)
     free = np.concatenate([capacity.reach, block.working[i, setup.hosts.ships :]])
+    sizes = tuple(
+        scaling.order(setup, q, now, state.waiting[:, q].sum(axis=0) + block.arrivals[i, q], free, way)
+        for q, now in zip(scaling.scaled(setup), state.scaled, strict=True)
+    )
+    if not len(asked):
+        return Data((), (), sizes, asked)
     held = np.bincount(attached[attached >= 0], minlength=relays)
     up = np.isfinite(block.relays.fixed_m[i, :, 0])
     spare = np.where(up, setup.scenario.spec.relays.ship_terminals, 0) - held
@@ -46,7 +51,7 @@ def data_asked(setup: Setup, state: State, block: Block, i: int, capacity: Capac
     for u, (tuner, now) in enumerate(zip(setup.work.tuners, state.tuned, strict=True)):
         now, asked[len(wants) + u] = tuners.wanted(tuner, now, free)
         tuned.append(now)
-    return Data(tuple(wants), tuple(tuned), asked)
+    return Data(tuple(wants), tuple(tuned), sizes, asked)
 
 
 def data_loads(setup: Setup, data: Data, given: Floats, links: Links, way: Ways) -> tuple[Load, ...]:
@@ -60,7 +65,7 @@ def data_loads(setup: Setup, data: Data, given: Floats, links: Links, way: Ways)
         tuners.load(setup, t, now, data.asked_gpu[first + u] * given[first + u], links, way)
         for u, (t, now) in enumerate(zip(setup.work.tuners, data.tuned, strict=True))
     ]
-    return tuple(loads)
+    return (*loads, *(scaling.load(setup, now, links, way) for now, _ in data.scaled))
 
 
 def close(
@@ -72,7 +77,7 @@ def close(
     block: Block,
     i: int,
     served: Floats,
-) -> tuple[tuple[streams.Streamed, ...], tuple[tuners.Tuning, ...]]:
+) -> tuple[tuple[streams.Streamed, ...], tuple[tuners.Tuning, ...], tuple[scaling.Scaling, ...]]:
     """What became of it; served: (Q, C) requests, of which some teach."""
     rates = np.split(carried.more_bit_s, np.cumsum([len(one.bit_s) for one in loads])[:-1]) if loads else []
     first, made, taught = len(data.wants), [], []
@@ -85,4 +90,9 @@ def close(
         n = first + u
         samples = float(served[tuner.service].sum()) * tuner.asked.feedback
         taught.append(tuners.settle(setup, tuner, now, data.asked_gpu[n] * given[n], rates[n], up, samples))
-    return tuple(made), tuple(taught)
+    last = first + len(data.tuned)
+    sized = tuple(
+        scaling.settle(setup, q, now, rates[last + n], begun)
+        for n, (q, (now, begun)) in enumerate(zip(scaling.scaled(setup), data.scaled, strict=True))
+    )
+    return tuple(made), tuple(taught), sized

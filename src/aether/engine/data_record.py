@@ -11,6 +11,7 @@ import pyarrow as pa
 from aether.base.tables import Floats
 from aether.engine.assemble import Setup
 from aether.engine.running import Spread
+from aether.engine.scaling import scaled
 from aether.engine.serve import Served
 
 FLOWS = (
@@ -26,6 +27,7 @@ FLOWS = (
     "raw_lost_bit",
 )
 SUMMED = ("made_bit", "insight_bit", "late_bit", "lost_bit", "down_bit", "raw_bit", "raw_lost_bit")
+SIZED = ("hosts", "moved_bit", "begun")
 TUNED = ("samples", "pending", "version", "sent_bit", "gpu")
 
 
@@ -35,6 +37,7 @@ class DataRecord:
 
     flows: dict[str, np.ndarray]  # (T, N) of `FLOWS`
     tuned: dict[str, np.ndarray]  # (T, U) of `TUNED`
+    sized: dict[str, np.ndarray]  # (T, services that scale) of `SIZED`
     stream_gpu: np.ndarray  # (T, H)
     tuning_gpu: np.ndarray
     fresh: list[tuple[int, np.ndarray, Floats]] = field(
@@ -47,6 +50,7 @@ class DataRecord:
         count, tuners, hosts = sum(len(s.names) for s in setup.sources), len(setup.work.tuners), len(setup.hosts.names)
         return cls(
             {k: np.zeros((ticks, count), dtype=np.float64) for k in FLOWS}, {k: np.zeros((ticks, tuners)) for k in TUNED},
+            {k: np.zeros((ticks, len(scaled(setup)))) for k in SIZED},
             np.zeros((ticks, hosts), dtype=np.float32), np.zeros((ticks, hosts), dtype=np.float32),
         )  # fmt: skip
 
@@ -59,6 +63,9 @@ class DataRecord:
                 values[t, first:last] = getattr(made, name)
             self.stream_gpu[t] += made.gpu
             first = last
+        for n, one in enumerate(served.sized):
+            for name, value in zip(SIZED, (one.ready, one.moved_bit, one.begun), strict=True):
+                self.sized[name][t, n] = value
         step_s = setup.scenario.spec.step
         for u, tick in enumerate(served.tuned):
             row = (
@@ -91,6 +98,9 @@ def tables(setup: Setup, time_s: Floats, record: DataRecord, keys: Any) -> dict[
             | {"stream": word}
             | {k: v.astype(np.float32).ravel() for k, v in record.flows.items()}
         )
+    if scaled(setup):
+        names = pa.array([setup.work.services[q].name for q in scaled(setup)])
+        made["scaling"] = pa.table(keys(time_s, "workload", names) | {k: v.ravel() for k, v in record.sized.items()})
     if setup.work.tuners:
         names = pa.array([t.name for t in setup.work.tuners])
         made["tuning"] = pa.table(keys(time_s, "tuner", names) | {k: v.ravel() for k, v in record.tuned.items()})
@@ -113,6 +123,8 @@ class DataTotals:
     in_time: Floats  # (U,) samples that were fresh in real time
     learnt: Floats  # (U,) samples in versions that serve
     gpu_ticks: Floats  # (2, H) of streams and of tuning
+    hosts: Floats  # (2, services that scale) sum over ticks, and most
+    moved: Floats  # (2, services that scale) bits of weights, loads begun
 
     @classmethod
     def empty(cls, setup: Setup) -> DataTotals:
@@ -123,6 +135,7 @@ class DataTotals:
             {k: np.zeros(count) for k in SUMMED}, np.zeros(count), tuple(Spread() for _ in range(streams)),
             tuple(Spread() for _ in range(streams)), next(zeros), next(zeros), next(zeros), next(zeros),
             tuple(Spread() for _ in range(tuners)), next(zeros), next(zeros), np.zeros((2, len(setup.hosts.names))),
+            np.zeros((2, len(scaled(setup)))), np.zeros((2, len(scaled(setup)))),
         )  # fmt: skip
 
     def add(self, setup: Setup, record: DataRecord) -> None:
@@ -145,6 +158,9 @@ class DataTotals:
             self.fresh[u].add(ages_s, samples)
             self.in_time[u] += samples[ages_s <= setup.work.tuners[u].asked.fresh].sum()
             self.learnt[u] += samples.sum()
+        self.hosts[0] += record.sized["hosts"].sum(axis=0)
+        self.hosts[1] = np.maximum(self.hosts[1], record.sized["hosts"].max(axis=0, initial=0.0))
+        self.moved += [record.sized[k].sum(axis=0) for k in ("moved_bit", "begun")]
         self.gpu_ticks += [
             record.stream_gpu.sum(axis=0, dtype=np.float64),
             record.tuning_gpu.sum(axis=0, dtype=np.float64),

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aether.base.tables import Capacity, Floats, Ints, Links, Plan, Progress, Serving, Snapshot, State
-from aether.engine import streams, tuners
+from aether.base.tables import Bools, Capacity, Floats, Ints, Links, Plan, Progress, Serving, Snapshot, State
+from aether.engine import scaling, streams, tuners
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.carry import Carried, carry
@@ -47,6 +47,7 @@ class Served:
     plan: Plan
     streamed: tuple[streams.Streamed, ...]
     tuned: tuple[tuners.Tuning, ...]
+    sized: tuple[scaling.Scaling, ...]
 
     @property
     def data_gpu(self) -> Floats:
@@ -74,8 +75,8 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
         for w, run in enumerate(setup.work.runs)
     )
     made = _account(setup, waiting, asked, block, i, snapshot, plan, carried, moved, paces, links)
-    streamed, tuned = close(setup, data, given, loads, carried, block, i, made.served)
-    return replace(made, streamed=streamed, tuned=tuned)
+    streamed, tuned, sized = close(setup, data, given, loads, carried, block, i, made.served)
+    return replace(made, streamed=streamed, tuned=tuned, sized=sized)
 
 
 def observe(
@@ -98,12 +99,20 @@ def observe(
     trips = way.round_trip_s if setup.scenario.spec.couplings.access else np.zeros_like(way.round_trip_s)
     return Snapshot(
         time_s=float(block.time_s[i]), step_s=step_s, ships=hosts.ships, requests=requests, free_gpu_s=gpu * step_s,
-        need_gpu_s=need, allowed=np.array([s.allowed for s in work.services], dtype=np.bool_).reshape(need.shape),
+        need_gpu_s=need, allowed=_hold(setup, data).reshape(need.shape),
         round_trip_s=trips, limit_s=np.array([s.limit_s for s in work.services]),
         value_usd=np.array([s.value_usd for s in work.services]), late_worth=setup.scenario.value("placement.late_worth"),
         energy_usd=energy, job_gpu=job_gpu, job_value_usd=np.array(price) / 3600.0,
         job_gang=np.arange(len(price)) < len(work.runs),
     )  # fmt: skip
+
+
+def _hold(setup: Setup, data: Data) -> Bools:
+    """Hosts that may serve each service and hold its weights (Q, H)."""
+    allowed = np.array([s.allowed for s in setup.work.services], dtype=np.bool_)
+    for q, (now, _) in zip(scaling.scaled(setup), data.scaled, strict=True):
+        allowed[q] &= now.ready
+    return allowed
 
 
 def _paces(setup: Setup, block: Block, i: int, capacity: Capacity, plan: Plan) -> Floats:
@@ -146,7 +155,7 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
         jobs=tuple(p for p, _ in moved), spent=spent, paces=paces,
         moved_bit=_moved(setup, plan, carried, spent, step_s), lost_bit=_unmoved(plan, carried, step_s),
         ground_gpu=block.working[i, hosts.ships :],
-        busiest=_busiest(carried, spent, links, step_s), plan=plan, streamed=(), tuned=(),
+        busiest=_busiest(carried, spent, links, step_s), plan=plan, streamed=(), tuned=(), sized=(),
     )  # fmt: skip
 
 

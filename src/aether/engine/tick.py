@@ -6,8 +6,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aether.base.tables import Access, Buffered, Capacity, Energy, Fleet, Floats, Heat, Ints, Links, State, Tuned
-from aether.engine import faults, streams, tuners
+from aether.base.tables import (
+    Access,
+    Buffered,
+    Capacity,
+    Energy,
+    Fleet,
+    Floats,
+    Heat,
+    Ints,
+    Links,
+    Scaled,
+    State,
+    Tuned,
+)
+from aether.engine import faults, scaling, streams, tuners
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.reach import Ways, ways
@@ -58,6 +71,7 @@ def start(setup: Setup, first: Block) -> State:
         *nothing(setup),
         streams.nothing(setup),
         tuners.nothing(setup),
+        scaling.nothing(setup),
     )
 
 
@@ -113,10 +127,14 @@ def _fleet(setup: Setup, state: State, block: Block, i: int) -> tuple[Fleet, Flo
     return fleet, np.minimum(state.charge_j, battery_j)
 
 
-def _data(served: Served | None, before: State) -> tuple[tuple[Buffered, ...], tuple[Tuned, ...]]:
+def _data(served: Served | None, before: State) -> tuple[tuple[Buffered, ...], tuple[Tuned, ...], tuple[Scaled, ...]]:
     if served is None:
-        return before.streams, before.tuned
-    return tuple(s.state for s in served.streamed), tuple(t.state for t in served.tuned)
+        return before.streams, before.tuned, before.scaled
+    return (
+        tuple(s.state for s in served.streamed),
+        tuple(t.state for t in served.tuned),
+        tuple(s.state for s in served.sized),
+    )
 
 
 def _busy(capacity: Capacity, served: Served | None, ships: int) -> Floats:

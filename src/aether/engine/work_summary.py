@@ -10,6 +10,7 @@ import numpy as np
 from aether.base.tables import Event
 from aether.engine import data_record
 from aether.engine.assemble import Setup
+from aether.engine.scaling import scaled
 from aether.engine.serve import REASONS
 from aether.engine.totals import Totals
 from aether.engine.work import Run, Service
@@ -49,6 +50,10 @@ def _service(setup: Setup, totals: Totals, q: int) -> dict[str, Any]:
         "output_tokens_s": served * service.output_tokens / setup.scenario.clock.duration_s,
         "replica": {a: {"gpus": s.gpus, "most_requests": float(s.batch[-1]), "request_s": float(s.request_s[-1])} for a, s in service.serving.items()},
     }  # fmt: skip
+    if q in scaled(setup):
+        n, data = scaled(setup).index(q), totals.work.data
+        told["autoscale"] = {"hosts_mean": float(data.hosts[0, n]) / totals.ticks, "hosts_most": float(data.hosts[1, n]),
+                             "weights_moved_bit": float(data.moved[0, n]), "loads": float(data.moved[1, n])}  # fmt: skip
     return told | _first_tokens(setup, totals.work, service, q)
 
 

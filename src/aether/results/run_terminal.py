@@ -100,6 +100,10 @@ def _inference(told: Mapping[str, Any]) -> None:
         late = row["late"] / row["requests"] if row["requests"] else 0.0
         shown.add_row(escape(row["name"]), many(row["requests"]), percent(row["served_share"]), percent(late), many(row["output_tokens"]),
                       many(row["output_tokens_s"]), ms(row["first_token_p50_s"]), ms(row["first_token_p95_s"]))  # fmt: skip
+    for row in told["inference"]:
+        if row.get("autoscale"):
+            a = row["autoscale"]
+            shown.add_row(f"  {escape(row['name'])}: weights at {a['hosts_mean']:,.1f} hosts", *[""] * 7)
     rejected = f"; rejected: {given_up(told['traffic']['given_up'])}"
     show(shown, f"Output in tokens; p50 and p95 of the time to first token{rejected}", "")
 

@@ -48,7 +48,17 @@ def _services(row: Mapping[str, Any]) -> str:
     why = {k: v for k, v in row["traffic"]["given_up"].items() if v >= 0.5}
     said = ", ".join(f"{many(v)} with {GIVEN_UP.get(k, k)}" for k, v in why.items())
     words = f"<p>Requests that gave up (modelled): {escape(said)}.</p>" if why else ""
-    return table(columns, rows, range(2, len(columns))) + words
+    return table(columns, rows, range(2, len(columns))) + words + "".join(map(_scaled, row["inference"]))
+
+
+def _scaled(row: Mapping[str, Any]) -> str:
+    """How many hosts held a model's weights, where that goes by demand."""
+    told = row.get("autoscale")
+    if not told:
+        return ""
+    moved = fmt(told["weights_moved_bit"] / 8.0, "byte")
+    return (f"<p>{escape(row['name'])} was held by {told['hosts_mean']:,.1f} hosts on average and {told['hosts_most']:,.0f} at most; {moved} of weights "
+            f"moved in {told['loads']:,.0f} loads (modelled).</p>")  # fmt: skip
 
 
 def _cities(row: Mapping[str, Any]) -> str:

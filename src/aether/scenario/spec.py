@@ -208,6 +208,24 @@ class Requests(Strict):
         return self
 
 
+class Autoscale(Strict):
+    """Weights at as few hosts as are needed, moved over the mesh to more when more is asked."""
+
+    least: int = Field(1, ge=1, description="hosts that always hold the weights")
+    most: int | None = Field(None, ge=1, description="hosts at most")
+    up: Annotated[float, Unit("1", above=0.0, most=1.0)] = Field(0.7, description="load above which hosts are added")
+    down: Annotated[float, Unit("1", above=0.0, most=1.0)] = Field(0.3, description="load below which they are let go")
+    cool: Seconds = Field(600.0, description="least time from a change to letting a host go")
+
+    @model_validator(mode="after")
+    def _order(self) -> Autoscale:
+        if self.down >= self.up:
+            raise PydanticCustomError("order", "down must be below up, or hosts would come and go")
+        if self.most is not None and self.most < self.least:
+            raise PydanticCustomError("order", "most must be least or more")
+        return self
+
+
 class Inference(Strict):
     """A model that answers people."""
 
@@ -217,6 +235,9 @@ class Inference(Strict):
         None, ge=1, description="GPUs of one replica; the fewest that hold the model when left out"
     )
     requests: Requests
+    autoscale: Autoscale | None = Field(
+        None, description="hosts that hold the weights by demand; all that may, all the time, when left out"
+    )
     max_first_token: Seconds = Field(5.0, description="longest time to first token that counts as served")
     max_round_trip: Seconds | None = Field(None, description="longest network round trip allowed")
     patience: Annotated[float, Unit("s", least=0.0)] = Field(
