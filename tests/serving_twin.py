@@ -25,7 +25,9 @@ def replica(made, requests, preempt=True):
     def size(one, more=0):
         if not preempt:
             return one.asked + one.answer - 1 + made.spare_tokens
-        return max(one.context, one.todo() if one.read < one.todo() and not one.context else 0) + more + made.spare_tokens
+        return (
+            max(one.context, one.todo() if one.read < one.todo() and not one.context else 0) + more + made.spare_tokens
+        )
 
     while coming or waiting or running:
         while coming and coming[0].time_s <= now:
@@ -48,7 +50,10 @@ def replica(made, requests, preempt=True):
         while not lost and not partial and waiting and budget > 0 and len(running) < batch:
             one = waiting[0]
             if not one.given and math.isnan(one.begun_s):
-                if one.asked + one.answer - 1 + made.spare_tokens > cache or one.asked + one.answer > made.context_tokens:
+                if (
+                    one.asked + one.answer - 1 + made.spare_tokens > cache
+                    or one.asked + one.answer > made.context_tokens
+                ):
                     waiting.pop(0).status = "too long"
                     continue
                 if one.deadline_s < now:

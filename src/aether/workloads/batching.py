@@ -157,7 +157,8 @@ def serve(
     deadline_s = time_s + patience if patience.size else patience
     arrive_s = time_s
     if profile.size:
-        arrive_s, deadline_s = _warp(profile, step_s, start, time_s), _warp(profile, step_s, start, deadline_s)
+        arrive_s = _warp(profile, step_s, start, time_s)
+        deadline_s = _deadlines(profile, step_s, start, deadline_s) if patience.size else patience
     begun, first = np.full(count, np.nan), np.full(count, np.nan)
     finish, status = np.full(count, np.nan), np.zeros(count, np.int8)
     busy_s, peak, lost = np.zeros(replicas), np.zeros(replicas), np.zeros(replicas, np.int64)
@@ -171,7 +172,7 @@ def serve(
         said = time_s + np.where(status == EXPIRED, patience if patience.size else 0.0, 0.0)
         finish = np.where(refused, said, finish)
     if np.isfinite(until_s) or profile.size:
-        status[~(finish <= until_s)] = IN_FLIGHT
+        status[~((finish <= until_s) & (finish < np.inf))] = IN_FLIGHT
         for values in (begun, first, finish):
             values[~((values <= until_s) & (values < np.inf))] = np.nan
     return Batched(begun, first, finish, status, busy_s, peak, lost)
@@ -201,15 +202,17 @@ def _read(start: ArrayLike, time_s: ArrayLike, asked: ArrayLike, answer: ArrayLi
         if values.size != count or (count and values.min() < least):
             problems.append(Problem(name, f"must be {count:,} whole numbers of {least} at least"))
     if profile.size and (step_s <= 0.0 or profile.shape[0] not in (1, begin.size - 1) or not (profile >= 0.0).all()):
-        problems.append(Problem("speed", f"must be shares from 0 on, one profile or {begin.size - 1}, in steps above 0 s"))
+        problems.append(
+            Problem("speed", f"must be shares from 0 on, one profile or {begin.size - 1}, in steps above 0 s")
+        )
     if problems:
         raise InputError(problems)
     return begin, times, np.ascontiguousarray(patience), profile, (tokens[0], tokens[1], tokens[2])
 
 
 def _work(profile: Floats, step_s: float) -> tuple[Floats, Floats]:
-    """Edges of a profile's steps and the work done by then, one more step as fast as the last (T + 2,)."""
-    edges = np.arange(profile.size + 1) * step_s
+    """Edges of a profile's steps and the work done by then, (T + 1,)."""
+    edges: Floats = np.arange(profile.size + 1) * np.float64(step_s)
     return edges, np.concatenate(([0.0], np.cumsum(profile) * step_s))
 
 
@@ -221,6 +224,16 @@ def _warp(profile: Floats, step_s: float, start: Ints, time_s: Floats) -> Floats
         edges, done = _work(row, step_s)
         beyond = np.where(np.isinf(time_s[part]), np.inf if row[-1] > 0.0 else 0.0, time_s[part] - edges[-1])
         out[part] = np.interp(time_s[part], edges, done) + np.maximum(beyond, 0.0) * (row[-1] or 1.0) * (row[-1] > 0.0)
+    return out
+
+
+def _deadlines(profile: Floats, step_s: float, start: Ints, deadline_s: Floats) -> Floats:
+    """As `_warp`, but just before a standstill for what falls into it: nothing begins until after."""
+    out = _warp(profile, step_s, start, deadline_s)
+    for r in range(start.size - 1):
+        row, part = profile[r % len(profile)], slice(start[r], start[r + 1])
+        at = np.minimum(deadline_s[part] / step_s, row.size - 1.0).astype(np.int64)
+        out[part] = np.where(row[at] > 0.0, out[part], np.nextafter(out[part], -np.inf))
     return out
 
 
@@ -273,9 +286,7 @@ def split(
     sent_bit = np.where(goes, asked * prompts.kv_bit, 0.0)
     arrive_s = queue(np.where(goes, read.first_s, np.nan), sent_bit, rate_bit_s, latency_s)
     order = np.argsort(arrive_s, kind="stable")[: int(goes.sum())]
-    wrote = serve(
-        answers, [0, order.size], arrive_s[order], asked[order], answer[order] - 1, hit_tokens=asked[order]
-    )
+    wrote = serve(answers, [0, order.size], arrive_s[order], asked[order], answer[order] - 1, hit_tokens=asked[order])
     values = []
     for mine, before in ((wrote.begun_s, read.begun_s), (wrote.first_s, read.first_s), (wrote.finish_s, read.finish_s)):
         whole = before.copy()

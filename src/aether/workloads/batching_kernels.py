@@ -215,7 +215,11 @@ def _replica(n: Any, slots: Any, sizes: Any, heap: Any, end: int, time_s: Any, d
                                 answer, keep, gain, spare, cache, longest, begun, finish, status)  # fmt: skip
             used -= grown
         head, tokens = n[HEAD], n[TOKENS]
-        m, each_s, more_s = 1, matrix_s[width * count + tokens] + extra_s[count] + context_s * cached, context_s * gain * count
+        m, each_s, more_s = (
+            1,
+            matrix_s[width * count + tokens] + extra_s[count] + context_s * cached,
+            context_s * gain * count,
+        )
         if tokens > 0:
             each_s += prompt_s * seen
         elif count > 0 and thrown == 0:
