@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from aether.base.tables import Floats
+from aether.engine import sample
 from aether.engine.assemble import Setup
 from aether.engine.serve import BUSIEST, Served
 from aether.engine.tick import Tick
@@ -32,6 +33,7 @@ class WorkRecord:
     moved_bit: np.ndarray  # (T, 4)
     lost_bit: np.ndarray  # (T,)
     busiest: np.ndarray  # (T, BUSIEST, 4)
+    followed: np.ndarray  # (T, Q, G, SEEN), no groups where nobody is followed
 
     @classmethod
     def empty(cls, setup: Setup, ticks: int) -> WorkRecord:
@@ -43,6 +45,7 @@ class WorkRecord:
             {k: np.zeros((ticks, h), dtype=np.float32) for k in HOST_COLUMNS},
             np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 2)), np.zeros((ticks, w, len(PACES))),
             np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)),
+            np.zeros((ticks, q, len(sample.groups(setup)), sample.SEEN)),
         )  # fmt: skip
 
     def add(self, setup: Setup, t: int, tick: Tick) -> tuple[Floats, Floats]:
@@ -59,6 +62,7 @@ class WorkRecord:
         self.hosts["requests"][t], self.hosts["tokens"][t] = s.by_host.sum(axis=0), out @ s.by_host
         for name in ("reasons", "paces", "moved_bit", "lost_bit", "busiest"):
             getattr(self, name)[t] = getattr(s, name)
+        self.followed[t] = sample.observe(setup, s, tick.capacity)
         for w, (spent, job) in enumerate(zip(s.spent, s.jobs, strict=True)):
             self.jobs[t, w] = [*(getattr(spent, k) for k in SPENT), job.step, spent.sent_bit]
         return _placed(setup, s)[:ships], _delivered(setup, s)[:ships]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from aether.base.tables import Event
+from aether.engine import sample
 from aether.engine.assemble import Setup
 from aether.engine.serve import REASONS
 from aether.engine.totals import Totals
@@ -47,6 +48,8 @@ def _service(setup: Setup, totals: Totals, q: int) -> dict[str, Any]:
         "output_tokens_s": served * service.output_tokens / setup.scenario.clock.duration_s,
         "replica": {a: {"gpus": s.gpus, "most_requests": float(s.batch[-1]), "request_s": float(s.request_s[-1])} for a, s in service.serving.items()},
     }  # fmt: skip
+    if r.followed:
+        told["followed"] = sample.follow(setup, q, np.concatenate(r.followed))
     return told | _first_tokens(setup, totals.work, service, q)
 
 

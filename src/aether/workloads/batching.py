@@ -16,10 +16,10 @@ from aether.workloads.batching_kernels import EXPIRED, IN_FLIGHT, SERVED, TOO_LO
 from aether.workloads.inference import Efficiency, flops_per_gpu, iteration_s
 from aether.workloads.models import attention_flops, kv_bytes, weight_bytes
 
-__all__ = ["EXPIRED", "IN_FLIGHT", "SERVED", "TOO_LONG", "Batched", "Drafts", "Server", "Split", "queue", "serve",
+__all__ = ["EXPIRED", "IN_FLIGHT", "MOST_REQUESTS", "SERVED", "TOO_LONG", "Batched", "Drafts", "Server", "Split", "queue", "serve",
            "server", "split"]  # fmt: skip
 
-_MOST_REQUESTS = 1 << kernels.SLOT_BITS
+MOST_REQUESTS = 1 << kernels.SLOT_BITS
 BLOCK_TOKENS = 16  # of one block of cache: block_size of vLLM on NVIDIA GPUs, docs of version 0.19
 
 
@@ -116,8 +116,8 @@ def _check(
     batch, chunk = int(efficiency.max_batch), int(efficiency.chunk_tokens)
     if drafts and not (drafts.length >= 1 and 0.0 <= drafts.acceptance <= 1.0):
         problems.append(Problem("drafts", "proposes one token at least, each kept with a chance of 0 to 1"))
-    if not 1 <= batch <= _MOST_REQUESTS:
-        problems.append(Problem("max_batch", f"must be 1 to {_MOST_REQUESTS:,} requests, got {batch:,}"))
+    if not 1 <= batch <= MOST_REQUESTS:
+        problems.append(Problem("max_batch", f"must be 1 to {MOST_REQUESTS:,} requests, got {batch:,}"))
     if chunk <= width * batch:
         what = f"{chunk:,} tokens an iteration leave no room for prompts beside {batch:,} answers of {width}"
         problems.append(Problem("chunk_tokens", what))
