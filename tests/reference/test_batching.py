@@ -211,6 +211,33 @@ def test_drafts_win_what_their_paper_says():
     assert 1.5 < won[0] < 3.36  # drafts cost four passes of the small model
 
 
+def test_a_lonely_request_with_drafts_takes_its_iterations():
+    made = server(batch=4, drafts=batching.Drafts(LLAMA, 3, 0.7))
+    steps = math.ceil(99 / made.gain)
+    done = batching.serve(made, [0, 1], [0.0], [400], [100])
+    each = made.matrix_s[4] + made.extra_s[1] + made.context_s * (400 + made.gain * np.arange(1, steps + 1))
+    assert done.finish_s[0] - done.first_s[0] == pytest.approx(each.sum(), rel=1e-12)
+    assert made.extra_s[1] == pytest.approx(3 * made.matrix_s[1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_drafts_keep_counts_times_and_memory(data):
+    count = data.draw(st.integers(1, 25))
+    draw = lambda low, high: np.array(data.draw(st.lists(st.integers(low, high), min_size=count, max_size=count)))  # noqa: E731
+    drafts = batching.Drafts(LLAMA, data.draw(st.integers(1, 5)), data.draw(st.floats(0.0, 1.0)))
+    made = server(
+        data.draw(st.integers(1, 8)), data.draw(st.integers(49, 200)), data.draw(st.integers(40, 1500)), drafts=drafts
+    )
+    time_s = np.cumsum(draw(0, 1000)) * 1.37e-4
+    done = batching.serve(made, [0, count], time_s, draw(1, 300), draw(1, 60))
+    served = done.status == batching.SERVED
+    assert np.isin(done.status, [batching.SERVED, batching.TOO_LONG]).all()
+    assert (done.first_s[served] > done.begun_s[served]).all()
+    assert (done.finish_s[served] >= done.first_s[served]).all()
+    assert done.peak_tokens[0] <= made.cache_tokens * (1 + 1e-12)
+
+
 def test_a_split_sends_every_cache_and_keeps_every_token():
     made, (time_s, asked, answer) = server(chunk=2048), azure(200, 5.0)
     answer[:5] = 1

@@ -32,12 +32,15 @@ def observe(setup: Setup, served: Served, capacity: Capacity) -> Floats:
     GPUs of other services and of training are replicas fewer; power, heat and reach slow those that remain.
     """
     services, hosts, step_s = setup.work.services, setup.hosts, setup.scenario.spec.step
-    made = np.zeros((len(services), len(groups(setup)), SEEN))
+    chosen = groups(setup)
+    made = np.zeros((len(services), len(chosen), SEEN))
+    if not chosen:
+        return made
     alive = np.concatenate([capacity.working, served.ground_gpu])
     free = np.concatenate([capacity.reach, served.ground_gpu])
     need = np.array([s.need_gpu_s for s in services]).reshape(len(services), len(hosts.names))
     used = served.by_host * np.where(np.isfinite(need), need, 0.0) / step_s
-    for g, members in enumerate(groups(setup).values()):
+    for g, members in enumerate(chosen.values()):
         h = members[0]
         for q, service in enumerate(services):
             serving = service.serving.get(hosts.accelerator[h])

@@ -194,6 +194,15 @@ def path_lp(demand_bit_s: Floats, start: Ints, link: Ints, capacity_bit_s: Float
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
+def _come(env: Any, gaps: list[float], waiting: deque[int], bell: list[Any]) -> Iterator[Any]:
+    """Arrivals: each joins the queue and wakes a replica that has nothing to do."""
+    for i, gap in enumerate(gaps):
+        yield env.timeout(gap)
+        waiting.append(i)
+        if not bell[0].triggered:
+            bell[0].succeed()
+
+
 def simpy_requests(server: Server, time_s: Floats, asked: Ints, answer: Ints) -> Work:
     """One replica as two processes of simpy, an event for each arrival and each iteration: first and last tokens (2, N) [s].
 
@@ -209,22 +218,14 @@ def simpy_requests(server: Server, time_s: Floats, asked: Ints, answer: Ints) ->
         env, made = simpy.Environment(), np.empty((2, len(gaps)))
         waiting: deque[int] = deque()
         leaving: list[tuple[int, int]] = []
-        bell = env.event()
-
-        def come() -> Iterator[Any]:
-            for i, gap in enumerate(gaps):
-                yield env.timeout(gap)
-                waiting.append(i)
-                if not bell.triggered:
-                    bell.succeed()
+        bell = [env.event()]
 
         def serve() -> Iterator[Any]:
-            nonlocal bell
             clock, context, left = 0, 0, 0  # left: tokens of the first in line that are still to be read
             while True:
                 if not leaving and not waiting:
-                    bell = env.event()
-                    yield bell
+                    bell[0] = env.event()
+                    yield bell[0]
                 budget, seen = chunk - len(leaving), 0.0
                 joined: list[int] = []
                 while waiting and budget > 0 and len(leaving) + len(joined) < batch:
@@ -247,7 +248,7 @@ def simpy_requests(server: Server, time_s: Floats, asked: Ints, answer: Ints) ->
                         context += prompts[i]
                         heapq.heappush(leaving, (clock + answers[i] - 1, i))
 
-        env.process(come())
+        env.process(_come(env, gaps, waiting, bell))
         env.process(serve())
         env.run()
         return made
