@@ -176,6 +176,40 @@ def validate(
 
 
 @app.command()
+def calibrate(
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="a server's log of requests: JSON lines or CSV")],
+    gpu: Annotated[str, typer.Option("--gpu", metavar="NAME", help="accelerator of the catalog that it ran on")],
+    meta: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="the server's settings; X.meta.json beside the log when not given"),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="language model of the catalog")] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, metavar="N", help="GPUs of one replica, tensor parallel")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="NAME", help="bf16, fp8 or fp4")] = None,
+    held_out: Annotated[
+        list[Path] | None, typer.Option("--held-out", metavar="LOG2", help="a log to hold the fit against")
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="ranks of data parallelism as one replica that shares its weights")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="write the fit as a file of the catalog")] = None,
+    catalog: CatalogFolder = None,
+    json_: Json = False,
+) -> None:
+    """Fit efficiencies of a model on a GPU to the log of a real server."""
+    from aether.results import results, terminal
+    from aether.scenario import catalog as parts
+    from aether.study import calibration
+
+    loaded = parts.load(catalog)
+    outcome = calibration.calibrate(loaded, log, gpu, meta=meta, model=model, gpus=gpus, precision=precision,
+                                    held_out=held_out or (), join=join)  # fmt: skip
+    if out is not None:
+        _write(out, calibration.part(outcome, loaded.accelerator(gpu)))
+    print(results.dumps(outcome), end="") if json_ else terminal.calibration(outcome)
+
+
+@app.command()
 def explain(
     path: Annotated[
         str,

@@ -126,10 +126,10 @@ def test_rows_hold_medians_spreads_targets_and_peers():
 
 def test_peers_that_are_not_installed_are_left_out_and_named(monkeypatch, capsys):
     monkeypatch.setattr(peers, "find_spec", lambda name: None if name in peers.PACKAGES else object())
-    assert peers.missing() == ["brahe", "heyoka", "networkx", "skyfield"]
+    assert peers.missing() == ["brahe", "heyoka", "networkx", "simpy", "skyfield"]
     row = bench._eclipse(1)
     assert set(row["peers"]) == {"numpy"}
     terminal.bench({"runs": 1, "machine": "m", "missing": peers.missing(), "rows": [row]})
     out = " ".join(capsys.readouterr().out.split())
-    assert "not installed: brahe, heyoka, networkx, skyfield" in out
+    assert "not installed: brahe, heyoka, networkx, simpy, skyfield" in out
     assert "pip install 'aether-fabric[bench]'" in out

@@ -208,12 +208,13 @@ def language_model(scenario: Scenario, name: str) -> LanguageModel:
 def _service(
     scenario: Scenario, hosts: Hosts, cities: Sites, name: str, asked: Inference, allowed: Bools
 ) -> Service | str:  # fmt: skip
-    model, efficiency = language_model(scenario, asked.model), inference.efficiency(scenario.catalog)
+    model = language_model(scenario, asked.model)
     traced, read_in, written = _lengths(scenario, asked)
     serving: dict[str, Serving] = {}
     words: dict[str, str] = {}
     for part in dict.fromkeys(a for a, ok in zip(hosts.accelerator, allowed, strict=True) if ok):
         gpu = scenario.catalog.accelerator(part)
+        efficiency = inference.calibrated(scenario.catalog, asked.model, part, asked.precision)
         most = int(max(hosts.gpus[i] for i, a in enumerate(hosts.accelerator) if a == part and allowed[i]))
         gpus = inference.replica(
             model, gpu, asked.precision, read_in + written, min(asked.gpus or most, most), efficiency

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from aether.base.tables import Floats
+from aether.engine import sample
 from aether.engine.assemble import Setup
 from aether.engine.data_record import DataRecord
 from aether.engine.data_record import tables as data_tables
@@ -35,6 +36,7 @@ class WorkRecord:
     lost_bit: np.ndarray  # (T,)
     busiest: np.ndarray  # (T, BUSIEST, 4)
     data: DataRecord
+    followed: np.ndarray  # (T, Q, G, SEEN), no groups where nobody is followed
 
     @classmethod
     def empty(cls, setup: Setup, ticks: int) -> WorkRecord:
@@ -46,6 +48,7 @@ class WorkRecord:
             {k: np.zeros((ticks, h), dtype=np.float32) for k in HOST_COLUMNS},
             np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 2)), np.zeros((ticks, w, len(PACES))),
             np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)), DataRecord.empty(setup, ticks),
+            np.zeros((ticks, q, len(sample.groups(setup)), sample.SEEN)),
         )  # fmt: skip
 
     def add(self, setup: Setup, t: int, tick: Tick) -> tuple[Floats, Floats]:
@@ -63,6 +66,7 @@ class WorkRecord:
         for name in ("reasons", "paces", "moved_bit", "lost_bit", "busiest"):
             getattr(self, name)[t] = getattr(s, name)
         self.data.add(setup, t, s)
+        self.followed[t] = sample.observe(setup, s, tick.capacity)
         for w, (spent, job) in enumerate(zip(s.spent, s.jobs, strict=True)):
             self.jobs[t, w] = [*(getattr(spent, k) for k in SPENT), job.step, spent.sent_bit]
         return _placed(setup, s)[:ships], _delivered(setup, s)[:ships]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from aether.base.tables import Event
-from aether.engine import data_record
+from aether.engine import data_record, sample
 from aether.engine.assemble import Setup
 from aether.engine.scaling import scaled
 from aether.engine.serve import REASONS
@@ -54,6 +54,8 @@ def _service(setup: Setup, totals: Totals, q: int) -> dict[str, Any]:
         n, data = scaled(setup).index(q), totals.work.data
         told["autoscale"] = {"hosts_mean": float(data.hosts[0, n]) / totals.ticks, "hosts_most": float(data.hosts[1, n]),
                              "weights_moved_bit": float(data.moved[0, n]), "loads": float(data.moved[1, n])}  # fmt: skip
+    if r.followed:
+        told["followed"] = sample.follow(setup, q, np.concatenate(r.followed))
     return told | _first_tokens(setup, totals.work, service, q)
 
 

@@ -34,6 +34,7 @@ class WorkTotals:
     gaps: Floats  # (W, len(PACES)) sums of pace lost to each stage
     moved_bit: Floats  # (4,)
     lost_bit: float
+    followed: list[Floats]  # (T, Q, G, SEEN) of each window
     lasers: dict[tuple[int, int], list[float]]  # those among the busiest of a tick: bits, most bit/s, most use
     data: DataTotals
 
@@ -45,7 +46,7 @@ class WorkTotals:
             {k: np.zeros((q, c)) for k in COUNTED}, np.zeros((q, c)), {k: np.zeros((q, c)) for k in ("first_token_s", "network_s")},
             np.zeros((q, 24, 3)), tuple(Spread() for _ in range(q)), Peak(q), {k: np.zeros(len(setup.hosts.names)) for k in HOST_COLUMNS},
             np.zeros(3), np.zeros((w, len(SPENT))), np.zeros(w), np.zeros(w), np.zeros(w), np.zeros((w, len(PACES))),
-            np.zeros(len(MOVED)), 0.0, {}, DataTotals.empty(setup),
+            np.zeros(len(MOVED)), 0.0, [], {}, DataTotals.empty(setup),
         )  # fmt: skip
 
     def add(self, setup: Setup, first: int, time_s: Floats, record: WorkRecord) -> None:
@@ -67,6 +68,8 @@ class WorkTotals:
         self.reasons += record.reasons.sum(axis=0)
         self.moved_bit += record.moved_bit.sum(axis=0)
         self.lost_bit += float(record.lost_bit.sum())
+        if record.followed.size:
+            self.followed.append(record.followed)
         self._add_lasers(record.busiest, setup.scenario.clock.step_s)
 
     def _add_first_tokens(self, hour: np.ndarray, asked: dict[str, np.ndarray]) -> None:

@@ -163,6 +163,25 @@ def bench(outcome: Mapping[str, Any]) -> None:
         )
 
 
+def calibration(outcome: Mapping[str, Any]) -> None:
+    """A fit to a server's log, and how far the means of every log are from its replay."""
+    title = f"{outcome['model']} on {outcome['gpu']} in {outcome['precision']}"
+    shown = table(title, "", "before", "fitted", right=(1, 2))
+    for name, value in outcome["fitted"].items():
+        unit = "s" if name == "iteration_overhead" else "1"
+        shown.add_row(name.replace("_", " "), fmt(value["before"], unit, 4), fmt(value["fitted"], unit, 4))
+    show(shown)
+    words = {"first_token": "time to first token", "per_token": "time per token", "whole": "end to end"}
+    far = table("\nMeans, and how far the replay is from them", "log", "", "mean of", "measured", "before", "fitted",
+                right=(3, 4, 5))  # fmt: skip
+    for one in outcome["logs"]:
+        for i, (key, what) in enumerate(words.items()):
+            name = (one["log"], one["role"]) if i == 0 else ("", "")
+            far.add_row(*name, what, fmt(one["measured_s"][key], "s", 4),
+                        *(f"{one[e][key]:+.1%}" for e in ("error_before", "error_after")))  # fmt: skip
+    show(far)
+
+
 def changes(changed: Mapping[str, tuple[Any, Any]]) -> None:
     """What differs between two summaries."""
     shown = table("", "value", "before", "after", right=(1, 2))

@@ -301,6 +301,21 @@ class Lengths(Part):
     output_tokens: tuple[float, ...]
 
 
+class Calibration(Part):
+    """What a model reached on an accelerator, fitted to the log of a real server; `source` is the log's origin."""
+
+    model: str
+    accelerator: str
+    precision: Literal["bf16", "fp8", "fp4"]
+    compute_efficiency: Share = Field(description="share of peak FLOP/s")
+    bandwidth_efficiency: Share = Field(description="share of peak memory bandwidth")
+    iteration_overhead: Time = Field(description="of each iteration")
+    fit_error: Number = Field(description="largest relative error of mean TPOT, TTFT and end-to-end time on the log")
+    held_out_error: Number | None = Field(
+        None, description="largest relative error of mean TPOT and end-to-end time on a log that was not fitted"
+    )
+
+
 class City(Part):
     """A place people live in."""
 
@@ -339,7 +354,8 @@ class General(Part):
 KINDS: dict[str, type[Part]] = {
     "accelerators": Accelerator, "arrays": SolarArray, "batteries": Battery, "radiators": Radiator, "terminals": Terminal,
     "launchers": Launcher, "ships": Ship, "meshes": Mesh, "cities": City, "gateways": Gateway,
-    "models": LanguageModel, "sites": Site, "grids": Grid, "lengths": Lengths, "assumptions": General,
+    "models": LanguageModel, "sites": Site, "grids": Grid, "lengths": Lengths,
+    "calibrations": Calibration, "assumptions": General,
 }  # fmt: skip
 
 

@@ -440,6 +440,10 @@ class Outputs(Strict):
 
     ablation: bool = Field(True, description="run again with each coupling switched off")
     report: bool = True
+    requests: bool = Field(
+        False,
+        description="follow a replica of each service and group of hosts request by request: percentiles in the summary",
+    )
 
 
 class Spec(Strict):

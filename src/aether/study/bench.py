@@ -18,6 +18,7 @@ from aether.network import access, flows, routing, topology
 from aether.placement.policy import policies
 from aether.space import ground, motion, sun
 from aether.study import bench_peers as peers
+from aether.study import bench_requests as requests
 from aether.study import bench_runs as whole
 from aether.study import bench_steps as steps
 from aether.study.timing import Row, row, times
@@ -36,6 +37,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
         *_fields(runs),
         _flows(runs),
         _placement(runs),
+        *requests.rows(runs, quick),
         *_steps(runs, quick),
         *whole.tables(quick),
         *whole.ticks(quick),

@@ -6,7 +6,9 @@ called where the package is installed; the tests hold every result against ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,8 +23,9 @@ from sgp4.propagation import gstime
 
 from aether.base.clock import J2000_DAYS
 from aether.base.tables import Elements, Floats, Ints, Links
+from aether.workloads.batching import Server
 
-PACKAGES = ("brahe", "heyoka", "networkx", "skyfield")  # what the extra `bench` brings
+PACKAGES = ("brahe", "heyoka", "networkx", "simpy", "skyfield")  # what the extra `bench` brings
 LIGHT_M_S = 299_792_458.0  # definition
 SUN_RADIUS_M, EARTH_RADIUS_M = 6.957e8, 6378137.0  # IAU 2015 B3; WGS-84, NGA.STND.0036
 POLAR_RADIUS_M = 6356752.0  # WGS-84: where a place is lowest and sees farthest
@@ -186,6 +189,71 @@ def path_lp(demand_bit_s: Floats, start: Ints, link: Ints, capacity_bit_s: Float
     wide, asked = capacity_bit_s / 1e9, demand_bit_s / 1e9
     bounds = np.stack([np.zeros_like(asked), asked], axis=1)
     return lambda: linprog(-np.ones_like(asked), A_ub=crossed, b_ub=wide, bounds=bounds, method="highs-ipm").x
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def _come(env: Any, gaps: list[float], waiting: deque[int], bell: list[Any]) -> Iterator[Any]:
+    """Arrivals: each joins the queue and wakes a replica that has nothing to do."""
+    for i, gap in enumerate(gaps):
+        yield env.timeout(gap)
+        waiting.append(i)
+        if not bell[0].triggered:
+            bell[0].succeed()
+
+
+def simpy_requests(server: Server, time_s: Floats, asked: Ints, answer: Ints) -> Work:
+    """One replica as two processes of simpy, an event for each arrival and each iteration: first and last tokens (2, N) [s].
+
+    Who leaves is found by a heap on the count of iterations; memory is taken to suffice.
+    """
+    import simpy
+
+    matrix, prompts, answers = server.matrix_s.tolist(), asked.tolist(), answer.tolist()
+    gaps = np.diff(time_s, prepend=0.0).tolist()
+    chunk, batch = len(matrix) - 1, len(server.extra_s) - 1
+
+    def work() -> Floats:
+        env, made = simpy.Environment(), np.empty((2, len(gaps)))
+        waiting: deque[int] = deque()
+        leaving: list[tuple[int, int]] = []
+        bell = [env.event()]
+
+        def serve() -> Iterator[Any]:
+            clock, context, left = 0, 0, 0  # left: tokens of the first in line that are still to be read
+            while True:
+                if not leaving and not waiting:
+                    bell[0] = env.event()
+                    yield bell[0]
+                budget, seen = chunk - len(leaving), 0.0
+                joined: list[int] = []
+                while waiting and budget > 0 and len(leaving) + len(joined) < batch:
+                    whole = prompts[waiting[0]]
+                    left = left or whole
+                    part = min(left, budget)
+                    seen += part * (whole - left + 0.5 * part)
+                    left, budget = left - part, budget - part
+                    if left == 0:
+                        joined.append(waiting.popleft())
+                context, clock = context + len(leaving), clock + 1
+                yield env.timeout(matrix[chunk - budget] + server.context_s * context + server.prompt_s * seen)
+                while leaving and leaving[0][0] == clock:
+                    i = heapq.heappop(leaving)[1]
+                    context -= prompts[i] + answers[i] - 1
+                    made[1, i] = env.now
+                for i in joined:
+                    made[:, i] = env.now
+                    if answers[i] > 1:
+                        context += prompts[i]
+                        heapq.heappush(leaving, (clock + answers[i] - 1, i))
+
+        env.process(_come(env, gaps, waiting, bell))
+        env.process(serve())
+        env.run()
+        return made
+
+    return work
 
 
 # --- whole steps ------------------------------------------------------------------------------------------------------

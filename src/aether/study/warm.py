@@ -18,6 +18,7 @@ from aether.network import routing
 from aether.network.lanes import WIDTH
 from aether.scenario.load import examples, load
 from aether.space import motion, orbits
+from aether.study.bench_requests import mix
 from aether.study.exports import FORMATS, export
 
 SHORT = {"duration": "2 min", "step": "60 s", "outputs.ablation": False}  # two ticks reach every kernel of a scenario
@@ -42,6 +43,7 @@ def warm(progress: Progress | None = None) -> dict[str, Any]:
             export(load(EXPORTED, SHORT), form, Path(folder) / form)
     told("compiling", total - 1, total, "meshes of any size")
     _meshes()
+    mix(1, 1).serve()
     told("compiling", total, total, "")
     kept = Path(os.environ[cache.VARIABLE])
     files = [f for f in kept.rglob("*") if f.is_file()]

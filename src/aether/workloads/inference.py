@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from aether.base.errors import InputError, Problem, unknown
 from aether.base.tables import Floats, Serving
-from aether.scenario.catalog import Accelerator, Catalog, LanguageModel
+from aether.scenario.catalog import Accelerator, Calibration, Catalog, LanguageModel
 from aether.workloads.models import attention_flops, kv_bytes, parameters, read_bytes, weight_bytes
 
 _WIDER = {"bf16": ("bf16",), "fp8": ("fp8", "bf16"), "fp4": ("fp4", "fp8", "bf16")}  # what runs where a chip lacks it
@@ -50,6 +50,20 @@ def efficiency(catalog: Catalog) -> Efficiency:
     names = ("compute_efficiency", "bandwidth_efficiency", "iteration_overhead", "allreduce_efficiency",
              "collective_latency", "memory_share", "prefill_chunk", "max_batch", "least_batch")  # fmt: skip
     return Efficiency(*(catalog.value(f"serving.{name}") for name in names))
+
+
+def calibrated(catalog: Catalog, model: str, accelerator: str, precision: str) -> Efficiency:
+    """The catalog's assumptions, with what was fitted to a log where model, accelerator and precision have been.
+
+    catalog: with `serving.*` and calibrations. Returns an Efficiency; `efficiency` where none matches, the last by name
+    where several do. Valid for servers set up as the log's. Reference: [1] the calibration's own source in the catalog.
+    """
+    found, wanted = efficiency(catalog), (model, accelerator, precision)
+    for part in catalog.kind("calibrations").values():
+        if isinstance(part, Calibration) and (part.model, part.accelerator, part.precision) == wanted:
+            found = replace(found, compute=float(part.compute_efficiency), bandwidth=float(part.bandwidth_efficiency),
+                            overhead_s=float(part.iteration_overhead))  # fmt: skip
+    return found
 
 
 def flops_per_gpu(gpu: Accelerator, precision: str) -> float:
