@@ -9,8 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aether.scenario.catalog import packaged
-from aether.workloads import training
-from aether.workloads.training import Job, Layout
+from aether.workloads import across, training
+from aether.workloads import job as jobs
+from aether.workloads.job import Job
+from aether.workloads.training import Layout
 
 JOBS = st.builds(
     Job,
@@ -42,9 +44,9 @@ TICKS = st.lists(
 def test_time_is_accounted_for_and_steps_are_the_useful_part_of_it(
     job: Job, ticks: list[tuple[float, float, float, list[float]]]
 ) -> None:
-    now, useful_s = training.begin(job), 0.0
+    now, useful_s = jobs.begin(job), 0.0
     for dt_s, pace, rate, hits in ticks:
-        now, spent = training.advance(job, now, dt_s, pace, rate, [h * dt_s for h in hits])
+        now, spent = jobs.advance(job, now, dt_s, pace, rate, [h * dt_s for h in hits])
         parts = [spent.useful_s, spent.slow_s, spent.sync_s, spent.checkpoint_s, spent.restart_s, spent.rework_s]
         assert sum(parts) + spent.stopped_s == pytest.approx(dt_s, abs=1e-7)
         assert all(p >= 0.0 for p in parts[1:])
@@ -63,12 +65,12 @@ def test_time_is_accounted_for_and_steps_are_the_useful_part_of_it(
 def test_how_time_is_cut_into_ticks_changes_nothing(
     job: Job, ticks: list[tuple[float, float, float, list[float]]], cut: float
 ) -> None:
-    one = two = training.begin(job)
+    one = two = jobs.begin(job)
     for dt_s, pace, rate, hits in ticks:
         at, first = [h * dt_s for h in hits], cut * dt_s
-        one, _ = training.advance(job, one, dt_s, pace, rate, at)
-        two, _ = training.advance(job, two, first, pace, rate, [t for t in at if t < first])
-        two, _ = training.advance(job, two, dt_s - first, pace, rate, [t - first for t in at if first <= t < dt_s])
+        one, _ = jobs.advance(job, one, dt_s, pace, rate, at)
+        two, _ = jobs.advance(job, two, first, pace, rate, [t for t in at if t < first])
+        two, _ = jobs.advance(job, two, dt_s - first, pace, rate, [t - first for t in at if first <= t < dt_s])
     assert two.step == pytest.approx(one.step, abs=max(1e-6, 1e-9 * one.step))
 
 
@@ -78,7 +80,7 @@ def test_a_job_that_nothing_hinders_does_a_step_in_each_step_time(
     step_s: float, every: int, dt_s: float, overlap: bool
 ) -> None:
     job = Job(step_s, every, 1e9, overlap, 700.0, 0.0, 100.0)
-    now, spent = training.advance(job, training.begin(job), dt_s, 1.0, math.inf)
+    now, spent = jobs.advance(job, jobs.begin(job), dt_s, 1.0, math.inf)
     assert now.step == pytest.approx(dt_s / step_s, abs=1e-9 * max(1.0, dt_s / step_s))
     assert spent.useful_s == pytest.approx(dt_s)
 
@@ -97,14 +99,14 @@ def test_a_faster_link_never_slows_a_job(seed: int) -> None:
         0.0,
     )
     rate = 10 ** draw.uniform(5, 11)
-    slow, fast = (training.advance(job, training.begin(job), 5000.0, 1.0, r)[0].step for r in (rate, 2 * rate))
+    slow, fast = (jobs.advance(job, jobs.begin(job), 5000.0, 1.0, r)[0].step for r in (rate, 2 * rate))
     assert fast >= slow - 1e-9
 
 
 @settings(max_examples=60, deadline=None)
 @given(share=st.floats(0.01, 0.99), more=st.floats(0.0, 0.009), fragments=st.integers(1, 32), overlap=st.integers(0, 5))
 def test_more_utilisation_asks_for_no_less_bandwidth(share: float, more: float, fragments: int, overlap: int) -> None:
-    low, high = (training.bandwidth(1e10, 0.8, 100, fragments, overlap, 8, 48, u) for u in (share, share + more))
+    low, high = (across.bandwidth(1e10, 0.8, 100, fragments, overlap, 8, 48, u) for u in (share, share + more))
     assert high >= low > 0.0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from aether.operations import faults
 from aether.scenario.catalog import packaged
 from aether.study.validation import model
-from aether.workloads import training
+from aether.workloads import across, goodput, training
 
 Answer = Mapping[str, float]
 _YES, _NO = ("true", "full", "yes", "on", "1", "1.0"), ("false", "selective", "none", "no", "off", "0", "0.0")
@@ -42,7 +42,7 @@ def _rate(failures: float, duration: float, gpus_per_node: float, gpus: float) -
 )
 def _effective_time(mttf: float, restart: float, checkpoint_interval: float, checkpoint_write: float) -> Answer:
     """Share of time that makes progress."""
-    return {"fraction": training.effective_time(mttf, restart, checkpoint_interval, checkpoint_write)}
+    return {"fraction": goodput.effective_time(mttf, restart, checkpoint_interval, checkpoint_write)}
 
 
 @model(
@@ -97,7 +97,7 @@ def _bandwidth(
     overlap_steps: float = 0, bits: float = 16,
 ) -> Answer:  # fmt: skip
     """Rate between members that keeps a share of time in compute."""
-    found = training.bandwidth(parameters, step_time, h, fragments, overlap_steps, bits, layers, utilisation)
+    found = across.bandwidth(parameters, step_time, h, fragments, overlap_steps, bits, layers, utilisation)
     return {"bandwidth": found}
 
 
