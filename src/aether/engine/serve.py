@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,12 @@ def serve(setup: Setup, waiting: Floats, jobs: tuple[Progress, ...], block: Bloc
     syncing = tuple(run.members[part > 0.0] if pace > 0.0 else run.members[:0]
                     for run, pace, part in zip(setup.work.runs, paces[:, -1], parts, strict=True))  # fmt: skip
     carried = carry(setup, plan, links, way, syncing, paces[:, -1])
-    rates = np.array([_rate(run, rate) for run, rate in zip(setup.work.runs, carried.sync_bit_s, strict=True)])
+    rates = np.array(
+        [
+            _rate(run, one, len(here))
+            for run, one, here in zip(setup.work.runs, carried.sync_bit_s, syncing, strict=True)
+        ]
+    )
     moved = []
     for w, run in enumerate(setup.work.runs):
         width = float(parts[w].mean())
@@ -115,8 +121,13 @@ def _paces(setup: Setup, block: Block, i: int, capacity: Capacity, plan: Plan) -
     return paces, parts
 
 
-def _rate(run: Run, sync_bit_s: Floats) -> float:
-    """The rate at which a job's slowest member sends, of a quorum where the others are not waited for [bit/s]."""
+def _rate(run: Run, sync_bit_s: Floats, here: int) -> float:
+    """The rate at which a job's slowest member sends, of a quorum where the others are not waited for [bit/s].
+
+    here: members that take part; one that is left alone has no one to send to, and does not wait.
+    """
+    if here == 1 and run.apart:
+        return math.inf
     if run.apart == "decoupled" and len(sync_bit_s) >= run.needed:
         return float(np.sort(sync_bit_s)[-run.needed])
     return float(sync_bit_s.min()) if len(sync_bit_s) else 0.0

@@ -19,11 +19,16 @@ LOSSES = {
     335: (2.784, 2.777, 2.788, 2.808, 2.841), 550: (2.653, 2.645, 2.657, 2.673, 2.698), 1300: (2.460, 2.451, 2.464, 2.472, 2.493),
     2400: (2.326, 2.317, 2.323, 2.332, 2.351), 4000: (2.224, 2.219, 2.220, 2.230), 10000: (2.090, 2.086, 2.086, 2.096),
 }  # fmt: skip
+STREAMED = (
+    (2.67, 2.66),
+    (2.52, 2.51),
+    (2.45, 2.45),
+)  # data parallel, streaming; 25, 100, 250 B tokens: arXiv 2501.18512, Table 1
+STREAMED_PARAMETERS, STREAMED_H, STREAMED_BITS = 1e9, 100, 4  # the same table
 REPLICAS = (1, 2, 4, 8)  # the same tables
 CADENCE = (
     300  # largest H of the same paper's section 5.1, on 90 M to 550 M parameters: "all perform somewhat comparably"
 )
-JOINT = (19.226, -0.0985, 0.0116)  # A, alpha, beta of L = A N^alpha M^beta, the same paper's Table 10
 
 
 def bandwidth(
@@ -50,28 +55,13 @@ def bandwidth(
     return max(rates)
 
 
-def loss(parameters: float, replicas: int) -> float:
-    """Evaluation loss of DiLoCo by the joint power law: L = A N^alpha M^beta [1].
-
-    parameters: N, 35e6 to 10e9. replicas: M, 1 to 8. Returns nats a token on C4. Raises InputError outside. Within 3 % of
-    the losses published [1]; what DiLoCo costs beside data parallel is less than that, and is told by `loss_penalty`.
-
-    [1] arXiv 2503.09799, Table 10.
-    """
-    if not (min(LOSSES) * 1e6 <= parameters <= max(LOSSES) * 1e6 and 1 <= replicas <= max(REPLICAS)):
-        raise InputError(
-            Problem("training.loss", f"published for 35 M to 10 B parameters and 1 to {max(REPLICAS)} replicas")
-        )
-    return float(JOINT[0] * parameters ** JOINT[1] * replicas ** JOINT[2])
-
-
 def loss_penalty(parameters: float, replicas: int, h: float) -> float | None:
     """What DiLoCo adds to the loss of data parallel training, relative; None where no one has published it.
 
     Read off the table of trained models, straight lines in the logarithms of N and M between them [1].
     parameters: N. replicas: M. h: inner steps between synchronisations. Returns [1], negative where the loss is lower.
     Valid for 35 M to 10 B parameters, M from 1 to 8 (4 above 2.4 B), 20 tokens a parameter and H = 30; up to 300 the paper
-    finds little change, beyond nothing is published. Full precision, fragments and quorum apart: see `said_of`.
+    finds little change, beyond nothing is published. Full precision; fragments: `streaming_penalty`; nothing on quorums.
 
     [1] arXiv 2503.09799, Tables 4 and 5, section 5.1.
     """
@@ -87,6 +77,19 @@ def loss_penalty(parameters: float, replicas: int, h: float) -> float | None:
         return None
     place = math.log(parameters / 1e6 / sizes[right - 1]) / math.log(sizes[right] / sizes[right - 1])
     return low + place * (high - low)
+
+
+def streaming_penalty(parameters: float, h: float, bits: float) -> float | None:
+    """What streaming with overlap and few bits adds to the loss of data parallel training, relative; None where not published.
+
+    The worst of three budgets of tokens (25, 100, 250 B), 1 B parameters, two workers, H = 100, 4 bits, sent beside one step [1].
+    parameters: N. h: H. bits: a parameter sent. Returns [1]. Valid within a tenth of that N, H up to 100, 4 bits or more.
+
+    [1] arXiv 2501.18512, Table 1.
+    """
+    if abs(parameters / STREAMED_PARAMETERS - 1.0) > 0.1 or h > STREAMED_H or bits < STREAMED_BITS:
+        return None
+    return max(streamed / plain - 1.0 for plain, streamed in STREAMED)
 
 
 def _at(row: tuple[float, ...], replicas: int) -> float | None:

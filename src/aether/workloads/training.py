@@ -236,6 +236,7 @@ def _check(model: LanguageModel, gpu: Accelerator, batch: float, sequence: int, 
 
 
 def positive(**given: float) -> None:
+    """InputError with every number that is not above zero."""
     problems = [Problem(f"training.{k}", f"must be positive, got {v:g}") for k, v in given.items() if not v > 0.0]
     if problems:
         raise InputError(problems)
