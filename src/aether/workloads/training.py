@@ -272,18 +272,25 @@ def _exchange_s(model: LanguageModel, gpu: Accelerator, layout: Layout, tokens: 
     total = sums / _outer_byte_s(gpu, layout.tensor, reached)
     outer = _outer_byte_s(gpu, layout.tensor * layout.pipeline * layout.data, reached)
     if model.experts:
-        spread = layout.spread(model.experts)
-        sent = width / layout.tensor * model.active_experts * (spread - 1) / spread
-        total += (
-            2.0
-            * passes
-            * sent
-            * (model.layers - model.dense_layers)
-            / _outer_byte_s(gpu, layout.tensor * spread, reached)
-        )
+        sent = 2.0 * passes * width / layout.tensor * (model.layers - model.dense_layers)
+        total += sent * _all_to_all_s(model, gpu, layout, reached)
     if layout.pipeline > 1:  # forward and back, split over tensor ranks, arXiv 2104.04473, section 4.1
         total += 2.0 * width / layout.tensor * layout.interleave * layout.pipeline / outer
     return total
+
+
+def _all_to_all_s(model: LanguageModel, gpu: Accelerator, layout: Layout, reached: Efficiency) -> float:
+    """Seconds a byte of activations takes to its k experts: to each domain among them once, then on inside it.
+
+    Over n domains a token reaches n (1 - (1 - 1/n)^k) of them, one in n its own [arXiv 2412.19437, section 3.2.2].
+    """
+    spread, k = layout.spread(model.experts), model.active_experts
+    domains = layout.tensor * spread / gpu.domain
+    if domains <= 1.0:
+        return k * (spread - 1) / spread / _outer_byte_s(gpu, layout.tensor * spread, reached)
+    across = domains * (1.0 - (1.0 - 1.0 / domains) ** k) * (1.0 - 1.0 / domains)
+    within = k * (gpu.domain - 1) / gpu.domain / _outer_byte_s(gpu, gpu.domain, reached)
+    return across / (reached.scale_out_byte_s * reached.fabric) + within
 
 
 def _copies(model: LanguageModel, layout: Layout) -> float:
