@@ -97,6 +97,18 @@ def test_a_job_works_on_while_a_quorum_is_there_and_waits_without():
     assert tokens() == 0.0
 
 
+def test_a_whole_plane_may_go_out_at_once_and_takes_its_job_with_it():
+    made = fabric(
+        duration="90 min",
+        assumptions={"faults.plane": "200 1/day", "faults.plane_repair": "10 min", "faults.ship": "0 1/year"},
+    )
+    setup = assemble(load(made))
+    spans = {k: [(o.start_s, o.end_s) for o in setup.outages if o.kind == "ship" and o.subject == k] for k in range(6)}
+    assert spans[4] == spans[5] != []  # b is one ring, one plane
+    assert spans[0] == spans[3] != spans[4]
+    assert not [o for o in assemble(load(fabric())).outages if o.cause == "plane"]
+
+
 def test_copies_go_to_a_peer_or_nowhere(run):
     ground_bit, peer_bit, none_bit = (
         run(sync_every=20, checkpoint_to=k).summary["work"]["traffic"]["checkpoints_bit"]

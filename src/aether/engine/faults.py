@@ -30,8 +30,8 @@ class Window:
     links_down: tuple[Ints, ...]
 
 
-def outages(scenario: Scenario, hosts: Hosts, relays: int, gateways: int) -> tuple[Outage, ...]:
-    """Every outage of the run, in order of time."""
+def outages(scenario: Scenario, hosts: Hosts, relays: int, gateways: int, planes: Ints) -> tuple[Outage, ...]:
+    """Every outage of the run, in order of time; planes: (K,) number of each ship's plane, whose ships may fail together."""
     duration_s, seed = scenario.clock.duration_s, scenario.spec.seed
     kinds = (("ship", hosts.ships, "ship"), ("relay", relays, "relay_outage"), ("link", TERMINALS * relays, "link"),
              ("gateway", gateways, "gateway"), ("site", hosts.sites, "site"))  # fmt: skip
@@ -44,6 +44,7 @@ def outages(scenario: Scenario, hosts: Hosts, relays: int, gateways: int) -> tup
     found += faults.draw(
         stream(seed, "faults/relay lost"), "relay", relays, scenario.value("faults.relay"), np.inf, duration_s
     )
+    found += _together(scenario, planes)
     in_orbit = np.arange(len(hosts.names)) < hosts.ships
     aboard, below = (np.where(here, hosts.gpus, 0.0).astype(np.int64) for here in (in_orbit, ~in_orbit))
     rng = stream(seed, "faults/gpu")
@@ -52,6 +53,18 @@ def outages(scenario: Scenario, hosts: Hosts, relays: int, gateways: int) -> tup
         rng, below, scenario.value("faults.gpu_ground"), duration_s, scenario.value("faults.gpu_repair_ground")
     )
     return tuple(sorted(found, key=lambda o: (o.start_s, o.kind, o.subject)))
+
+
+def _together(scenario: Scenario, planes: Ints) -> list[Outage]:
+    """Outages of whole planes: of all their ships at once."""
+    count = int(planes.max(initial=-1)) + 1
+    rate, repair = scenario.value("faults.plane"), scenario.value("faults.plane_repair")
+    drawn = faults.draw(
+        stream(scenario.spec.seed, "faults/plane"), "plane", count, rate, repair, scenario.clock.duration_s
+    )
+    return [
+        Outage("ship", int(k), o.start_s, o.end_s, "plane") for o in drawn for k in np.flatnonzero(planes == o.subject)
+    ]
 
 
 def worn(scenario: Scenario, group: Ints, sites: int) -> Floats:
