@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -98,7 +98,8 @@ def interruptions(
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
     """When training jobs are interrupted: of each tick and job, seconds into the tick.
 
-    Nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang. Neither moves when the
+    Nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang, or its member
+    alone where the others go on. Neither moves when the
     other is switched off, so that runs with and without can be compared.
     """
     on, step_s, seed = scenario.spec.couplings, scenario.spec.step, scenario.spec.seed
@@ -108,14 +109,34 @@ def interruptions(
         aboard = run.members < ships
         upset_s = (dose.upset_s[:, run.members[aboard]] * run.gpus[aboard]).sum(axis=1) * on.anomaly
         failure_s = np.full(ticks, 1.0 / run.mttf_s * on.faults)
-        name = f"interruptions/{run.name}"
-        nodes, upsets = (
-            faults.arrivals(partial(_stream, seed, f"{name}/{why}"), rate_s, first, step_s)
-            for why, rate_s in (("nodes", failure_s), ("upsets", upset_s))
-        )
+        name, rng = f"interruptions/{run.name}", partial(_stream, seed)
+        nodes = faults.arrivals(partial(rng, f"{name}/nodes"), failure_s, first, step_s)
+        if run.apart:
+            upsets = _one_by_one(run, partial(rng, f"{name}/upsets"), dose.upset_s * on.anomaly, ships, first, step_s)
+        else:
+            upsets = faults.arrivals(partial(rng, f"{name}/upsets"), upset_s, first, step_s)
         for t in range(ticks):
             told[t].append(tuple(np.sort(np.concatenate([nodes[t], upsets[t]])).tolist()))
     return tuple(tuple(row) for row in told)
+
+
+def _one_by_one(
+    run: Run, rng: Callable[[str], np.random.Generator], upset_s: Floats, ships: int, first: int, step_s: float
+) -> list[Floats]:
+    """Upsets that cost one member a restart: of those closer together than a restart takes, the last (in a window)."""
+    ticks, found = len(upset_s), [np.empty(0)]
+    for m, gpus in zip(run.members, run.gpus, strict=True):
+        if m < ships:
+            each = faults.arrivals(partial(_of_member, rng, int(m)), upset_s[:, m] * gpus, first, step_s)
+            at_s = np.concatenate([t * step_s + hits for t, hits in enumerate(each)])
+            found.append(at_s[np.diff(at_s, append=np.inf) > run.job.restart_s])
+    times = np.sort(np.concatenate(found))
+    tick = np.minimum((times // step_s).astype(np.int64), ticks - 1)
+    return [times[tick == t] - t * step_s for t in range(ticks)]
+
+
+def _of_member(rng: Callable[[str], np.random.Generator], member: int, part: str) -> np.random.Generator:
+    return rng(f"{member}/{part}")
 
 
 def _stream(seed: int, name: str, part: str) -> np.random.Generator:

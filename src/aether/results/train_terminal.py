@@ -31,8 +31,10 @@ def plan(told: Mapping[str, Any]) -> None:
     _sides(told)
     _waterfall(told)
     _changes(told["changes"])
+    first, second = (percent(r["goodput"]) for r in told["runs"])
     show(
-        f"Binding: {told['binds']}. The run itself, with the scenario's settings: goodput {percent(run['goodput'])}", ""
+        f"Binding: {told['binds']}. Goodput of the runs: {first} with the scenario's settings, {second} with a first plan",
+        "",
     )
     words = ", ".join(f"{k}: {v}" for k, v in told["set"].items())
     show(f"In the scenario: {{{words}}}", "", *told["limits"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aether.base.tables import Floats
+from aether.base.tables import Bools, Floats
 from aether.study.train_seen import STAGES, Seen
 from aether.workloads import across, goodput
 from aether.workloads.job import Job
@@ -80,17 +80,30 @@ class Model:
         pace, width = self._pace(settings, len(STAGES))
         return float((pace * width * across.exchange(job(self.seen, settings), pace, self.seen.rate_bit_s)).mean())
 
-    def mttf_s(self, settings: Settings) -> float:
-        """Between interruptions of the job, or of one member where the others go on."""
-        rate = self.seen.fault_s + self.seen.upset_s
-        return (len(self.seen.names) if settings.apart else 1) / rate if rate > 0.0 else np.inf
+    def hazard(self, settings: Settings) -> tuple[float, float, float]:
+        """What interrupts: a second of running, by itself, and by pauses that an upset hits in (both 1/s); and the share of time that runs.
+
+        A job in step runs while all members do; where they go on apart, each member is its own and the mean is taken. An upset
+        of a member that stands anyway costs a restart once it goes on, however many come in one pause.
+        """
+        s, (pace, _) = self.seen, self._pace(settings, len(STAGES))
+        if settings.apart:
+            rates, runs = s.upset_s + s.fault_s / len(s.names), s.share[len(STAGES)] > 0.0
+        else:
+            rates, runs = (s.upset_s.sum(axis=1) + s.fault_s)[:, None], (pace > 0.0)[:, None]
+        each = [_hazard(rates[:, m] * s.step_s, runs[:, m]) for m in range(rates.shape[1])]
+        alone, paused = (float(np.mean([one[k] for one in each])) / s.step_s for k in (0, 1))
+        return alone, paused, float((pace > 0.0).mean())
 
     def best_interval(self, settings: Settings) -> float:
         """Useful work between checkpoints that loses least [s]; all day where nothing fails."""
-        mttf_s, running = self.mttf_s(settings), self.running(settings)
-        if not np.isfinite(mttf_s) or running <= 0.0:
+        (alone, paused, runs), running = self.hazard(settings), self.running(settings)
+        if alone + paused <= 0.0 or running <= 0.0:
             return DAY_S
-        return max(goodput.best_interval(mttf_s, settings.write_s) * running, self.seen.run.job.step_s)
+        wall_s = goodput.best_interval(
+            1.0 / (alone + paused), settings.write_s
+        )  # a pause costs half an interval, as a fault does
+        return max(wall_s * running / runs, self.seen.run.job.step_s)
 
     def useful(self, settings: Settings) -> float:
         """Share of time that trains."""
@@ -98,21 +111,37 @@ class Model:
         return running * self._shares(settings, running).work if running > 0.0 else 0.0
 
     def _shares(self, settings: Settings, running: float) -> goodput.Shares:
-        """What faults leave; between checkpoints lie work, waits and slow stretches."""
-        wall_s = settings.checkpoint_every_s / running
-        return goodput.renewal(self.mttf_s(settings), self.seen.run.job.restart_s, wall_s, settings.write_s)
+        """What faults and checkpoints leave of the time that runs; between checkpoints lie work, waits and slow stretches."""
+        alone, paused, runs = self.hazard(settings)
+        restart_s, wall_s = self.seen.run.job.restart_s, settings.checkpoint_every_s * runs / running
+        found = goodput.renewal(1.0 / alone if alone > 0.0 else np.inf, restart_s, wall_s, settings.write_s)
+        again, rework = paused * restart_s, paused * (wall_s + settings.write_s) / 2.0
+        over = max(again + rework, 1.0)
+        again, rework, left = (
+            again / over,
+            rework / over,
+            max(0.0, 1.0 - again - rework),
+        )  # pauses come by the orbit's clock
+        restart, rework = found.restart * left + again, found.rework * left + rework
+        return goodput.Shares(found.work * left, found.checkpoint * left, restart, rework)
 
     def goodput(self, settings: Settings) -> Goodput:
         """What the settings come to."""
         running = self.running(settings)
-        rows = self._standing(settings)
+        stopped, rows = self._standing(settings)
+        runs = self.hazard(settings)[2]
         if running <= 0.0:
+            lost = {k: stopped[k] + rows[k] for k in rows}
             return Goodput(
-                0.0, rows | dict.fromkeys(("checkpoints", "restarts", "work done again"), 0.0), None, None, None
+                0.0, lost | dict.fromkeys(("checkpoints", "restarts", "work done again"), 0.0), None, None, None
             )
         shares = self._shares(settings, running)
-        lost = {k: v * shares.work for k, v in rows.items()}
-        lost |= {"checkpoints": shares.checkpoint, "restarts": shares.restart, "work done again": shares.rework}
+        lost = {k: stopped[k] + v * shares.work for k, v in rows.items()}
+        lost |= {
+            "checkpoints": shares.checkpoint * runs,
+            "restarts": shares.restart * runs,
+            "work done again": shares.rework * runs,
+        }
         useful = running * shares.work
         if useful <= 0.0:
             return Goodput(0.0, lost, None, None, None)
@@ -123,13 +152,16 @@ class Model:
         usd = None if self.seen.usd_hour is None else self.seen.usd_hour * days * 24.0
         return Goodput(useful, lost, days, mwh, usd)
 
-    def _standing(self, settings: Settings) -> dict[str, float]:
-        """Shares lost to each stage of capacity and to synchronisation, faults and checkpoints apart."""
-        left, rows = 1.0, {}
+    def _standing(self, settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
+        """Shares lost to each stage of capacity and to synchronisation, faults and checkpoints apart: standing, and running slowly."""
+        stands = self._pace(settings, len(STAGES))[0] <= 0.0
+        left, stopped, rows = np.ones(len(stands)), {}, {}
         for stage, cause in enumerate(CAUSES):
             pace, width = self._pace(settings, stage)
-            rows[cause], left = left - float((pace * width).mean()), float((pace * width).mean())
-        return rows | {"synchronisation": left - self.running(settings)}
+            gap, left = left - pace * width, pace * width
+            stopped[cause], rows[cause] = float((gap * stands).mean()), float((gap * ~stands).mean())
+        rows["synchronisation"], stopped["synchronisation"] = float(left.mean()) - self.running(settings), 0.0
+        return stopped, rows
 
     def _pace(self, settings: Settings, stage: int) -> tuple[Floats, Floats]:
         """Pace and width of every tick that a stage leaves (T,)."""
@@ -140,6 +172,15 @@ class Model:
                     for share in self.seen.share[stage]]  # fmt: skip
             self._paces[key] = np.array([p for p, _ in made]), np.array([part.mean() for _, part in made])
         return self._paces[key]
+
+
+def _hazard(hits: Floats, runs: Bools) -> tuple[float, float]:
+    """Interruptions a tick of running: those that come then, and pauses in which at least one came; hits: expected, of each tick."""
+    running = max(int(runs.sum()), 1)
+    edges = np.diff(np.concatenate([[False], ~runs, [False]]).astype(np.int8))
+    total = np.concatenate([[0.0], np.cumsum(hits)])
+    inside = total[np.flatnonzero(edges < 0)] - total[np.flatnonzero(edges > 0)]
+    return float(hits[runs].sum()) / running, float(-np.expm1(-inside).sum()) / running
 
 
 def ground(model: Model) -> Settings:

@@ -12,6 +12,7 @@ import numpy as np
 from aether.base.units import fmt
 from aether.engine.run import Progress, simulate
 from aether.scenario.load import Scenario
+from aether.scenario.spec import Training
 from aether.study.train_model import Goodput, Model, Settings, given, ground, job
 from aether.study.train_seen import STAGES, Seen, seen
 from aether.workloads import across
@@ -27,19 +28,27 @@ UNSAID = "outside the published range: not stated"
 
 
 def plan(scenario: Scenario, name: str | None, progress: Progress | None = None, threads: int = 2) -> dict[str, Any]:
-    """The plan of a training workload, after a run of the twin over the scenario's duration.
+    """The plan of a training workload, after two runs of the twin over the scenario's duration: as it is, and with a
+    first plan, since ships that work more have less in their batteries.
 
     name: of the workload, the first one where None. Returns a mapping for people and machines: the job, what the run showed,
     goodput of the scenario's settings, of those of the ground and of the plan, and what each change gains.
     Raises InputError where there is no such workload, or it asks for what does not exist or fits nowhere.
     """
     shown = seen(simulate(scenario, progress, threads), name)
-    model = Model(shown)
+    first = search(Model(shown))
+    again = seen(simulate(_with(scenario, shown, first), progress, threads), shown.run.name)
+    model = Model(again)  # a ship that works more finds its battery lower: the plan is made anew on a run of itself
     best = search(model)
-    told = {kind: _told(model, settings) for kind, settings in (("plan", best), ("given", given(shown)), ("ground", ground(model)))}  # fmt: skip
+    told = {
+        "plan": _told(model, best),
+        "given": _told(Model(shown), given(shown)),
+        "ground": _told(model, ground(model)),
+    }
+    runs = [{"set": {}, "goodput": shown.goodput}, {"set": as_keys(shown, first), "goodput": again.goodput}]
     return {
-        "job": _job(shown), "seen": _seen(model, best), **told, "binds": _binds(model, best), "changes": changes(model, best),
-        "set": _set(shown, best), "limits": list(LIMITS),
+        "job": _job(shown), "runs": runs, "seen": _seen(model, best), **told, "binds": _binds(model, best), "changes": changes(model, best),
+        "set": as_keys(again, best), "limits": list(LIMITS),
     }  # fmt: skip
 
 
@@ -49,6 +58,17 @@ LIMITS = (
     "Plans do not move load from one ship to another; a longer restart from a copy on the ground is not charged.",
     "Manoeuvres have no model of their own; they stand in the outages of ships.",
 )
+
+
+def _with(scenario: Scenario, shown: Seen, settings: Settings) -> Scenario:
+    """The scenario with a plan in the place of the job's own settings."""
+    old = shown.run.asked
+    kept = {k: getattr(old, k) for k in ("model", "precision", "tokens", "batch", "sequence", "gpus")}
+    asked = Training(**kept, price=f"{old.price!r} USD", **as_keys(shown, settings))
+    work = tuple(
+        w.model_copy(update={"training": asked}) if w.name == shown.run.name else w for w in scenario.spec.workloads
+    )
+    return replace(scenario, spec=scenario.spec.model_copy(update={"workloads": work}))
 
 
 def search(model: Model) -> Settings:
@@ -110,6 +130,10 @@ def changes(model: Model, best: Settings) -> list[dict[str, Any]]:
     before, rows = ground(model), []
     had = model.useful(before)
     for what, after, why, loss in _steps(model, before, best):
+        if what != "checkpoint target":
+            after = replace(
+                after, checkpoint_every_s=model.best_interval(after)
+            )  # its best throughout: no gain of another's
         has = model.useful(after)
         rows.append({"change": what, "from": _words(what, before), "to": _words(what, after), "gain": has - had, "goodput": has,
                      "why": why, "loss": loss})  # fmt: skip
@@ -139,16 +163,18 @@ def _steps(model: Model, start: Settings, best: Settings) -> Iterator[tuple[str,
         yield "quantisation", now, f"{best.bits:g} bits a parameter instead of {start.bits:g}", streamed(s, best)
         now = replace(now, apart=best.apart, needed=best.needed, method=best.method)
         yield "quorum", now, _absent(s), "no law published: not stated" if best.apart else "none: all members as before"
-    now = replace(now, checkpoint_every_s=best.checkpoint_every_s, write_s=best.write_s)
-    mttf = model.mttf_s(now)
-    fails = f"a fault every {fmt(mttf, 's')}" if math.isfinite(mttf) else "no faults"
+    now = replace(now, write_s=best.write_s)
+    alone, paused, _ = model.hazard(now)
+    fails = f"a fault in {fmt(1.0 / alone, 's')}" if alone > 0.0 else "no faults"
+    fails += f", upsets in a pause each {fmt(1.0 / paused, 's')}" if paused > 0.0 else ""
+    fails += " of running, of a member" if now.apart else " of running"
     yield (
         "checkpoint interval",
         now,
         f"{fails}; {best.write_s:g} s of writing beside work, not {start.write_s:g} s that block",
         "none",
     )
-    now = replace(now, checkpoint_to=best.checkpoint_to, method=best.method)
+    now = replace(now, checkpoint_every_s=best.checkpoint_every_s, checkpoint_to=best.checkpoint_to, method=best.method)
     copy = f"{fmt(s.run.checkpoint_bit, 'bit')} a copy leave the beams to the ground to people; time is the same here"
     yield "checkpoint target", now, copy, "none"
 
@@ -158,7 +184,7 @@ def _words(what: str, s: Settings) -> str:
     return {
         "synchronise every": f"{s.sync_every} steps", "fragments": f"{s.fragments}", "overlap": f"{s.overlap_steps:g} steps",
         "quantisation": f"{s.bits:g} bit", "quorum": f"{s.needed} {s.apart or 'in step'}", "checkpoint target": s.checkpoint_to,
-        "checkpoint interval": fmt(s.checkpoint_every_s, "s"),
+        "checkpoint interval": f"{s.write_s:g} s every {fmt(s.checkpoint_every_s, 's')}",
     }[what]  # fmt: skip
 
 
@@ -211,7 +237,7 @@ def _seen(model: Model, best: Settings) -> dict[str, Any]:
     return {
         "duration_s": s.duration_s, "calendar": s.calendar, "available": dict(zip(s.names, s.share[len(STAGES)].mean(axis=0).tolist(), strict=True)),
         "rate_bit_s": float(np.median(s.rate_bit_s)) if linked else None, "rate_least_bit_s": float(s.rate_bit_s.min()) if linked else None,
-        "rate_needed_bit_s": needed if linked else None, "fault_s": s.fault_s, "upset_s": s.upset_s, "goodput": s.goodput,
+        "rate_needed_bit_s": needed if linked else None, "fault_s": s.fault_s, "upset_s": float(s.upset_s.sum(axis=1).mean()),
         "usd_missing": s.usd_missing,
     }  # fmt: skip
 
@@ -223,7 +249,7 @@ def _binds(model: Model, best: Settings) -> str:
     return f"{cause}: {100 * share:.1f} % of the time" if share > 0.0 else "compute alone"
 
 
-def _set(s: Seen, best: Settings) -> dict[str, Any]:
+def as_keys(s: Seen, best: Settings) -> dict[str, Any]:
     """The plan as keys of the scenario's training workload."""
     made: dict[str, Any] = {"method": best.method, "sync_bits": best.bits, "checkpoint_to": best.checkpoint_to,
                             "checkpoint_every": f"{best.checkpoint_every_s:.0f} s"}  # fmt: skip
@@ -234,5 +260,7 @@ def _set(s: Seen, best: Settings) -> dict[str, Any]:
     elif best.overlap_steps > 0.0:
         made["sync_overlap"] = True
     if best.apart:
-        made["quorum"] = round(best.needed / len(s.names), 4)
+        made["quorum"] = (
+            math.floor(1e4 * best.needed / len(s.names)) / 1e4
+        )  # not above: it is rounded up to whole members
     return made | ({"elastic": True} if best.apart == "elastic" else {})

@@ -27,7 +27,8 @@ class Seen:
     share: Floats  # (S, T, M) of the GPUs that the job asks of a member
     rate_bit_s: Floats  # (T,) at which the slowest member could send
     fault_s: float  # node failures, all members together [1/s]
-    upset_s: float  # interrupting upsets, all members together [1/s]
+    upset_s: Floats  # (T, M) interrupting upsets of each member [1/s]
+    step_s: float  # of a tick
     full_w: Floats  # (M,) of the job's GPUs at full clocks
     usd_hour: float | None  # of the GPU-hours that members could give, None where a price is missing
     usd_missing: str
@@ -53,16 +54,18 @@ def seen(outcome: Outcome, name: str | None) -> Seen:
     known = rate[(rate > 0.0) & np.isfinite(rate)]
     rate = np.where(rate > 0.0, rate, np.median(known) if known.size else 0.0)
     aboard = run.members < setup.hosts.ships
-    upsets = outcome.tables["radiation"]["upset_s"].to_numpy().reshape(len(rate), -1) if aboard.any() else None
+    upset_s = np.zeros((len(rate), len(run.members)))
+    if aboard.any():
+        each = outcome.tables["radiation"]["upset_s"].to_numpy().reshape(len(rate), -1)
+        upset_s[:, aboard] = each[:, run.members[aboard]] * run.gpus[aboard]
     on = setup.scenario.spec.couplings
-    upset_s = 0.0 if upsets is None else float(upsets[:, run.members[aboard]].mean(axis=0) @ run.gpus[aboard])
     usd, missing = _price(told, run, aboard, share[len(STAGES) - 1].mean(axis=0))
     write = setup.scenario.assume("training.checkpoint_write")
     members = {setup.hosts.names[m] for m in run.members}
     row = told["work"]["training"][w]
     return Seen(
         run, tuple(setup.hosts.names[m] for m in run.members), share, rate if len(run.members) > 1 else np.full(len(rate), np.inf),
-        on.faults / run.mttf_s, upset_s * on.anomaly, setup.hosts.full_w[run.members] * run.gpus, usd, missing,
+        on.faults / run.mttf_s, upset_s * on.anomaly, setup.scenario.clock.step_s, setup.hosts.full_w[run.members] * run.gpus, usd, missing,
         dict(Counter(e.kind for e in outcome.events if e.subject in members)), setup.scenario.clock.duration_s,
         (run.job.checkpoint_write_s, max(write.high or 0.0, run.job.checkpoint_write_s)), float(row["goodput"]),
     )  # fmt: skip
