@@ -169,7 +169,7 @@ def test_upsets_in_a_pause_cost_a_restart_once_and_time_still_adds_up(run, apart
     settings = replace(given(shown), apart=apart, checkpoint_every_s=240.0, write_s=0.0)
     found = model.goodput(settings)
     assert found.useful + sum(found.lost.values()) == pytest.approx(1.0, abs=1e-9)
-    assert found.lost["anomaly and upsets"] == pytest.approx(10 / 90)
+    assert found.lost["anomaly, scheduled"] == pytest.approx(10 / 90)
     assert found.lost["restarts"] == pytest.approx(shown.run.job.restart_s / 5400.0)  # by hand: one in 90 min
     assert found.lost["work done again"] == pytest.approx(120.0 / 5400.0)  # half an interval
 

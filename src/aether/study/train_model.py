@@ -12,10 +12,10 @@ from aether.workloads import across, goodput
 from aether.workloads.job import Job
 
 CAUSES = (
-    "outages",
-    "power and eclipse",
+    "outages, random",
+    "eclipse and power, scheduled",
     "heat",
-    "anomaly and upsets",
+    "anomaly, scheduled",
     "network reach",
     "placement",
 )  # of `STAGES`, granted

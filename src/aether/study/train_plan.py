@@ -130,13 +130,12 @@ def changes(model: Model, best: Settings) -> list[dict[str, Any]]:
     before, rows = ground(model), []
     had = model.useful(before)
     for what, after, why, loss in _steps(model, before, best):
-        if what != "checkpoint target":
-            after = replace(
-                after, checkpoint_every_s=model.best_interval(after)
-            )  # its best throughout: no gain of another's
-        has = model.useful(after)
-        rows.append({"change": what, "from": _words(what, before), "to": _words(what, after), "gain": has - had, "goodput": has,
-                     "why": why, "loss": loss})  # fmt: skip
+        if what != "checkpoint target":  # the interval is its best throughout, so that no other change gains by it
+            after = replace(after, checkpoint_every_s=model.best_interval(after))
+        has, old, new = model.useful(after), _words(what, before), _words(what, after)
+        same = old == new and what != "quorum"
+        rows.append({"change": what, "from": old, "to": new, "gain": has - had, "goodput": has,
+                     "why": "no gain found by it" if same else why, "loss": "none: not changed" if same else loss})  # fmt: skip
         before, had = after, has
     return rows
 
@@ -162,7 +161,7 @@ def _steps(model: Model, start: Settings, best: Settings) -> Iterator[tuple[str,
         now = replace(now, bits=best.bits)
         yield "quantisation", now, f"{best.bits:g} bits a parameter instead of {start.bits:g}", streamed(s, best)
         now = replace(now, apart=best.apart, needed=best.needed, method=best.method)
-        yield "quorum", now, _absent(s), "no law published: not stated" if best.apart else "none: all members as before"
+        yield "quorum", now, _absent(s), "no law published: not stated" if best.apart else "none: not changed"
     now = replace(now, write_s=best.write_s)
     alone, paused, _ = model.hazard(now)
     fails = f"a fault in {fmt(1.0 / alone, 's')}" if alone > 0.0 else "no faults"
@@ -182,10 +181,14 @@ def _steps(model: Model, start: Settings, best: Settings) -> Iterator[tuple[str,
 def _words(what: str, s: Settings) -> str:
     """A setting for people."""
     return {
-        "synchronise every": f"{s.sync_every} steps", "fragments": f"{s.fragments}", "overlap": f"{s.overlap_steps:g} steps",
+        "synchronise every": _steps_of(s.sync_every), "fragments": f"{s.fragments}", "overlap": _steps_of(s.overlap_steps),
         "quantisation": f"{s.bits:g} bit", "quorum": f"{s.needed} {s.apart or 'in step'}", "checkpoint target": s.checkpoint_to,
         "checkpoint interval": f"{s.write_s:g} s every {fmt(s.checkpoint_every_s, 's')}",
     }[what]  # fmt: skip
+
+
+def _steps_of(count: float) -> str:
+    return "1 step" if count == 1 else f"{count:g} steps"
 
 
 def _absent(s: Seen) -> str:
