@@ -11,7 +11,8 @@ from aether.base.tables import Outage
 from aether.engine.assemble import assemble
 from aether.engine.run import run as run_setup
 from aether.engine.run import simulate
-from aether.scenario.load import load
+from aether.scenario.catalog import packaged
+from aether.scenario.load import Scenario, load
 from aether.study import train_plan
 from aether.study.train_model import Model, given, ground
 from aether.study.train_seen import seen
@@ -111,14 +112,18 @@ def test_a_whole_plane_may_go_out_at_once_and_takes_its_job_with_it():
     assert not [o for o in assemble(load(fabric())).outages if o.cause == "plane"]
 
 
-def test_copies_go_to_a_peer_or_nowhere(run):
-    ground_bit, peer_bit, none_bit = (
-        run(sync_every=20, checkpoint_to=k).summary["work"]["traffic"]["checkpoints_bit"]
-        for k in ("ground", "peer", "none")
-    )
-    assert ground_bit > 0.0
-    assert peer_bit > 0.0
-    assert none_bit == 0.0
+def test_copies_go_to_a_peer_by_lasers_alone_or_nowhere():
+    def copied(where, feeder):
+        made = fabric(duration="20 min", assumptions={"access.feeder_down": feeder})
+        made["workloads"] = [
+            {"name": "train", "where": ["b"], "training": JOB | {"sync_every": 20, "checkpoint_to": where}}
+        ]
+        return simulate(load(made)).summary["work"]["traffic"]["checkpoints_bit"]
+
+    assert copied("ground", "100 Gbit/s") > 1e9
+    assert copied("ground", "1 kbit/s") < 1e7  # the way down is shut
+    assert copied("peer", "1 kbit/s") > 1e9
+    assert copied("none", "100 Gbit/s") == 0.0
 
 
 def test_a_plan_adds_up_and_gains_what_its_changes_gain():
@@ -225,3 +230,17 @@ def test_a_copy_to_a_peer_needs_one():
 def test_no_such_workload_is_said_with_those_there_are(run):
     with pytest.raises(InputError, match=r"no training workload 'chat'.*train"):
         seen(run(sync_every=20), "chat")
+
+
+def test_the_scale_out_rate_of_a_ships_class_sets_the_steps_that_leave_a_domain(monkeypatch):
+    def step_s(gpus):
+        made = fabric(duration="5 min")
+        made["ships"][1]["gpus"] = gpus
+        made["workloads"] = [{"name": "train", "where": ["b"], "training": JOB}]
+        return assemble(load(made)).work.runs[0].step.time_s
+
+    named, whole = [step_s(n) for n in (72, 144)], Scenario.ship
+    slow = replace(packaged().assume("training.scale_out"), value=1e9)
+    monkeypatch.setattr(Scenario, "ship", lambda self, group: whole(self, group).model_copy(update={"scale_out": slow}))
+    assert step_s(72) == named[0]  # one domain of NVLink
+    assert step_s(144) > named[1] * 1.1
