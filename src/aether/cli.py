@@ -129,6 +129,36 @@ def export(
         print(counts)
 
 
+@app.command(name="train-plan")
+def train_plan(
+    scenario: ScenarioName,
+    run_: Annotated[
+        str | None, typer.Option("--run", metavar="NAME", help="a training workload; the first when not given")
+    ] = None,
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="threads at work; the plan is the same for any number")
+    ] = 2,
+    json_: Json = False,
+) -> None:
+    """Plan a training job: run the twin, then find how its ships train soonest, what it costs and what each change gains."""
+    from aether.results import results, terminal, train_terminal
+    from aether.study import runs
+    from aether.study import train_plan as plans
+
+    loaded = runs.load(scenario, overrides(set_), catalog, seed)
+    with terminal.progress(quiet=json_) as bar:
+
+        def advance(label: str, done: float, of: float, clock: str) -> None:
+            _Signals.check()
+            bar(label, done, of, clock)
+
+        made = plans.plan(loaded, run_, advance, threads)
+    print(results.dumps(made), end="") if json_ else train_terminal.plan(made)
+
+
 @app.command()
 def warm(json_: Json = False) -> None:
     """Compile all kernels ahead, for this machine and user."""

@@ -29,7 +29,7 @@ def snapshot(seed, classes=2, places=3, hosts=4, jobs=1):
         round_trip_s=trip, limit_s=rng.uniform(0.02, 0.4, classes), value_usd=rng.uniform(0.0, 1.0, classes),
         late_worth=float(rng.random()), energy_usd=rng.uniform(0.0, 0.4, need.shape),
         job_gpu=np.where(rng.random((jobs, hosts)) < 0.5, rng.uniform(0.1, 3.0, (jobs, hosts)), 0.0),
-        job_value_usd=rng.uniform(0.0, 1.0, jobs), job_gang=np.ones(jobs, np.bool_),
+        job_value_usd=rng.uniform(0.0, 1.0, jobs),
     )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def complete(seed):
         free_gpu_s=rng.uniform(0.0, 100.0, hosts), need_gpu_s=rng.uniform(0.2, 4.0, (1, hosts)),
         allowed=np.ones((1, hosts), dtype=np.bool_), round_trip_s=np.zeros((places, hosts), dtype=np.float32),
         limit_s=np.ones(1), value_usd=np.ones(1), late_worth=0.5, energy_usd=np.zeros((1, hosts)),
-        job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0), job_gang=np.ones(0, np.bool_),
+        job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
     )  # fmt: skip
 
 

@@ -23,7 +23,6 @@ def snapshot(requests, free_gpu_s, need, trip, value=(1.0,), **more):
         time_s=0.0, step_s=60.0, ships=len(free_gpu_s) // 2, requests=requests, free_gpu_s=np.array(free_gpu_s, float), need_gpu_s=need,
         allowed=np.ones(need.shape, dtype=np.bool_), round_trip_s=trip, limit_s=np.ones(len(value)), value_usd=np.array(value),
         late_worth=0.5, energy_usd=np.zeros(need.shape), job_gpu=np.zeros((0, len(free_gpu_s))), job_value_usd=np.zeros(0),
-        job_gang=np.ones(0, np.bool_),
     )  # fmt: skip
     return replace(made, **more)
 
@@ -52,7 +51,6 @@ def test_by_value_a_job_takes_its_turn_by_worth_per_gpu_second():
             [[0.01]],
             job_gpu=np.array([[1.0]]),
             job_value_usd=np.array([price]),
-            job_gang=np.ones(1, np.bool_),
         )
         plan = policies["value"](s)
         return float(plan.job_share[0, 0]), placed(plan, 1, 1)[0][0]
@@ -100,7 +98,7 @@ def test_ground_first_and_orbit_first_fill_their_side_before_the_other():
 def test_a_job_runs_at_the_pace_of_its_slowest_member_and_takes_no_more_anywhere():
     s = snapshot(
         [[1000]], [30.0, 600.0], [[1.0, 1.0]], [[0.01, 0.01]],
-        job_gpu=np.array([[2.0, 4.0]]), job_value_usd=np.array([9.0]), job_gang=np.ones(1, np.bool_),
+        job_gpu=np.array([[2.0, 4.0]]), job_value_usd=np.array([9.0]),
     )  # fmt: skip
     plan = policies["nearest"](s)
     assert plan.job_share.tolist() == [[0.25, 0.25]]  # 30 of 2 x 60 GPU-seconds
@@ -169,6 +167,6 @@ def test_what_is_no_gang_takes_from_each_host_what_that_has():
     shares = []
     for gang in (True, False):
         s = snapshot([[0]], [60.0, 15.0], [[1.0, 1.0]], [[0.01, 0.01]], job_gpu=np.array([[2.0, 1.0]]),
-                     job_value_usd=np.ones(1), job_gang=np.array([gang]))  # fmt: skip
+                     job_value_usd=np.ones(1), job_apart=frozenset() if gang else frozenset({0}))  # fmt: skip
         shares.append(policies["value"](s).job_share[0].tolist())
     assert shares == [[0.25, 0.25], [0.5, 0.25]]  # 60 of 120 and 15 of 60 GPU-seconds

@@ -7,9 +7,11 @@ import pytest
 
 from aether.base.errors import InputError
 from aether.scenario.catalog import packaged
-from aether.workloads import training
+from aether.workloads import across, goodput, training
+from aether.workloads import job as jobs
 from aether.workloads.inference import Shortage
-from aether.workloads.training import Job, Layout
+from aether.workloads.job import Job, Progress
+from aether.workloads.training import Layout
 
 CATALOG = packaged()
 REACHED = training.efficiency(CATALOG)
@@ -120,24 +122,24 @@ def test_bandwidth_is_that_of_a_10b_model_published(
 ) -> None:
     # arXiv 2501.18512 Table 4, Gbit/s at utilisations 50, 80, 90, 95, 99 %: step 0.8 s, 48 layers, fragments of 3
     for share, gbit_s in zip((0.5, 0.8, 0.9, 0.95, 0.99), published, strict=True):
-        ratio = training.bandwidth(10e9, 0.8, h, fragments, overlap, bits, 48, share) / 1e9 / gbit_s
+        ratio = across.bandwidth(10e9, 0.8, h, fragments, overlap, bits, 48, share) / 1e9 / gbit_s
         assert 1 / 1.2 < ratio < 1.2
 
 
 def test_llama_3_trained_nine_tenths_of_its_time() -> None:
     # arXiv 2407.21783: above 90 %, an interruption every 3.1 h, restart in 5 to 10 min
     mttf = 3.1 * HOUR
-    assert training.effective_time(mttf, 300.0, 60.0, 0.0) > 0.90
-    assert training.effective_time(mttf, 600.0, 60.0, 0.0) > 0.90
-    every = training.young_daly(mttf, 30.0)
+    assert goodput.effective_time(mttf, 300.0, 60.0, 0.0) > 0.90
+    assert goodput.effective_time(mttf, 600.0, 60.0, 0.0) > 0.90
+    every = goodput.young_daly(mttf, 30.0)
     assert every == pytest.approx(818, abs=1)
-    assert 0.87 < training.effective_time(mttf, 600.0, every, 30.0) < training.effective_time(mttf, 300.0, every, 30.0)
-    assert training.effective_time(60.0, 600.0, every, 30.0) == 0.0
+    assert 0.87 < goodput.effective_time(mttf, 600.0, every, 30.0) < goodput.effective_time(mttf, 300.0, every, 30.0)
+    assert goodput.effective_time(60.0, 600.0, every, 30.0) == 0.0
 
 
 def test_young_daly_is_about_the_best_interval() -> None:
-    every = training.young_daly(4 * HOUR, 20.0)
-    best = max(np.linspace(100, 3000, 2901), key=lambda d: training.effective_time(4 * HOUR, 300.0, d, 20.0))
+    every = goodput.young_daly(4 * HOUR, 20.0)
+    best = max(np.linspace(100, 3000, 2901), key=lambda d: goodput.effective_time(4 * HOUR, 300.0, d, 20.0))
     assert every == pytest.approx(best, rel=0.05)
 
 
@@ -150,40 +152,40 @@ def test_a_checkpoint_of_405b_weighs_under_six_terabytes() -> None:
 def test_a_long_run_with_random_faults_progresses_at_the_effective_time(write_s: float, restart_s: float) -> None:
     mttf, every, tick = 8 * HOUR, 900.0, 600.0
     job = Job(7.3, 50, 0.0, False, every, write_s, restart_s)
-    draw, now, ticks = np.random.default_rng(6), training.begin(job), 90_000  # some 1,900 faults
+    draw, now, ticks = np.random.default_rng(6), jobs.begin(job), 90_000  # some 1,900 faults
     for hits in draw.poisson(tick / mttf, ticks):
-        now, _ = training.advance(job, now, tick, 1.0, 0.0, draw.uniform(0, tick, hits))
+        now, _ = jobs.advance(job, now, tick, 1.0, 0.0, draw.uniform(0, tick, hits))
     share = now.step * job.step_s / (ticks * tick)
-    assert share == pytest.approx(training.effective_time(mttf, restart_s, every, write_s), rel=0.02)
+    assert share == pytest.approx(goodput.effective_time(mttf, restart_s, every, write_s), rel=0.02)
 
 
 def test_a_synchronisation_waits_or_hides() -> None:
     # 10 steps of 1 s, then 100 bit at 20 bit/s: 5 s; hidden beside the next phase they cost nothing
     waits, hides = (Job(1.0, 10, 100.0, overlap, 1e9, 0.0, 0.0) for overlap in (False, True))
-    now, spent = training.advance(waits, training.begin(waits), 150.0, 1.0, 20.0)
+    now, spent = jobs.advance(waits, jobs.begin(waits), 150.0, 1.0, 20.0)
     assert (now.step, spent.sync_s, spent.sent_bit) == pytest.approx((100.0, 50.0, 1000.0))
-    now, spent = training.advance(hides, training.begin(hides), 150.0, 1.0, 20.0)
+    now, spent = jobs.advance(hides, jobs.begin(hides), 150.0, 1.0, 20.0)
     assert (now.step, spent.sync_s, spent.sent_bit) == pytest.approx((150.0, 0.0, 1400.0))
-    now, spent = training.advance(hides, training.begin(hides), 150.0, 1.0, 5.0)  # 20 s to send: every second 10 s wait
+    now, spent = jobs.advance(hides, jobs.begin(hides), 150.0, 1.0, 5.0)  # 20 s to send: every second 10 s wait
     assert now.step == pytest.approx(80.0)  # 10, then a phase each 20 s
     assert spent.sync_s == pytest.approx(70.0)
 
 
 def test_an_interruption_goes_back_to_the_checkpoint_and_resumes_its_phase() -> None:
     job = Job(1.0, 10, 0.0, False, 25.0, 5.0, 60.0)
-    now, spent = training.advance(job, training.begin(job), 100.0, 1.0, 0.0, [39.0])
+    now, spent = jobs.advance(job, jobs.begin(job), 100.0, 1.0, 0.0, [39.0])
     # 25 s of work, 5 s of writing, 9 s thrown away, 60 s of restart, 1 s of work
     assert (now.step, now.kept_s, now.phase_s) == pytest.approx((26.0, 1.0, 4.0))
     assert (spent.useful_s, spent.checkpoint_s, spent.rework_s, spent.restart_s) == pytest.approx((26, 5, 9, 60))
-    again, spent = training.advance(job, training.begin(job), 100.0, 1.0, 0.0, [28.0])  # while it is written
+    again, spent = jobs.advance(job, jobs.begin(job), 100.0, 1.0, 0.0, [28.0])  # while it is written
     assert (again.step, spent.rework_s, spent.checkpoint_s) == pytest.approx((12.0, 25.0, 3.0))
 
 
 def test_a_job_at_half_pace_is_slow_and_one_at_none_stands() -> None:
     job = Job(2.0, 5, 0.0, False, 1e9, 0.0, 0.0)
-    now, spent = training.advance(job, training.begin(job), 60.0, 0.5, 0.0)
+    now, spent = jobs.advance(job, jobs.begin(job), 60.0, 0.5, 0.0)
     assert (now.step, spent.useful_s, spent.slow_s) == pytest.approx((15.0, 30.0, 30.0))
-    again, spent = training.advance(job, now, 60.0, 0.0, 0.0)
+    again, spent = jobs.advance(job, now, 60.0, 0.0, 0.0)
     assert (again, spent.stopped_s) == (now, 60.0)
 
 
@@ -248,6 +250,6 @@ def test_mistakes_are_told_at_once() -> None:
         training.step_time(CATALOG.model("gpt3-175b"), A100, 0, 2048, Layout(16, 97, 0, True, False), REACHED)
     assert [p.path for p in told.value.problems] == ["layout.data", "layout.tensor", "layout.pipeline", "batch"]
     with pytest.raises(InputError):
-        training.bandwidth(1e9, 1.0, 1, 1, 0, 16, 1, 0.0)
+        across.bandwidth(1e9, 1.0, 1, 1, 0, 16, 1, 0.0)
     with pytest.raises(InputError):
-        training.advance(Job(1.0, 1, 0.0, False, 1.0, 0.0, 0.0), training.Progress(0.0, 1.0), 1.0, 1.5, 0.0)
+        jobs.advance(Job(1.0, 1, 0.0, False, 1.0, 0.0, 0.0), Progress(0.0, 1.0), 1.0, 1.5, 0.0)

@@ -248,7 +248,7 @@ class Snapshot:
     energy_usd: Floats  # (Q, H) price of the energy of one request
     job_gpu: Floats  # (W, H) GPUs that a training job asks of a host; 0 where it has no part
     job_value_usd: Floats  # (W,) worth of a GPU-second of training
-    job_gang: Bools  # (W,) whether all hosts of a job must give the same share: training; streams and tuning need not
+    job_apart: frozenset[int] = frozenset()  # jobs whose members go on without one another
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,26 +44,26 @@ class Carried:
 
 
 def carry(
-    setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[bool, ...], paces: Floats,
+    setup: Setup, plan: Plan, links: Links, way: Ways, syncing: tuple[Ints, ...], paces: Floats,
     more: tuple[Paths, Floats],
 ) -> Carried:  # fmt: skip
     """Route and rate everything by max-min fairness.
 
-    plan: rows of requests (P,). syncing: which jobs synchronise in this tick. more: other ways and what is asked of them
-    (F,) [bit/s].
+    plan: rows of requests (P,). syncing: of each job the members that synchronise in this tick, none where it stands. more:
+    other ways and what is asked of them (F,) [bit/s].
     """
     nodes = setup.relay_count + setup.hosts.ships
     capacity = _capacity(setup, links, nodes)
     answers, asks = _inference(setup, plan, way, links, nodes)
-    jobs = [_ring(setup, way, links, nodes, w) if on else Paths(np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.int64))
-            for w, on in enumerate(syncing)]  # fmt: skip
+    jobs = [_ring(setup, way, links, nodes, m) if len(m) > 1 else Paths(np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.int64))
+            for m in syncing]  # fmt: skip
     copies = _copies(setup, way, links, nodes)
     bits = _bits(setup, plan)
     demand = [
         bits[0],
         bits[1],
-        *(_sync_demand(setup, w, j) for w, j in enumerate(jobs)),
-        _copy_demand(setup, paces),
+        *(_sync_demand(setup, m, j) for m, j in zip(syncing, jobs, strict=True)),
+        _copy_demand(setup, paces, copies),
         more[1],
     ]
     paths = concatenate([answers, asks, *jobs, copies, more[0]])
@@ -76,7 +76,7 @@ def carry(
         share = np.minimum(
             np.where(bits[0] > 0, parts[0] / bits[0], 1.0), np.where(bits[1] > 0, parts[1] / bits[1], 1.0)
         )
-        copied = np.where(demand[-2] > 0, parts[-2] / demand[-2], 1.0)
+        copied = np.where(demand[-2] > 0, parts[-2] / demand[-2], 1.0) * (np.diff(copies.start) > 0)
     ends = np.cumsum([len(d) for d in demand])
     rows = tuple(slice(int(ends[1 + w]), int(ends[2 + w])) for w in range(len(jobs)))
     return Carried(share, tuple(parts[2:-2]), copied, paths, rate, asked, capacity, rows, parts[-1])
@@ -122,13 +122,12 @@ def _inference(setup: Setup, plan: Plan, way: Ways, links: Links, nodes: int) ->
     return answers, asks
 
 
-def _ring(setup: Setup, way: Ways, links: Links, nodes: int, w: int) -> Paths:
-    """Each member of a job to the next, round the ring."""
-    members, hosts = setup.work.runs[w].members, setup.hosts
-    lasers, first = 2 * len(links.a), setup.relay_count
+def _ring(setup: Setup, way: Ways, links: Links, nodes: int, members: Ints) -> Paths:
+    """Each of some hosts to the next, round the ring."""
+    hosts, lasers, first = setup.hosts, 2 * len(links.a), setup.relay_count
     rows = []
     for a, b in zip(members, np.roll(members, -1), strict=True):
-        if len(members) < 2 or (a >= hosts.ships and b >= hosts.ships):
+        if a >= hosts.ships and b >= hosts.ships:
             rows.append(Paths(np.zeros(2, dtype=np.int64), np.empty(0, dtype=np.int64)))
             continue
         from_site = a >= hosts.ships or b < hosts.ships
@@ -143,19 +142,23 @@ def _ring(setup: Setup, way: Ways, links: Links, nodes: int, w: int) -> Paths:
     return concatenate(rows)
 
 
-def _sync_demand(setup: Setup, w: int, ring: Paths) -> Floats:
+def _sync_demand(setup: Setup, syncing: Ints, ring: Paths) -> Floats:
     """All they get, but nothing where two members have no way to one another; sites have fibre."""
-    members, ships = setup.work.runs[w].members[: len(ring.start) - 1], setup.hosts.ships
+    members, ships = syncing[: len(ring.start) - 1], setup.hosts.ships
     by_fibre = (members >= ships) & (np.roll(members, -1) >= ships)
     return np.where((np.diff(ring.start) > 0) | by_fibre, PLENTY_BIT_S, 0.0)
 
 
 def _copies(setup: Setup, way: Ways, links: Links, nodes: int) -> Paths:
-    """Each job's copies of checkpoints: its first ship to the nearest gateway; none from a site."""
+    """Each job's copies of checkpoints: its first ship to the nearest gateway or to the next member; none from a site."""
     hosts, lasers, rows = setup.hosts, 2 * len(links.a), []
     for run in setup.work.runs:
         ship = run.members[0]
-        if ship >= hosts.ships:
+        if run.asked.checkpoint_to == "peer":
+            pair = _ring(setup, way, links, nodes, run.members[:2])
+            rows.append(Paths(pair.start[:2], pair.link[: pair.start[1]]))
+            continue
+        if ship >= hosts.ships or run.checkpoint_bit <= 0.0:
             rows.append(Paths(np.zeros(2, dtype=np.int64), np.empty(0, dtype=np.int64)))
             continue
         node = np.array([setup.relay_count + ship])
@@ -164,15 +167,15 @@ def _copies(setup: Setup, way: Ways, links: Links, nodes: int) -> Paths:
     return concatenate(rows)
 
 
-def _copy_demand(setup: Setup, paces: Floats) -> Floats:
-    """Bits per second of checkpoint copies, spread over the interval."""
+def _copy_demand(setup: Setup, paces: Floats, copies: Paths) -> Floats:
+    """Bits per second of checkpoint copies, spread over the interval; none where there is nothing to fly over."""
     ships = setup.hosts.ships
     return np.array(
         [
             p * r.checkpoint_bit / r.job.checkpoint_every_s if r.members[0] < ships else 0.0
             for p, r in zip(paces, setup.work.runs, strict=True)
         ]
-    )
+    ) * (np.diff(copies.start) > 0)
 
 
 def walk(way: Ways, row: Ints, target: Ints, on: np.ndarray | None = None) -> Paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,8 +30,8 @@ class Window:
     links_down: tuple[Ints, ...]
 
 
-def outages(scenario: Scenario, hosts: Hosts, relays: int, gateways: int) -> tuple[Outage, ...]:
-    """Every outage of the run, in order of time."""
+def outages(scenario: Scenario, hosts: Hosts, relays: int, gateways: int, planes: Ints) -> tuple[Outage, ...]:
+    """Every outage of the run, in order of time; planes: (K,) number of each ship's plane, whose ships may fail together."""
     duration_s, seed = scenario.clock.duration_s, scenario.spec.seed
     kinds = (("ship", hosts.ships, "ship"), ("relay", relays, "relay_outage"), ("link", TERMINALS * relays, "link"),
              ("gateway", gateways, "gateway"), ("site", hosts.sites, "site"))  # fmt: skip
@@ -44,6 +44,7 @@ def outages(scenario: Scenario, hosts: Hosts, relays: int, gateways: int) -> tup
     found += faults.draw(
         stream(seed, "faults/relay lost"), "relay", relays, scenario.value("faults.relay"), np.inf, duration_s
     )
+    found += _together(scenario, planes)
     in_orbit = np.arange(len(hosts.names)) < hosts.ships
     aboard, below = (np.where(here, hosts.gpus, 0.0).astype(np.int64) for here in (in_orbit, ~in_orbit))
     rng = stream(seed, "faults/gpu")
@@ -52,6 +53,18 @@ def outages(scenario: Scenario, hosts: Hosts, relays: int, gateways: int) -> tup
         rng, below, scenario.value("faults.gpu_ground"), duration_s, scenario.value("faults.gpu_repair_ground")
     )
     return tuple(sorted(found, key=lambda o: (o.start_s, o.kind, o.subject)))
+
+
+def _together(scenario: Scenario, planes: Ints) -> list[Outage]:
+    """Outages of whole planes: of all their ships at once."""
+    count = int(planes.max(initial=-1)) + 1
+    rate, repair = scenario.value("faults.plane"), scenario.value("faults.plane_repair")
+    drawn = faults.draw(
+        stream(scenario.spec.seed, "faults/plane"), "plane", count, rate, repair, scenario.clock.duration_s
+    )
+    return [
+        Outage("ship", int(k), o.start_s, o.end_s, "plane") for o in drawn for k in np.flatnonzero(planes == o.subject)
+    ]
 
 
 def worn(scenario: Scenario, group: Ints, sites: int) -> Floats:
@@ -85,9 +98,9 @@ def interruptions(
 ) -> tuple[tuple[tuple[float, ...], ...], ...]:
     """When training jobs are interrupted: of each tick and job, seconds into the tick.
 
-    Nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang. Neither moves when the
-    other is switched off, so that runs with and without can be compared. broken: ships that break, which stops it too; one
-    that is drained leaves in order, without an interruption.
+    Nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang, or its member
+    alone where the others go on. Neither moves when the other is switched off, so that runs with and without can be
+    compared. broken: ships that break, which stops it too; one that is drained leaves in order, without an interruption.
     """
     on, step_s, seed = scenario.spec.couplings, scenario.spec.step, scenario.spec.seed
     told: list[list[tuple[float, ...]]] = [[] for _ in range(ticks)]
@@ -96,11 +109,12 @@ def interruptions(
         aboard = run.members < ships
         upset_s = (dose.upset_s[:, run.members[aboard]] * run.gpus[aboard]).sum(axis=1) * on.anomaly
         failure_s = np.full(ticks, 1.0 / run.mttf_s * on.faults)
-        name = f"interruptions/{run.name}"
-        nodes, upsets = (
-            faults.arrivals(partial(_stream, seed, f"{name}/{why}"), rate_s, first, step_s)
-            for why, rate_s in (("nodes", failure_s), ("upsets", upset_s))
-        )
+        name, rng = f"interruptions/{run.name}", partial(_stream, seed)
+        nodes = faults.arrivals(partial(rng, f"{name}/nodes"), failure_s, first, step_s)
+        if run.apart:
+            upsets = _one_by_one(run, partial(rng, f"{name}/upsets"), dose.upset_s * on.anomaly, ships, first, step_s)
+        else:
+            upsets = faults.arrivals(partial(rng, f"{name}/upsets"), upset_s, first, step_s)
         crashes = (
             np.array([o.start_s for o in broken if o.subject in run.members and np.isinf(o.end_s)]) - first * step_s
         )
@@ -108,6 +122,25 @@ def interruptions(
             here = crashes[(crashes >= t * step_s) & (crashes < (t + 1) * step_s)] - t * step_s
             told[t].append(tuple(np.sort(np.concatenate([nodes[t], upsets[t], here])).tolist()))
     return tuple(tuple(row) for row in told)
+
+
+def _one_by_one(
+    run: Run, rng: Callable[[str], np.random.Generator], upset_s: Floats, ships: int, first: int, step_s: float
+) -> list[Floats]:
+    """Upsets that cost one member a restart: of those closer together than a restart takes, the last (in a window)."""
+    ticks, found = len(upset_s), [np.empty(0)]
+    for m, gpus in zip(run.members, run.gpus, strict=True):
+        if m < ships:
+            each = faults.arrivals(partial(_of_member, rng, int(m)), upset_s[:, m] * gpus, first, step_s)
+            at_s = np.concatenate([t * step_s + hits for t, hits in enumerate(each)])
+            found.append(at_s[np.diff(at_s, append=np.inf) > run.job.restart_s])
+    times = np.sort(np.concatenate(found))
+    tick = np.minimum((times // step_s).astype(np.int64), ticks - 1)
+    return [times[tick == t] - t * step_s for t in range(ticks)]
+
+
+def _of_member(rng: Callable[[str], np.random.Generator], member: int, part: str) -> np.random.Generator:
+    return rng(f"{member}/{part}")
 
 
 def _stream(seed: int, name: str, part: str) -> np.random.Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,9 +15,10 @@ from aether.engine.carry import Carried, carry
 from aether.engine.data import Data, close, data_asked, data_loads
 from aether.engine.loads import together
 from aether.engine.reach import Ways
+from aether.engine.work import Run
 from aether.placement import capacity as limits
 from aether.placement.policy import policies
-from aether.workloads import inference, training
+from aether.workloads import across, inference, job
 
 BUSIEST = 8  # lasers written down each tick
 REASONS = ("full", "far", "network")  # why requests gave up: no compute left, no host in reach, no room on the links
@@ -38,8 +40,10 @@ class Served:
     inference_gpu: Floats  # (H,) GPUs at full clocks at work for people
     training_gpu: Floats  # (H,)
     jobs: tuple[Progress, ...]
-    spent: tuple[training.Spent, ...]
+    spent: tuple[job.Spent, ...]
     paces: Floats  # (W, S) of jobs after each stage of capacity, then as granted
+    parts: tuple[Floats, ...]  # of each job, each member's part in what all do, over the mean member's
+    rates_bit_s: Floats  # (W,) that a member could synchronise at
     moved_bit: Floats  # (4,) answers, requests, synchronisation, copies carried
     lost_bit: float  # asked of the links by people and not carried
     ground_gpu: Floats  # (J,) GPUs in service at ground sites
@@ -63,20 +67,37 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
     snapshot = observe(setup, waiting.sum(axis=0) + asked, block, i, capacity, way, data)
     name = setup.scenario.spec.placement.policy if setup.scenario.spec.couplings.placement else "nearest-only"
     plan = policies.get(name, "placement.policy")(snapshot)
-    paces = _paces(setup, block, i, capacity, plan)
-    syncing = tuple(len(run.members) > 1 and paces[w, -1] > 0.0 for w, run in enumerate(setup.work.runs))
+    paces, parts = _paces(setup, block, i, capacity, plan)
+    syncing = tuple(run.members[part > 0.0] if pace > 0.0 else run.members[:0]
+                    for run, pace, part in zip(setup.work.runs, paces[:, -1], parts, strict=True))  # fmt: skip
     given = plan.job_share[len(setup.work.runs) :]
     loads = data_loads(setup, data, given, links, way)
     carried = carry(setup, plan, links, way, syncing, paces[:, -1], together(list(loads)).parts)
-    moved = tuple(
-        training.advance(
-            run.job, jobs[w], snapshot.step_s, float(paces[w, -1]), _rate(carried, w), block.interruptions[i][w]
-        )
-        for w, run in enumerate(setup.work.runs)
+    rates = np.array(
+        [
+            _rate(run, one, len(here))
+            for run, one, here in zip(setup.work.runs, carried.sync_bit_s, syncing, strict=True)
+        ]
     )
-    made = _account(setup, waiting, asked, block, i, snapshot, plan, carried, moved, paces, links)
+    moved = []
+    for w, run in enumerate(setup.work.runs):
+        width = float(parts[w].mean())
+        pace = min(1.0, float(paces[w, -1]) / width)
+        moved.append(job.advance(run.job, jobs[w], snapshot.step_s, pace, float(rates[w]), block.interruptions[i][w], width))  # fmt: skip
+    done = _Moved(tuple(moved), paces, tuple(part / part.mean() for part in parts), rates)
+    made = _account(setup, waiting, asked, block, i, snapshot, plan, carried, done, links)
     streamed, tuned, sized = close(setup, data, given, loads, carried, block, i, made.served)
     return replace(made, streamed=streamed, tuned=tuned, sized=sized)
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """What jobs did in a tick (W)."""
+
+    jobs: tuple[tuple[Progress, job.Spent], ...]
+    paces: Floats
+    parts: tuple[Floats, ...]
+    rates: Floats
 
 
 def observe(
@@ -88,6 +109,7 @@ def observe(
     need = np.array([s.need_gpu_s for s in work.services]).reshape(len(work.services), len(hosts.names))
     energy = np.where(np.isfinite(need), need, 0.0) * hosts.full_w * hosts.energy_usd_j
     job_gpu = np.zeros((len(work.runs) + len(data.asked_gpu), len(hosts.names)))
+    apart = frozenset(w for w in range(len(job_gpu)) if w >= len(work.runs) or work.runs[w].apart)
     for w, run in enumerate(work.runs):
         job_gpu[w, run.members] = run.gpus
     job_gpu[len(work.runs) :] = data.asked_gpu
@@ -103,7 +125,7 @@ def observe(
         round_trip_s=trips, limit_s=np.array([s.limit_s for s in work.services]),
         value_usd=np.array([s.value_usd for s in work.services]), late_worth=setup.scenario.value("placement.late_worth"),
         energy_usd=energy, job_gpu=job_gpu, job_value_usd=np.array(price) / 3600.0,
-        job_gang=np.arange(len(price)) < len(work.runs),
+        job_apart=apart,
     )  # fmt: skip
 
 
@@ -115,28 +137,40 @@ def _hold(setup: Setup, data: Data) -> Bools:
     return allowed
 
 
-def _paces(setup: Setup, block: Block, i: int, capacity: Capacity, plan: Plan) -> Floats:
-    """The pace of each job that every stage in turn would leave it: its slowest member's share of what it asks."""
+def _paces(setup: Setup, block: Block, i: int, capacity: Capacity, plan: Plan) -> tuple[Floats, list[Floats]]:
+    """The pace of each job that every stage in turn would leave it, all members' tokens counted (W, S), and what part of
+    it each member keeps as granted."""
     hosts, stages = setup.hosts, (capacity.working, capacity.power, capacity.heat, capacity.radiation, capacity.reach)
     ground = block.working[i, hosts.ships :]
     paces = np.zeros((len(setup.work.runs), len(stages) + 1))
+    parts: list[Floats] = []
     for w, run in enumerate(setup.work.runs):
-        for s, stage in enumerate(stages):
-            there = np.concatenate([stage, ground])[run.members]
-            paces[w, s] = min(1.0, float((there / run.gpus).min()))
-        paces[w, -1] = min(paces[w, -2], float(plan.job_share[w, run.members].min()))
-    return paces
+        shares = [np.concatenate([stage, ground])[run.members] / run.gpus for stage in stages]
+        shares.append(np.minimum(shares[-1], plan.job_share[w, run.members]))
+        asked, part = run.asked, np.ones(len(run.members))
+        for s, share in enumerate(shares):
+            pace, part = across.together(share, run.needed, asked.grace, run.job.phase_s, run.apart)
+            paces[w, s] = pace * float(part.mean())
+        parts.append(part)
+    return paces, parts
 
 
-def _rate(carried: Carried, w: int) -> float:
-    """The rate at which a job's slowest member sends [bit/s]."""
-    return float(carried.sync_bit_s[w].min()) if len(carried.sync_bit_s[w]) else 0.0
+def _rate(run: Run, sync_bit_s: Floats, here: int) -> float:
+    """The rate at which a job's slowest member sends, of a quorum where the others are not waited for [bit/s].
+
+    here: members that take part; one that is left alone has no one to send to, and does not wait.
+    """
+    if here == 1 and run.apart:
+        return math.inf
+    if run.apart == "decoupled" and len(sync_bit_s) >= run.needed:
+        return float(np.sort(sync_bit_s)[-run.needed])
+    return float(sync_bit_s.min()) if len(sync_bit_s) else 0.0
 
 
 def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int, snapshot: Snapshot, plan: Plan, carried: Carried,
-             moved: tuple[tuple[Progress, training.Spent], ...], paces: Floats, links: Links) -> Served:  # fmt: skip
+             moved: _Moved, links: Links) -> Served:  # fmt: skip
     hosts, work, step_s = setup.hosts, setup.work, snapshot.step_s
-    shape, spent = asked.shape, tuple(s for _, s in moved)
+    shape, spent = asked.shape, tuple(s for _, s in moved.jobs)
     done = plan.requests * carried.share
     served = _sum(plan, done, shape)
     patience = np.array([int(s.asked.patience // step_s) for s in work.services], dtype=np.int64)
@@ -147,12 +181,12 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
     training_gpu = np.zeros(len(hosts.names))
     for w, run in enumerate(work.runs):
         busy = (spent[w].useful_s + spent[w].rework_s) / step_s
-        training_gpu[run.members] += run.gpus * busy
+        training_gpu[run.members] += run.gpus * moved.parts[w] * busy
     return Served(
         requests=asked, served=served, late=_sum(plan, done * late, shape), rejected=lost, reasons=_reasons(snapshot, plan, carried, lost),
         waiting=left, first_token_s=_mean(plan, done, first_s, shape), network_s=_mean(plan, done, network_s, shape),
         by_host=by_host, inference_gpu=(by_host * need).sum(axis=0) / step_s, training_gpu=training_gpu,
-        jobs=tuple(p for p, _ in moved), spent=spent, paces=paces,
+        jobs=tuple(p for p, _ in moved.jobs), spent=spent, paces=moved.paces, parts=moved.parts, rates_bit_s=moved.rates,
         moved_bit=_moved(setup, plan, carried, spent, step_s), lost_bit=_unmoved(plan, carried, step_s),
         ground_gpu=block.working[i, hosts.ships :],
         busiest=_busiest(carried, spent, links, step_s), plan=plan, streamed=(), tuned=(), sized=(),
@@ -246,11 +280,11 @@ def _reasons(snapshot: Snapshot, plan: Plan, carried: Carried, lost: Floats) -> 
     return np.array([float(lost.sum()) - far - network, far, network])
 
 
-def _moved(setup: Setup, plan: Plan, carried: Carried, spent: tuple[training.Spent, ...], step_s: float) -> Floats:
+def _moved(setup: Setup, plan: Plan, carried: Carried, spent: tuple[job.Spent, ...], step_s: float) -> Floats:
     rows = len(plan.work)
     asked = carried.demand_bit_s
     answers, requests = (float((asked[s] * carried.share).sum()) for s in (slice(0, rows), slice(rows, 2 * rows)))
-    sync = sum(s.sent_bit * len(r.members) for s, r in zip(spent, setup.work.runs, strict=True))
+    sync = sum(s.sent_bit * len(b) for s, b in zip(spent, carried.sync_bit_s, strict=True))
     copies = sum(
         (s.useful_s + s.rework_s) / step_s * r.checkpoint_bit / r.job.checkpoint_every_s * c
         for s, r, c in zip(spent, setup.work.runs, carried.copy_share, strict=True)
@@ -265,7 +299,7 @@ def _unmoved(plan: Plan, carried: Carried, step_s: float) -> float:
     return float(((asked[:rows] + asked[rows : 2 * rows]) * (1.0 - carried.share)).sum() * step_s)
 
 
-def _busiest(carried: Carried, spent: tuple[training.Spent, ...], links: Links, step_s: float) -> Floats:
+def _busiest(carried: Carried, spent: tuple[job.Spent, ...], links: Links, step_s: float) -> Floats:
     """The lasers with most to carry, both directions apart: nodes from and to, mean rate through the tick, capacity."""
     rate = carried.rate_bit_s.copy()
     for rows, one in zip(carried.sync_rows, spent, strict=True):
@@ -292,5 +326,5 @@ def nothing(setup: Setup) -> tuple[Floats, tuple[Progress, ...]]:
     patience = max((s.asked.patience for s in work.services), default=0.0)
     buckets = int(patience // spec.step)
     waiting = np.zeros((buckets, len(work.services), len(setup.cities.names)))
-    fresh = tuple(training.begin(r.job) for r in work.runs)
+    fresh = tuple(job.begin(r.job) for r in work.runs)
     return waiting, fresh

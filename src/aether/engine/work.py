@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from aether.placement import capacity
 from aether.scenario.catalog import LanguageModel
 from aether.scenario.load import Scenario
 from aether.scenario.spec import Inference, Training, Tuning, Workload
-from aether.workloads import demand, inference, models, training, tuning
+from aether.workloads import demand, goodput, inference, job, models, training, tuning
 
 DAY_S = 86400.0  # definition
 
@@ -59,12 +59,18 @@ class Run:
     model: LanguageModel
     members: np.ndarray  # (M,) hosts
     gpus: Floats  # (M,)
-    job: training.Job
+    job: job.Job
     layout: training.Layout
     step: training.Step
     tokens_step: float
     mttf_s: float  # between failures of its nodes as on the ground, infinity for none
-    checkpoint_bit: float  # copy sent to the ground after each checkpoint
+    checkpoint_bit: float  # copy sent after each checkpoint
+    needed: int  # members of a quorum
+
+    @property
+    def apart(self) -> str:
+        """How members go on without one another: elastic or decoupled, empty where they march in step."""
+        return _apart(self.asked)
 
 
 @dataclass(frozen=True)
@@ -293,25 +299,63 @@ def arrivals(scenario: Scenario, made: Work, first: int, time_s: Floats) -> Floa
 def _run(scenario: Scenario, hosts: Hosts, name: str, asked: Training, allowed: Bools) -> Run | str:
     model = language_model(scenario, asked.model)
     members = np.flatnonzero(allowed)
+    most = int(hosts.gpus[members].max())
+    if asked.gpus is not None and asked.gpus > most:
+        return f"{name}: asks for {asked.gpus:,} GPUs at each host; the largest has {most:,}: short by {asked.gpus - most:,}"
     gpus = np.minimum(hosts.gpus[members], asked.gpus or np.inf)
-    sequences = max(1, round(asked.batch / asked.sequence / len(members)))
-    reached, laid = training.efficiency(scenario.catalog), []
-    for part, count in sorted({(hosts.accelerator[m], int(g)) for m, g in zip(members, gpus, strict=True)}):
-        gpu = scenario.catalog.accelerator(part)
-        made = training.layout(model, gpu, count, sequences, asked.sequence, reached, asked.precision)
-        if isinstance(made, inference.Shortage):
-            return f"{name}: {made.words}"
-        step = training.step_time(model, gpu, sequences, asked.sequence, made, reached, asked.precision)
-        laid.append((made, step))
-    slowest = max(laid, key=lambda one: one[1].time_s)
-    count = len(members)
-    total = models.parameters(model).total
-    sync_bit = 2.0 * (count - 1) / count * total * asked.sync_bits
-    restart, write = scenario.value("training.restart"), scenario.value("training.checkpoint_write")
+    if asked.checkpoint_to == "peer" and len(members) < 2:
+        raise InputError(Problem("checkpoint_to", f"peer: {hosts.names[members[0]]} is the only host of {name}"))
+    slowest = _slowest(scenario, hosts, model, asked, members, gpus)
+    if isinstance(slowest, str):
+        return f"{name}: {slowest}"
+    laid, step, sequences = slowest
     failures = scenario.value("faults.interruption")
     mttf_s = faults.mttf(failures, faults.NODE_GPUS, float(gpus.sum())) if failures > 0.0 else math.inf
-    every = asked.checkpoint_every or training.young_daly(mttf_s, write)
-    job = training.Job(slowest[1].time_s, asked.sync_every, sync_bit, asked.sync_overlap, every, write, restart)
-    copy_bit = 8.0 * training.checkpoint_bytes(model)
-    tokens = float(sequences * count * asked.sequence)
-    return Run(name, asked, model, members, gpus, job, *slowest, tokens, mttf_s, copy_bit)
+    made = _job(scenario, asked, model, len(members), step.time_s, mttf_s)
+    copy_bit = 8.0 * training.checkpoint_bytes(model) if asked.checkpoint_to != "none" else 0.0
+    tokens = float(sequences * len(members) * asked.sequence)
+    return Run(name, asked, model, members, gpus, made, laid, step, tokens, mttf_s, copy_bit, _needed(scenario, asked, len(members)))  # fmt: skip
+
+
+def _slowest(
+    scenario: Scenario, hosts: Hosts, model: LanguageModel, asked: Training, members: np.ndarray, gpus: Floats
+) -> tuple[training.Layout, training.Step, int] | str:
+    """Layout and step of the slowest kind of member, and the sequences of a member's step; words where the model fits none."""
+    sequences = max(1, round(asked.batch / asked.sequence / len(members)))
+    reached = training.efficiency(scenario.catalog)
+    outer = {g.name: scenario.ship(g).scale_out for g in scenario.spec.ships}
+    kinds = {(hosts.accelerator[m], int(g), outer.get(hosts.group[m])) for m, g in zip(members, gpus, strict=True)}
+    found = []
+    for part, count, rate in sorted(kinds, key=lambda kind: kind[:2]):
+        gpu = scenario.catalog.accelerator(part)
+        here = reached if rate is None else replace(reached, scale_out_byte_s=rate.value)
+        made = training.layout(model, gpu, count, sequences, asked.sequence, here, asked.precision)
+        if isinstance(made, inference.Shortage):
+            return made.words
+        found.append((made, training.step_time(model, gpu, sequences, asked.sequence, made, here, asked.precision)))
+    return *max(found, key=lambda one: one[1].time_s), sequences
+
+
+def _job(
+    scenario: Scenario, asked: Training, model: LanguageModel, count: int, step_s: float, mttf_s: float
+) -> job.Job:
+    """What the members do together; a fault stops all of them, or one alone where the others go on."""
+    sync_bit = 2.0 * (count - 1) / count * models.parameters(model).total * asked.sync_bits
+    restart, write = scenario.value("training.restart"), scenario.value("training.checkpoint_write")
+    apart = count if _apart(asked) else 1
+    return job.Job(
+        step_s, 1 if asked.method == "data-parallel" else asked.sync_every, sync_bit, asked.sync_overlap,
+        asked.checkpoint_every or goodput.young_daly(mttf_s * apart, write), write, restart, asked.fragments,
+        asked.overlap_steps, apart,
+    )  # fmt: skip
+
+
+def _apart(asked: Training) -> str:
+    """How members go on without one another; empty where they march in step."""
+    return "decoupled" if asked.method == "decoupled" else "elastic" if asked.elastic else ""
+
+
+def _needed(scenario: Scenario, asked: Training, count: int) -> int:
+    """Members of a quorum: all of them where the job goes in step."""
+    share = asked.quorum or scenario.value("training.quorum")
+    return max(1, math.ceil(share * count - 1e-9)) if _apart(asked) else count

@@ -30,7 +30,7 @@ class WorkRecord:
     asked: dict[str, np.ndarray]  # (T, Q, C) of `ASKED`
     hosts: dict[str, np.ndarray]  # (T, H) of `HOST_COLUMNS`
     reasons: np.ndarray  # (T, 3)
-    jobs: np.ndarray  # (T, W, len(SPENT) + 2) spent seconds, then step done and bits sent
+    jobs: np.ndarray  # (T, W, len(SPENT) + 3) spent seconds, then step done, bits sent and the rate to send at
     paces: np.ndarray  # (T, W, len(PACES))
     moved_bit: np.ndarray  # (T, 4)
     lost_bit: np.ndarray  # (T,)
@@ -46,7 +46,7 @@ class WorkRecord:
         return cls(
             {k: np.zeros((ticks, q, c), dtype=np.float32) for k in ASKED},
             {k: np.zeros((ticks, h), dtype=np.float32) for k in HOST_COLUMNS},
-            np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 2)), np.zeros((ticks, w, len(PACES))),
+            np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 3)), np.zeros((ticks, w, len(PACES))),
             np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)), DataRecord.empty(setup, ticks),
             np.zeros((ticks, q, len(sample.groups(setup)), sample.SEEN)),
         )  # fmt: skip
@@ -68,7 +68,7 @@ class WorkRecord:
         self.data.add(setup, t, s)
         self.followed[t] = sample.observe(setup, s, tick.capacity)
         for w, (spent, job) in enumerate(zip(s.spent, s.jobs, strict=True)):
-            self.jobs[t, w] = [*(getattr(spent, k) for k in SPENT), job.step, spent.sent_bit]
+            self.jobs[t, w] = [*(getattr(spent, k) for k in SPENT), job.step, spent.sent_bit, s.rates_bit_s[w]]
         return _placed(setup, s)[:ships], _delivered(setup, s)[:ships]
 
 
@@ -86,7 +86,7 @@ def _delivered(setup: Setup, s: Served) -> Floats:
     """GPUs at full clocks whose work counted (H,): requests served, training steps kept."""
     made = s.inference_gpu.copy()
     for w, run in enumerate(setup.work.runs):
-        made[run.members] += run.gpus * (s.spent[w].useful_s / setup.scenario.spec.step)
+        made[run.members] += run.gpus * s.parts[w] * (s.spent[w].useful_s / setup.scenario.spec.step)
     return made + s.data_gpu
 
 
@@ -104,7 +104,7 @@ def tables(setup: Setup, time_s: Floats, record: WorkRecord, keys: Keys) -> dict
         keys(time_s, "host", pa.array(setup.hosts.names)) | {k: v.ravel() for k, v in record.hosts.items()}
     )
     if setup.work.runs:
-        columns = {k: record.jobs[:, :, n].ravel() for n, k in enumerate((*SPENT, "step", "sent_bit"))}
+        columns = {k: record.jobs[:, :, n].ravel() for n, k in enumerate((*SPENT, "step", "sent_bit", "rate_bit_s"))}
         columns |= {f"pace_{k}": record.paces[:, :, n].ravel() for n, k in enumerate(PACES)}
         made["training"] = pa.table(keys(time_s, "job", pa.array([r.name for r in setup.work.runs])) | columns)
     made["traffic"] = pa.table(

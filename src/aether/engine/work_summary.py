@@ -136,7 +136,7 @@ def _lost(setup: Setup, totals: Totals, w: int, spent: dict[str, float]) -> list
 
 def _interrupted(spent: dict[str, float], run: Run) -> float:
     """Interruptions that cost a restart."""
-    return float(spent["restart_s"]) / run.job.restart_s if run.job.restart_s > 0 else 0.0
+    return float(spent["restart_s"]) * run.job.apart / run.job.restart_s if run.job.restart_s > 0 else 0.0
 
 
 def _hosts(setup: Setup, totals: Totals) -> list[dict[str, Any]]:

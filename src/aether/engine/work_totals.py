@@ -60,7 +60,7 @@ class WorkTotals:
             total += record.hosts[name].sum(axis=0, dtype=np.float64)
         jobs = record.jobs
         self.spent_s += jobs[:, :, : len(SPENT)].sum(axis=0)
-        self.steps, self.sent_bit = jobs[-1, :, len(SPENT)], self.sent_bit + jobs[:, :, -1].sum(axis=0)
+        self.steps, self.sent_bit = jobs[-1, :, len(SPENT)], self.sent_bit + jobs[:, :, len(SPENT) + 1].sum(axis=0)
         self.pace += record.paces[:, :, -1].sum(axis=0)
         whole = np.ones((*record.paces.shape[:2], 1))
         self.gaps -= np.diff(np.concatenate([whole, record.paces], axis=2), axis=2).sum(axis=0)

@@ -99,7 +99,7 @@ def fill(snapshot: Snapshot, score: Floats) -> Plan:
     rows: list[tuple[Ints, Ints, Ints, Floats]] = []
     for turn in _turns(snapshot):
         if turn < 0:
-            share[~turn] = _grant(snapshot.job_gpu[~turn] * snapshot.step_s, free, bool(snapshot.job_gang[~turn]))
+            share[~turn] = _grant(snapshot.job_gpu[~turn] * snapshot.step_s, free, ~turn in snapshot.job_apart)
             free -= share[~turn] * snapshot.job_gpu[~turn] * snapshot.step_s
         else:
             need = np.where(np.isfinite(snapshot.need_gpu_s[turn]), snapshot.need_gpu_s[turn], 0.0)
@@ -129,15 +129,13 @@ def _median(values: Floats) -> float:
     return 0.5 * float(ordered[(values.size - 1) // 2] + ordered[values.size // 2])
 
 
-def _grant(wanted: Floats, free: Floats, gang: bool) -> Floats:
-    """The share of a job that all its members can give, or without a gang each one (H,)."""
+def _grant(wanted: Floats, free: Floats, apart: bool) -> Floats:
+    """The share of a job that all its members can give, or that each can where they go on apart (H,)."""
     member = wanted > 0.0
     if not member.any():
         return np.zeros_like(wanted)
-    if not gang:
-        return np.where(member, np.minimum(free / np.where(member, wanted, 1.0), 1.0), 0.0)
-    pace = float(np.clip((free[member] / wanted[member]).min(), 0.0, 1.0))
-    return np.where(member, pace, 0.0)
+    each = np.clip(np.divide(free, wanted, out=np.zeros_like(wanted), where=member), 0.0, 1.0)
+    return each if apart else np.where(member, float(each[member].min()), 0.0)
 
 
 @njit(cache=True, nogil=True)

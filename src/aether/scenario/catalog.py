@@ -197,6 +197,10 @@ class Ship(Part):
     bus_power: Power = Field(description="avionics, attitude and communication besides the laser terminals")
     pump_share: Share = Field(description="pumps and power conditioning over compute power")
     shielding: Thickness = Field(description="aluminium equivalent around the chips")
+    scale_out: ByteRate | None = Field(
+        None,
+        description="per GPU each way, outside the scale-up domain; the assumption training.scale_out when left out",
+    )
     accelerator_mass_share: Share = Field(description="mass kept of the unit as installed on the ground")
     structure_share: Share = Field(description="structure, booms and harness over the mass of what they carry")
     bus_mass: Mass = Field(description="avionics, attitude, propulsion and propellant")

@@ -262,11 +262,46 @@ class Training(Strict):
         100, ge=1, description="inner steps between synchronisations of hosts; 1 is plain data parallel"
     )
     sync_bits: float = Field(16, ge=1, le=32, description="per parameter sent")
-    sync_overlap: bool = Field(False, description="synchronise while computing on")
+    sync_overlap: bool = Field(False, description="synchronise while the whole next phase is computed")
+    method: Literal["data-parallel", "diloco", "streaming", "decoupled"] = Field(
+        "diloco",
+        description="between hosts: gradients every step, parameters every sync_every steps, in fragments, or without waiting for all",
+    )
+    fragments: int = Field(1, ge=1, le=10_000, description="sent in turn within sync_every steps; streaming, decoupled")
+    overlap_steps: int = Field(0, ge=0, description="inner steps beside which a fragment is sent; streaming, decoupled")
+    quorum: Annotated[float, Unit("1", above=0.0, most=1.0)] | None = Field(
+        None, description="share of members that suffices, the assumption's when left out; decoupled or elastic"
+    )
+    grace: Annotated[float, Unit("s", least=0.0)] = Field(
+        0.0, description="that a quorum waits for the others; decoupled"
+    )
+    elastic: bool = Field(False, description="go on in step with the members that are there")
     checkpoint_every: Seconds | None = Field(None, description="Young-Daly's interval when left out")
+    checkpoint_to: Literal["ground", "peer", "none"] = Field(
+        "ground", description="where a copy of each checkpoint of ships goes"
+    )
     price: Annotated[float, Unit("USD", least=0.0)] = Field(
         2.0, description="worth of a GPU-hour: what placement weighs"
     )
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Training:
+        given = self.model_fields_set
+        whole = ("fragments", "overlap_steps")
+        idle = [k for k in whole if k in given and self.method in ("data-parallel", "diloco")]
+        idle += [k for k in ("sync_every", "sync_overlap") if k in given and self.method == "data-parallel"]
+        idle += ["sync_overlap"] if "overlap_steps" in given and self.sync_overlap else []
+        idle += ["grace"] if "grace" in given and self.method != "decoupled" else []
+        idle += ["elastic"] if self.elastic and self.method == "decoupled" else []
+        idle += ["quorum"] if "quorum" in given and self.method != "decoupled" and not self.elastic else []
+        if idle:
+            text = f"{idle[0]}: means nothing with method: {self.method}"
+            text += " and without elastic" if idle[0] == "quorum" else ""
+            raise PydanticCustomError("idle", "{text}", {"text": text})
+        if self.fragments > self.sync_every or self.overlap_steps * self.fragments > self.sync_every:
+            text = f"fragments: {self.fragments} in {self.sync_every} steps, each beside {self.overlap_steps} of them, do not fit"
+            raise PydanticCustomError("fragments", "{text}", {"text": text})
+        return self
 
 
 class Imaging(Strict):

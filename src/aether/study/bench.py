@@ -156,7 +156,6 @@ def _placement(runs: int) -> Row:
         need_gpu_s=np.ones((1, hosts)), allowed=np.ones((1, hosts), dtype=np.bool_),
         round_trip_s=rng.uniform(0.02, 0.3, (places, hosts)).astype(np.float32), limit_s=np.array([1.0]), value_usd=np.array([0.01]),
         late_worth=0.5, energy_usd=np.zeros((1, hosts)), job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
-        job_gang=np.zeros(0, dtype=np.bool_),
     )  # fmt: skip
     taken = times(lambda: policies["value"](snapshot), runs)
     return row("placement by value", "5,000 places x 100 hosts, overloaded", "ms", taken, 1e3)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from aether.operations import faults
 from aether.scenario.catalog import packaged
 from aether.study.validation import model
-from aether.workloads import training
+from aether.workloads import across, goodput, training
+from aether.workloads.inference import Shortage
 
 Answer = Mapping[str, float]
 _YES, _NO = ("true", "full", "yes", "on", "1", "1.0"), ("false", "selective", "none", "no", "off", "0", "0.0")
@@ -42,7 +43,7 @@ def _rate(failures: float, duration: float, gpus_per_node: float, gpus: float) -
 )
 def _effective_time(mttf: float, restart: float, checkpoint_interval: float, checkpoint_write: float) -> Answer:
     """Share of time that makes progress."""
-    return {"fraction": training.effective_time(mttf, restart, checkpoint_interval, checkpoint_write)}
+    return {"fraction": goodput.effective_time(mttf, restart, checkpoint_interval, checkpoint_write)}
 
 
 @model(
@@ -87,6 +88,59 @@ def _step(
 
 
 @model(
+    "training.job",
+    {"model": "", "gpu": "", "gpus": "1", "batch": "1", "sequence": "1", "tokens": "1", "precision": "", "tensor": "1",
+     "pipeline": "1", "expert": "1"},
+    {"step_time": "s", "gpu_hours": "hour", "days": "day", "memory": "byte"},
+    optional=("precision", "tensor", "pipeline", "expert"),
+)  # fmt: skip
+def _job(
+    model: str, gpu: str, gpus: float, batch: float, sequence: float, tokens: float, precision: str = "bf16",
+    tensor: float | None = None, pipeline: float = 1, expert: float | None = None,
+) -> Answer:  # fmt: skip
+    """A whole run from a model's shape: steps at a given layout, or at the quickest that fits where tensor is left out."""
+    catalog = packaged()
+    shape, part, reached = catalog.model(model), catalog.accelerator(gpu), training.efficiency(catalog)
+    laid: training.Layout | Shortage
+    if tensor is None:
+        laid = training.layout(shape, part, round(gpus), batch, round(sequence), reached, precision)
+    else:
+        data = round(gpus) // (round(tensor) * round(pipeline))
+        laid = training.Layout(
+            round(tensor), round(pipeline), data, False, tensor > 1, expert=None if expert is None else round(expert)
+        )
+    if isinstance(laid, Shortage):
+        raise ValueError(laid.words)
+    step = training.step_time(shape, part, batch, round(sequence), laid, reached, precision)
+    time_s = step.time_s * tokens / (batch * sequence)
+    return {
+        "step_time": step.time_s,
+        "gpu_hours": time_s * gpus / 3600.0,
+        "days": time_s / 86400.0,
+        "memory": step.memory_bytes,
+    }
+
+
+@model(
+    "training.renewal",
+    {"mttf": "s", "restart": "s", "checkpoint_interval": "s", "checkpoint_write": "s"},
+    {"fraction": "1"},
+)
+def _renewal(mttf: float, restart: float, checkpoint_interval: float, checkpoint_write: float) -> Answer:
+    """Share of time that makes progress, exactly, for faults at random."""
+    return {"fraction": goodput.renewal(mttf, restart, checkpoint_interval, checkpoint_write).work}
+
+
+@model("training.loss_penalty", {"parameters": "1", "replicas": "1", "h": "1"}, {"penalty": "1"})
+def _loss_penalty(parameters: float, replicas: float, h: float) -> Answer:
+    """What DiLoCo adds to the loss of data parallel training, within what was published."""
+    found = across.loss_penalty(parameters, round(replicas), h)
+    if found is None:
+        raise ValueError("published for 35 M to 10 B parameters, 1 to 8 replicas (4 above 2.4 B) and H up to 300")
+    return {"penalty": found}
+
+
+@model(
     "training.bandwidth",
     {"parameters": "1", "step_time": "s", "h": "1", "fragments": "1", "overlap_steps": "1", "bits": "1", "layers": "1", "utilisation": "1"},
     {"bandwidth": "bit/s"},
@@ -97,7 +151,7 @@ def _bandwidth(
     overlap_steps: float = 0, bits: float = 16,
 ) -> Answer:  # fmt: skip
     """Rate between members that keeps a share of time in compute."""
-    found = training.bandwidth(parameters, step_time, h, fragments, overlap_steps, bits, layers, utilisation)
+    found = across.bandwidth(parameters, step_time, h, fragments, overlap_steps, bits, layers, utilisation)
     return {"bandwidth": found}
 
 
