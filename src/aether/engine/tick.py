@@ -84,16 +84,17 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
         served = serve(setup, state.waiting, state.jobs, block, i, capacity, mesh.links, mesh.ways)
         waiting, jobs = served.waiting, served.jobs
     idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
-    run_w = idle_w + (allowed_w - idle_w) * _busy(capacity, served, ships)
+    run_w = idle_w + (allowed_w - idle_w) * _busy(setup, capacity, served)
     energy = power.settle(fleet, state.charge_j, offered, np.where(paused, idle_w, run_w), step_s)
     heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
     after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs)
     return after, Tick(capacity, energy, heat, mesh, served)
 
 
-def _busy(capacity: Capacity, served: Served | None, ships: int) -> Floats:
+def _busy(setup: Setup, capacity: Capacity, served: Served | None) -> Floats:
     """Share of what each ship could compute that it did (K,): all of it where nothing is asked and the ship is free."""
-    if served is None:
+    ships = setup.hosts.ships
+    if served is None or setup.work.filled:
         return np.ones(ships)
     used = (served.inference_gpu + served.training_gpu)[:ships]
     return np.clip(used / np.maximum(capacity.radiation, 1e-12), 0.0, 1.0)

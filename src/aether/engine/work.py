@@ -11,6 +11,7 @@ from aether.base.clock import stream
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Bools, Floats, Serving
 from aether.engine.hosts import Hosts
+from aether.engine.jobs import Asked, asked_jobs
 from aether.engine.places import Sites
 from aether.operations import faults
 from aether.placement import capacity
@@ -77,11 +78,13 @@ class Work:
     hour_offset_s: Floats  # (C,) local solar time less UTC
     swing: float
     peak_hour: float
+    jobs: Asked  # placed into what is left
+    filled: bool = False  # what is left counts as used, as a plan will use it
 
     @property
     def some(self) -> bool:
         """Whether anything is asked at all."""
-        return bool(self.services or self.runs or self.short)
+        return bool(self.services or self.runs or self.short or self.jobs.names)
 
 
 def work(scenario: Scenario, hosts: Hosts, cities: Sites) -> Work:
@@ -107,7 +110,7 @@ def work(scenario: Scenario, hosts: Hosts, cities: Sites) -> Work:
         raise InputError(problems)
     return Work(
         tuple(services), tuple(runs), tuple(short), cities.longitude_rad / (2.0 * np.pi) * DAY_S,
-        scenario.value("demand.swing"), scenario.value("demand.peak_hour"),
+        scenario.value("demand.swing"), scenario.value("demand.peak_hour"), asked_jobs(scenario, hosts, cities),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from numba import njit
 from aether.base.tables import Bools, Floats, Floats32, Ints
 
 FAR = 1e300  # dearer than anything
+TRIES = 4  # of slots whose links cannot carry a job in or out; seldom more than one
 
 
 @njit(cache=True, nogil=True)
@@ -192,64 +193,16 @@ def place(
     jobs (J, 9): gpus, members, slots, release, deadline, memory, may split, partial, place. bits (J, 3): to begin and to end at a
     host, in each slot. price: paid of a GPU and slot; guide: what it is chosen by (H, T). Returns how many rows.
     """
-    filled, hosts = 0, room.shape[0]
+    filled = 0
     for j in order:
-        gpus, members, slots, release, deadline, memory, split, partial, where = jobs[j]
-        begin, end, flow = bits[j]
+        gpus, members, slots, release, deadline, memory, _, partial, where = jobs[j]
         if slots <= 0 or (not partial and deadline - release < slots):
             continue
-        most = worth[j] / (slots * gpus * members)  # of a GPU and slot
-        may = fits(allowed[j], gpus, limit[j], trip[where], room, memory, left, flow, link, release, deadline)
+        may = fits(allowed[j], gpus, limit[j], trip[where], room, memory, left, bits[j, 2], link, release, deadline)
         if members > 1:
-            every = begin + end + flow
-            if not split:
-                at = _gang_whole(may, guide, members, gpus, memory, slots, release, deadline, every, room, left, link)
-            else:
-                at = _gang_split(
-                    may,
-                    guide,
-                    members,
-                    gpus,
-                    memory,
-                    slots,
-                    release,
-                    deadline,
-                    every,
-                    room,
-                    left,
-                    link,
-                    most,
-                    not partial,
-                )
-            paid = (at * price).sum() * gpus
-            if not partial and (at.sum() < slots * members or paid >= worth[j]):
-                continue
-            for h in range(hosts):
-                for t in range(release, deadline):
-                    if at[h, t] > 0:
-                        room[h, t] -= gpus * at[h, t]
-                        left[h, t] -= memory * at[h, t]
-                        link[h, t] -= every * at[h, t]
-                        rows[filled] = (j, h, t, at[h, t])
-                        filled += 1
+            filled = _place_gang(j, jobs[j], worth[j], bits[j], may, price, guide, room, left, link, rows, filled)
             continue
-        chosen = np.full(room.shape[1], -1, np.int64)
-        total = FAR
-        if not partial:
-            total, h, first = together(may, guide, slots, release, deadline, begin + flow, end + flow, link)
-            if h >= 0:
-                chosen[first : first + slots] = h
-        if split:
-            for _ in range(4):  # links that cannot carry it in or out are left aside; seldom more than once
-                other = _apart(may, guide, release, deadline, most, slots, not partial)
-                if _carried(other, may, begin + flow, end + flow, link):
-                    cost = 0.0
-                    for t in range(release, deadline):
-                        if other[t] >= 0:
-                            cost += guide[other[t], t]
-                    if partial or ((other >= 0).sum() == slots and cost < total * (1.0 - 1e-9)):
-                        chosen = other
-                    break
+        chosen = _one(jobs[j], worth[j], bits[j], may, guide, link)
         paid, run = 0.0, 0
         for t in range(release, deadline):
             if chosen[t] >= 0:
@@ -257,10 +210,59 @@ def place(
                 run += 1
         if run == 0 or (not partial and (run < slots or paid >= worth[j])):
             continue
-        _spend(chosen, gpus, memory, begin, end, flow, room, left, link)
+        _spend(chosen, gpus, memory, bits[j, 0], bits[j, 1], bits[j, 2], room, left, link)
         for t in range(release, deadline):
             if chosen[t] >= 0:
                 rows[filled] = (j, chosen[t], t, 1)
+                filled += 1
+    return filled
+
+
+@njit(cache=True, nogil=True)
+def _one(job: Ints, worth: float, bits: Floats, may: Bools, guide: Floats, link: Floats) -> Ints:
+    """The host of each slot of a job of one member (T,), -1 where it does not run: in a row, or split where that costs less."""
+    gpus, _, slots, release, deadline, _, split, partial, _ = job
+    begin, end = bits[0] + bits[2], bits[1] + bits[2]
+    chosen, total = np.full(may.shape[1], -1, np.int64), FAR
+    if not partial:
+        total, h, first = together(may, guide, slots, release, deadline, begin, end, link)
+        if h >= 0:
+            chosen[first : first + slots] = h
+    if not split:
+        return chosen
+    for _ in range(TRIES):
+        other = _apart(may, guide, release, deadline, worth / (slots * gpus), slots, not partial)
+        if _carried(other, may, begin, end, link):
+            cost, run = 0.0, 0
+            for t in range(release, deadline):
+                if other[t] >= 0:
+                    cost += guide[other[t], t]
+                    run += 1
+            return other if partial or (run == slots and cost < total * (1.0 - 1e-9)) else chosen
+    return chosen
+
+
+@njit(cache=True, nogil=True)
+def _place_gang(
+    j: int, job: Ints, worth: float, bits: Floats, may: Bools, price: Floats, guide: Floats, room: Ints, left: Ints, link: Floats,
+    rows: Ints, filled: int,
+) -> int:  # fmt: skip
+    gpus, members, slots, release, deadline, memory, split, partial, _ = job
+    every = bits[0] + bits[1] + bits[2]  # as if it began and ended in each slot
+    if split:
+        most = worth / (slots * gpus * members)
+        at = _gang_split(may, guide, members, gpus, memory, slots, release, deadline, every, room, left, link, most, not partial)  # fmt: skip
+    else:
+        at = _gang_whole(may, guide, members, gpus, memory, slots, release, deadline, every, room, left, link)
+    if not partial and (at.sum() < slots * members or (at * price).sum() * gpus >= worth):
+        return filled
+    for h in range(room.shape[0]):
+        for t in range(release, deadline):
+            if at[h, t] > 0:
+                room[h, t] -= gpus * at[h, t]
+                left[h, t] -= memory * at[h, t]
+                link[h, t] -= every * at[h, t]
+                rows[filled] = (j, h, t, at[h, t])
                 filled += 1
     return filled
 
@@ -273,32 +275,14 @@ def relaxed(
 
     used: (H, T), filled with the GPUs that they would take. Memory and links are left out, so the value is an upper bound.
     """
-    hosts, ticks = room.shape
     total = 0.0
     used[:] = 0.0
     for j in range(len(jobs)):
         gpus, members, slots, release, deadline, _, split, partial, where = jobs[j]
         if slots <= 0 or (not partial and deadline - release < slots):
             continue
-        low, at = np.full(ticks, FAR), np.full(ticks, -1, np.int64)
-        best, host, first = FAR, -1, -1
-        for h in range(hosts):
-            if not allowed[j, h]:
-                continue
-            streak, run = 0, 0.0
-            for t in range(release, deadline):
-                if room[h, t] < gpus or trip[where, h, t] > limit[j]:
-                    streak, run = 0, 0.0
-                    continue
-                if cost[h, t] < low[t]:
-                    low[t], at[t] = cost[h, t], h
-                if not split and members == 1:
-                    streak += 1
-                    run += cost[h, t]
-                    if streak > slots:
-                        run -= cost[h, t - slots]
-                    if streak >= slots and run < best:
-                        best, host, first = run, h, t - slots + 1
+        row = split or members > 1
+        low, at, best, host, first = _least(jobs[j], limit[j], allowed[j], trip[where], cost, room)
         size = float(gpus * members)
         if partial:
             for t in range(release, deadline):
@@ -306,13 +290,38 @@ def relaxed(
                 if at[t] >= 0 and gain > 0.0:
                     total += gain
                     used[at[t], t] += size
-        elif not split and members == 1:
-            if host >= 0 and worth[j] > best * size:
-                total += worth[j] - best * size
-                used[host, first : first + slots] += size
-        else:
+        elif row:
             total += _cheapest(low, at, worth[j], size, slots, release, deadline, split, used)
+        elif host >= 0 and worth[j] > best * size:
+            total += worth[j] - best * size
+            used[host, first : first + slots] += size
     return total
+
+
+@njit(cache=True, nogil=True)
+def _least(job: Ints, limit: float, allowed: Bools, trip: Floats32, cost: Floats, room: Ints):  # type: ignore[no-untyped-def]
+    """The cheapest host of each slot, cost and number (T,); and of a run in a row at one host its cost, host and first slot."""
+    gpus, _, slots, release, deadline, _, _, _, _ = job
+    hosts, ticks = room.shape
+    low, at = np.full(ticks, FAR), np.full(ticks, -1, np.int64)
+    best, host, first = FAR, -1, -1
+    for h in range(hosts):
+        if not allowed[h]:
+            continue
+        streak, run = 0, 0.0
+        for t in range(release, deadline):
+            if room[h, t] < gpus or trip[h, t] > limit:
+                streak, run = 0, 0.0
+                continue
+            if cost[h, t] < low[t]:
+                low[t], at[t] = cost[h, t], h
+            streak += 1
+            run += cost[h, t]
+            if streak > slots:
+                run -= cost[h, t - slots]
+            if streak >= slots and run < best:
+                best, host, first = run, h, t - slots + 1
+    return low, at, best, host, first
 
 
 @njit(cache=True, nogil=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -39,33 +38,35 @@ def exact(problem: Problem, limit_s: float = 60.0) -> Schedule:
 
 
 def search(
-    problem: Problem, limit_s: float = 60.0, seed: int = 1, rounds: int | None = None,
-    told: Callable[[float, float, float], None] | None = None,
+    problem: Problem, seed: int = 1, rounds: int | None = None, left_s: Callable[[], float] | None = None,
+    told: Callable[[float, float], None] | None = None,
 ) -> Schedule:  # fmt: skip
     """A better plan by ruin and repair: jobs at some hosts, in some time or by chance are taken out and placed anew by CP-SAT.
 
-    problem: what there is. limit_s: when to stop [s]. seed: of what is taken out. rounds: at most so many; with enough time
-    for them the plan is the same on every machine. told: called with seconds, value and bound after each.
-    Returns a Schedule, never worth less than the greedy one, with the Lagrangian bound. Raises InputError without OR-Tools.
+    problem: what there is. seed: of what is taken out. rounds: at most so many. left_s: the seconds that are left, asked before
+    each round; without it the plan is the same on every machine. told: called with value and bound after each.
+    Returns a Schedule, never worth less than the greedy one, with the Lagrangian bound. Raises InputError without OR-Tools, or
+    with neither rounds nor time to stop by.
 
     [1] Shaw, CP 1998 (large-neighbourhood search).
     """
-    cp, began = solver(), time.monotonic()
+    if rounds is None and left_s is None:
+        raise InputError(Wrong("rounds", "a search needs rounds or a time to stop by"))
+    cp, remain = solver(), left_s or (lambda: np.inf)
     best = bounded(problem)
     rng, done = stream(seed, "plan/search"), 0
-    while best.gap > CLOSE and time.monotonic() - began < limit_s and (rounds is None or done < rounds):
+    while best.gap > CLOSE and remain() > 0.0 and (rounds is None or done < rounds):
         freed, hosts = _ruin(problem, best, rng, RUIN[done % len(RUIN)])
         kept = ~np.isin(best.job, freed)
         model = _Model(cp, problem, freed, hosts, _rows(best)[kept], _rows(best)[~kept])
-        left_s = limit_s - (time.monotonic() - began)
-        rows, _ = model.solve(limit_s=max(left_s, 0.1), effort=EFFORT, seed=done)
-        if rows is not None:
-            made = schedule(problem, np.concatenate([_rows(best)[kept], rows]))
+        found, _ = model.solve(limit_s=min(max(remain(), 0.1), 1e6), effort=EFFORT, seed=done)
+        if found is not None:
+            made = schedule(problem, np.concatenate([_rows(best)[kept], found]))
             if made.value_usd > best.value_usd + 1e-9:
                 best = replace(made, bound_usd=max(best.bound_usd, made.value_usd), bound=best.bound)
         done += 1
         if told is not None:
-            told(time.monotonic() - began, best.value_usd, best.bound_usd)
+            told(best.value_usd, best.bound_usd)
     return best
 
 
