@@ -125,6 +125,35 @@ def plan(
     print(results.dumps(made), end="") if json_ else plan_terminal.plan(made)
 
 
+@app.command("compare-policies")
+def compare_policies(
+    scenario: ScenarioName,
+    policies: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="names of policies; all that are registered, plug-ins too, when not given"),
+    ] = "",
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    json_: Json = False,
+) -> None:
+    """The same scenario under rival placement policies: served, late, first token, energy, price, carbon, moves."""
+    from aether.results import plan_terminal, results, terminal
+    from aether.scenario.load import load
+    from aether.study import policies as rivals
+
+    loaded = load(scenario, overrides(set_), catalog, seed)
+    with terminal.progress(quiet=json_) as bar:
+
+        def advance(label: str, done: float, of: float, clock: str) -> None:
+            _Signals.check()
+            bar(label, done, of, clock)
+
+        rows = rivals.compare(loaded, [n.strip() for n in policies.split(",") if n.strip()], advance)
+    told = {"scenario": loaded.spec.name, "step_s": rows[0]["step_s"], "policies": rows}
+    print(results.dumps(told), end="") if json_ else plan_terminal.policies(told)
+
+
 def _seconds(option: str, text: str) -> float:
     from aether.base.units import UnitError, parse
 

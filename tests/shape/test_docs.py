@@ -15,7 +15,7 @@ from aether.scenario.load import examples
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROSE = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "README.md", ROOT / "docs" / "tutorial.md"))
-COMMAND = re.compile(r"(?:^|`|\|\s*)aether ((?:catalog )?[a-z]+)([^`|\n]*)", re.MULTILINE)
+COMMAND = re.compile(r"(?:^|`|\|\s*)aether ((?:catalog )?[a-z][a-z-]*)([^`|\n]*)", re.MULTILINE)
 
 
 def pages():

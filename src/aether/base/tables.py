@@ -246,6 +246,9 @@ class Snapshot:
     value_usd: Floats  # (Q,) worth of one request served
     late_worth: float  # share of that worth left to a request at its longest round trip
     energy_usd: Floats  # (Q, H) price of the energy of one request
+    carbon_usd: Floats  # (Q, H) of one request's carbon, at the price that placement holds against it
+    light_s: Floats  # (H,) of sunlight left; 0 in darkness, infinite at a site
+    charge_share: Floats  # (H,) of the battery; 1 at a site
     job_gpu: Floats  # (W, H) GPUs that a training job asks of a host; 0 where it has no part
     job_value_usd: Floats  # (W,) worth of a GPU-second of training
 

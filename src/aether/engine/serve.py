@@ -44,10 +44,13 @@ class Served:
     plan: Plan
 
 
-def serve(setup: Setup, waiting: Floats, jobs: tuple[Progress, ...], block: Block, i: int, capacity: Capacity, links: Links, way: Ways) -> Served:  # fmt: skip
+def serve(
+    setup: Setup, waiting: Floats, jobs: tuple[Progress, ...], charge_j: Floats, block: Block, i: int, capacity: Capacity, links: Links,
+    way: Ways,
+) -> Served:  # fmt: skip
     """Place, carry and serve the work of one tick."""
     asked = block.arrivals[i]
-    snapshot = observe(setup, waiting.sum(axis=0) + asked, block, i, capacity, way)
+    snapshot = observe(setup, waiting.sum(axis=0) + asked, charge_j, block, i, capacity, way)
     name = setup.scenario.spec.placement.policy if setup.scenario.spec.couplings.placement else "nearest-only"
     plan = policies.get(name, "placement.policy")(snapshot)
     paces = _paces(setup, block, i, capacity, plan)
@@ -62,12 +65,15 @@ def serve(setup: Setup, waiting: Floats, jobs: tuple[Progress, ...], block: Bloc
     return _account(setup, waiting, asked, block, i, snapshot, plan, carried, moved, paces, links)
 
 
-def observe(setup: Setup, requests: Floats, block: Block, i: int, capacity: Capacity, way: Ways) -> Snapshot:
+def observe(
+    setup: Setup, requests: Floats, charge_j: Floats, block: Block, i: int, capacity: Capacity, way: Ways
+) -> Snapshot:
     """What a placement policy sees at this tick."""
     hosts, work, step_s = setup.hosts, setup.work, setup.scenario.spec.step
     gpu = np.concatenate([capacity.reach, block.working[i, hosts.ships :]])
     need = np.array([s.need_gpu_s for s in work.services]).reshape(len(work.services), len(hosts.names))
-    energy = np.where(np.isfinite(need), need, 0.0) * hosts.full_w * hosts.energy_usd_j
+    price = setup.scenario.value("placement.carbon_price")
+    drawn_j, sites = np.where(np.isfinite(need), need, 0.0) * hosts.full_w, hosts.sites
     job_gpu = np.zeros((len(work.runs), len(hosts.names)))
     for w, run in enumerate(work.runs):
         job_gpu[w, run.members] = run.gpus
@@ -77,7 +83,10 @@ def observe(setup: Setup, requests: Floats, block: Block, i: int, capacity: Capa
         need_gpu_s=need, allowed=np.array([s.allowed for s in work.services], dtype=np.bool_).reshape(need.shape),
         round_trip_s=trips, limit_s=np.array([s.limit_s for s in work.services]),
         value_usd=np.array([s.value_usd for s in work.services]), late_worth=setup.scenario.value("placement.late_worth"),
-        energy_usd=energy, job_gpu=job_gpu, job_value_usd=np.array([r.asked.price / 3600.0 for r in work.runs]),
+        energy_usd=drawn_j * hosts.energy_usd_j, carbon_usd=drawn_j * hosts.carbon_kg_j * price,
+        light_s=np.concatenate([block.outlook.light_s[i], np.full(sites, np.inf)]),
+        charge_share=np.concatenate([charge_j / np.maximum(setup.fleet.battery_j, 1e-9), np.ones(sites)]), job_gpu=job_gpu,
+        job_value_usd=np.array([r.asked.price / 3600.0 for r in work.runs]),
     )  # fmt: skip
 
 

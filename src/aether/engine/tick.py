@@ -81,7 +81,7 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
 
     served, waiting, jobs = None, state.waiting, state.jobs
     if mesh.ways is not None:
-        served = serve(setup, state.waiting, state.jobs, block, i, capacity, mesh.links, mesh.ways)
+        served = serve(setup, state.waiting, state.jobs, state.charge_j, block, i, capacity, mesh.links, mesh.ways)
         waiting, jobs = served.waiting, served.jobs
     idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
     run_w = idle_w + (allowed_w - idle_w) * _busy(setup, capacity, served)

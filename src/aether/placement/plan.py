@@ -114,8 +114,8 @@ class Schedule:
 
     def done(self, jobs: Jobs) -> Ints:
         """Slots in which each job runs (J,)."""
-        pairs = np.unique(np.stack([self.job, self.slot], axis=1), axis=0)
-        return np.bincount(pairs[:, 0], minlength=len(jobs.names))
+        width = int(self.slot.max(initial=0)) + 1
+        return np.bincount(np.unique(self.job * width + self.slot) // width, minlength=len(jobs.names))
 
 
 def greedy(problem: Problem, prices_usd: Floats | None = None) -> Schedule:

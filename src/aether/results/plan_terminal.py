@@ -9,10 +9,11 @@ from rich.markup import escape
 
 from aether.base.units import fmt
 from aether.results.console import show, table
-from aether.results.words import length, money, percent
+from aether.results.words import length, money, ms, percent
 
 ROWS = 40  # jobs shown; all are in the JSON
 WIDE = 48  # characters of the picture
+KWH_J = 3.6e6  # definition
 
 
 def plan(told: Mapping[str, Any]) -> None:
@@ -54,6 +55,30 @@ def _jobs(told: Mapping[str, Any]) -> None:
     show(shown)
     if len(told["jobs"]) > ROWS:
         show(f"{len(told['jobs']) - ROWS} more are in the JSON.")
+
+
+def policies(told: Mapping[str, Any]) -> None:
+    """Rival policies, one row each."""
+    rows = told["policies"]
+    show(f"[bold]{escape(told['scenario'])}[/bold] under {len(rows)} policies at steps of {length(told['step_s'])}", "")
+    shown = table(
+        "Requests (modelled)", "policy", "served", "late", "rejected", "p50", "p95", "moved", right=range(1, 7)
+    )
+    columns = ("policy", "GPU-hours", "orbit, kWh", "sites, kWh", "energy, USD", "CO2e, kg", "USD/Mtoken")
+    paid = table("What it took (modelled)", *columns, right=range(1, 7))
+    for row in rows:
+        name, asked, served = escape(row["policy"]), max(row["requests"], 1e-9), max(row["served"], 1e-9)
+        shares = (percent(row["served"] / asked), percent(row["late"] / asked), percent(row["rejected"] / asked))
+        times = (ms(row["first_token_p50_s"]), ms(row["first_token_p95_s"]))
+        shown.add_row(name, *shares, *times, percent(row["moved"] / served))
+        energy = (f"{row[k] / KWH_J:,.0f}" for k in ("orbit_j", "sites_j"))
+        usd = (money(row[k]) for k in ("energy_usd", "carbon_kg", "usd_per_mtoken"))
+        paid.add_row(name, f"{row['delivered_gpu_hours']:,.0f}", *energy, *usd)
+    words = (
+        "p50 and p95 of the time to first token; moved: served at another host than their place's were a step before"
+    )
+    show(shown, words, "")
+    show(paid, "Energy and CO2e: all that ships draw; of sites what the work drew from the grid.")
 
 
 def bar(runs: list[list[int]], slots: int) -> str:

@@ -13,7 +13,6 @@ from aether.base.errors import InputError, Problem
 from aether.base.tables import Floats, Floats32
 from aether.engine.assemble import Setup, assemble
 from aether.engine.block import block, window
-from aether.engine.hosts import site_place
 from aether.engine.run import Progress
 from aether.engine.tick import Tick, start, step
 from aether.engine.work import work as made_of
@@ -105,15 +104,8 @@ def problem(made: Calendar) -> plan.Problem:
     )  # fmt: skip
     return plan.Problem(
         slot_s, hosts.names, made.gpu, np.array(memory), made.link_bit, np.outer(hosts.energy_usd_j * drawn_j, share),
-        np.outer(carbon_kg_j(setup) * drawn_j, share), scenario.value("placement.carbon_price"), made.round_trip_s, jobs,
+        np.outer(hosts.carbon_kg_j * drawn_j, share), scenario.value("placement.carbon_price"), made.round_trip_s, jobs,
     )  # fmt: skip
-
-
-def carbon_kg_j(setup: Setup) -> Floats:
-    """What a joule at each host emits: the grid's mean at a site, nothing in sunlight (H,) [kg/J]."""
-    scenario = setup.scenario
-    grids = [scenario.catalog.grid(str(site_place(scenario, s).country)).carbon.value for s in scenario.spec.sites]
-    return np.concatenate([np.zeros(setup.hosts.ships), grids])
 
 
 def make(
