@@ -154,6 +154,36 @@ def compare_policies(
     print(results.dumps(told), end="") if json_ else plan_terminal.policies(told)
 
 
+@app.command()
+def forecast(
+    scenario: ScenarioName,
+    hours: Annotated[float, typer.Option(metavar="H", help="how far ahead")] = 72.0,
+    samples: Annotated[int, typer.Option(metavar="N", help="draws of faults and requests")] = 32,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="the calendar, as .csv or .parquet")] = None,
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="processes at work; the figures are the same for any number")
+    ] = 2,
+    json_: Json = False,
+) -> None:
+    """Eclipses, anomaly passes, contacts and reboosts ahead, and the GPU-hours and tokens that can be promised."""
+    from aether.results import plan_terminal, results, terminal
+    from aether.scenario.load import load
+    from aether.study import forecast as ahead
+
+    loaded = load(scenario, overrides(set_), catalog, seed)
+    with terminal.progress(quiet=json_) as bar:
+
+        def advance(label: str, done: float, of: float, clock: str) -> None:
+            _Signals.check()
+            bar(label, done, of, clock)
+
+        made = ahead.forecast(loaded, hours, samples, threads, out, advance)
+    print(results.dumps(made), end="") if json_ else plan_terminal.forecast(made)
+
+
 def _seconds(option: str, text: str) -> float:
     from aether.base.units import UnitError, parse
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from aether.base.units import fmt
 from aether.results.console import show, table
-from aether.results.words import length, money, ms, percent
+from aether.results.words import length, many, money, ms, percent
 
 ROWS = 40  # jobs shown; all are in the JSON
 WIDE = 48  # characters of the picture
@@ -79,6 +79,31 @@ def policies(told: Mapping[str, Any]) -> None:
     )
     show(shown, words, "")
     show(paid, "Energy and CO2e: all that ships draw; of sites what the work drew from the grid.")
+
+
+def forecast(told: Mapping[str, Any]) -> None:
+    """What can be promised, and what the sky brings."""
+    show(f"[bold]{escape(told['scenario'])}[/bold]: {told['hours']:g} h from {told['start']}, {told['samples']} draws of faults and requests", "")  # fmt: skip
+    shown = table("Promised (modelled), with confidence", "", "50 %", "90 %", "99 %", "mean", right=range(1, 5))
+    words = {
+        "orbit_gpu_hours": "GPU-hours in orbit",
+        "ground_gpu_hours": "GPU-hours at sites",
+        "gpu_hours": "GPU-hours",
+    }
+    words["output_tokens"] = "tokens of answers"
+    for key, name in words.items():
+        row = told["promised"][key]
+        shown.add_row(name, *(many(row[k], 4) for k in ("p50", "p90", "p99", "mean")))
+    show(shown, told["least_of"], "")
+    shown = table("Calendar of the ships (modelled)", "", "events", "share of time", "longest", right=range(1, 4))
+    for kind, row in told["calendar"].items():
+        shown.add_row(
+            kind, f"{row['count']:,}", percent(row["mean_share"], 2), length(row["longest_s"]) if row["count"] else "–"
+        )
+    show(
+        shown,
+        "Contact: some gateway sees the ship itself; the mesh reaches further. Reboosts are modelled, not planned.",
+    )
 
 
 def bar(runs: list[list[int]], slots: int) -> str:
