@@ -276,6 +276,20 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Underway:
+    """How far jobs have come that are placed into what is left (J,); members M."""
+
+    done_s: Floats  # of work kept
+    host: Ints  # (J, M) of each member, -1 while it does not run
+    finished_s: Floats  # when, infinity while not
+    preemptions: Floats
+    moves: Floats
+    lost_s: Floats  # of work thrown away
+    moving_s: Floats  # of input or checkpoint still to move
+    held_s: Floats  # with GPUs
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What lasts from tick to tick."""
 
@@ -285,3 +299,4 @@ class State:
     acquiring_s: Floats  # (K, terminals) acquisition still to do
     waiting: Floats  # (B, Q, C) requests not served yet, by how many ticks they have waited
     jobs: tuple[Progress, ...] = ()
+    underway: Underway | None = None  # where the scenario has jobs

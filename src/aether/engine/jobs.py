@@ -93,7 +93,7 @@ def _problems(scenario: Scenario, hosts: Hosts, cities: Sites, i: int, job: Job)
                 f"jobs[{i}].place", what, nearest(job.place, cities.names), "Name one, or add it to ground.cities.add"
             )
         )
-    end_s = scenario.clock.duration_s
+    end_s = scenario.spec.duration
     if (job.time or 0.0) > end_s - job.release or job.release >= end_s:
         told.append(
             Problem(f"jobs[{i}].time", f"{job.name} ends after the run of {end_s / HOUR_S:,.1f} h at the earliest")

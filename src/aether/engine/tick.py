@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aether.base.tables import Access, Capacity, Energy, Floats, Heat, Ints, Links, State
-from aether.engine import faults
+from aether.engine import batch, faults
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.reach import Ways, ways
@@ -39,6 +39,7 @@ class Tick:
     heat: Heat
     mesh: Mesh
     served: Served | None  # where anything is asked
+    ran: batch.Ran | None = None  # where the scenario has jobs
 
 
 def start(setup: Setup, first: Block) -> State:
@@ -49,7 +50,8 @@ def start(setup: Setup, first: Block) -> State:
     terminals = np.arange(int(setup.mesh_terminals.max(initial=0)))
     attached = np.where(terminals < setup.mesh_terminals[:, None], handover.FREE, handover.ABSENT)
     heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)
-    return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup))
+    underway = batch.begin(setup) if setup.work.jobs.names else None
+    return State(fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup), underway)
 
 
 def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = None) -> tuple[State, Tick]:
@@ -83,21 +85,33 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
     if mesh.ways is not None:
         served = serve(setup, state.waiting, state.jobs, state.charge_j, block, i, capacity, mesh.links, mesh.ways)
         waiting, jobs = served.waiting, served.jobs
+    ran = _jobs(setup, state, block, i, capacity, served, mesh)
     idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
-    run_w = idle_w + (allowed_w - idle_w) * _busy(setup, capacity, served)
+    run_w = idle_w + (allowed_w - idle_w) * _busy(setup, capacity, served, ran)
     energy = power.settle(fleet, state.charge_j, offered, np.where(paused, idle_w, run_w), step_s)
     heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
-    after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs)
-    return after, Tick(capacity, energy, heat, mesh, served)
+    after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs, ran.underway if ran else state.underway)
+    return after, Tick(capacity, energy, heat, mesh, served, ran)
 
 
-def _busy(setup: Setup, capacity: Capacity, served: Served | None) -> Floats:
+def _busy(setup: Setup, capacity: Capacity, served: Served | None, ran: batch.Ran | None) -> Floats:
     """Share of what each ship could compute that it did (K,): all of it where nothing is asked and the ship is free."""
     ships = setup.hosts.ships
     if served is None or setup.work.filled:
         return np.ones(ships)
-    used = (served.inference_gpu + served.training_gpu)[:ships]
+    used = (served.inference_gpu + served.training_gpu + (0.0 if ran is None else ran.gpu))[:ships]
     return np.clip(used / np.maximum(capacity.radiation, 1e-12), 0.0, 1.0)
+
+
+def _jobs(
+    setup: Setup, state: State, block: Block, i: int, capacity: Capacity, served: Served | None, mesh: Mesh
+) -> batch.Ran | None:
+    """Jobs in what services and training leave; none while a plan's calendar counts it all as used."""
+    if state.underway is None or served is None or mesh.ways is None or setup.work.filled:
+        return None
+    free = np.concatenate([capacity.reach, block.working[i, setup.hosts.ships :]])
+    sky = (block.outlook.light_s[i], mesh.rate_bit_s)
+    return batch.advance(setup, state.underway, float(block.time_s[i]), free, served, mesh.ways, sky)
 
 
 def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Ints, Floats]:

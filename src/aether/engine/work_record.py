@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from aether.base.tables import Floats
+from aether.base.tables import Floats, Underway
 from aether.engine.assemble import Setup
 from aether.engine.serve import BUSIEST, Served
 from aether.engine.tick import Tick
 
 ASKED = ("requests", "served", "late", "rejected", "waiting", "first_token_s", "network_s")  # (T, Q, C) each
-HOST_COLUMNS = ("free_gpu", "inference_gpu", "training_gpu", "requests", "tokens")  # (T, H) each
+HOST_COLUMNS = ("free_gpu", "inference_gpu", "training_gpu", "batch_gpu", "requests", "tokens")  # (T, H) each
 SPENT = ("useful_s", "slow_s", "sync_s", "checkpoint_s", "restart_s", "rework_s", "stopped_s")
 PACES = ("working", "power", "heat", "radiation", "reach", "placed")
 MOVED = ("answers", "requests", "synchronisation", "checkpoints")
@@ -32,6 +32,7 @@ class WorkRecord:
     moved_bit: np.ndarray  # (T, 4)
     lost_bit: np.ndarray  # (T,)
     busiest: np.ndarray  # (T, BUSIEST, 4)
+    underway: list[Underway]  # of the last tick, where the scenario has jobs
 
     @classmethod
     def empty(cls, setup: Setup, ticks: int) -> WorkRecord:
@@ -42,7 +43,7 @@ class WorkRecord:
             {k: np.zeros((ticks, q, c), dtype=np.float32) for k in ASKED},
             {k: np.zeros((ticks, h), dtype=np.float32) for k in HOST_COLUMNS},
             np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 2)), np.zeros((ticks, w, len(PACES))),
-            np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)),
+            np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)), [],
         )  # fmt: skip
 
     def add(self, setup: Setup, t: int, tick: Tick) -> tuple[Floats, Floats]:
@@ -55,13 +56,17 @@ class WorkRecord:
             values[t] = sums[name] if name in sums else getattr(s, name)
         self.hosts["free_gpu"][t] = np.concatenate([tick.capacity.reach, s.ground_gpu])
         self.hosts["inference_gpu"][t], self.hosts["training_gpu"][t] = s.inference_gpu, s.training_gpu
+        if tick.ran is not None:
+            self.hosts["batch_gpu"][t] = tick.ran.gpu
+            self.underway[:] = [tick.ran.underway]
         out = np.array([x.output_tokens for x in setup.work.services])
         self.hosts["requests"][t], self.hosts["tokens"][t] = s.by_host.sum(axis=0), out @ s.by_host
         for name in ("reasons", "paces", "moved_bit", "lost_bit", "busiest"):
             getattr(self, name)[t] = getattr(s, name)
         for w, (spent, job) in enumerate(zip(s.spent, s.jobs, strict=True)):
             self.jobs[t, w] = [*(getattr(spent, k) for k in SPENT), job.step, spent.sent_bit]
-        return _placed(setup, s)[:ships], _delivered(setup, s)[:ships]
+        jobs = self.hosts["batch_gpu"][t, :ships]
+        return _placed(setup, s)[:ships] + jobs, _delivered(setup, s)[:ships] + jobs
 
 
 def _placed(setup: Setup, s: Served) -> Floats:

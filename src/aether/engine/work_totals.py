@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aether.base.tables import Floats
+from aether.base.tables import Floats, Underway
 from aether.engine.assemble import Setup
 from aether.engine.running import Peak, Spread
 from aether.engine.work_record import HOST_COLUMNS, MOVED, PACES, SPENT, WorkRecord
@@ -34,6 +34,7 @@ class WorkTotals:
     moved_bit: Floats  # (4,)
     lost_bit: float
     lasers: dict[tuple[int, int], list[float]]  # those among the busiest of a tick: bits, most bit/s, most use
+    underway: Underway | None = None  # at the end, where the scenario has jobs
 
     @classmethod
     def empty(cls, setup: Setup) -> WorkTotals:
@@ -64,6 +65,7 @@ class WorkTotals:
         self.reasons += record.reasons.sum(axis=0)
         self.moved_bit += record.moved_bit.sum(axis=0)
         self.lost_bit += float(record.lost_bit.sum())
+        self.underway = record.underway[-1] if record.underway else self.underway
         self._add_lasers(record.busiest, setup.scenario.clock.step_s)
 
     def _add_first_tokens(self, hour: np.ndarray, asked: dict[str, np.ndarray]) -> None:
