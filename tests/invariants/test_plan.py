@@ -1,5 +1,6 @@
 """What every plan of jobs must keep to, how near the best it comes, and that no plan is worth more than its bound."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aether.placement import plan
+from aether.base.errors import InputError
+from aether.placement import plan, search
 
 
 def problem(seed, jobs=8, hosts=4, slots=10):
@@ -43,7 +45,6 @@ def test_a_plan_keeps_to_law_distance_time_gangs_and_every_limit(p):
 @settings(max_examples=25)
 @given(p=some)
 def test_the_best_plan_is_sound_and_lies_between_the_greedy_one_and_the_bound(p):
-    search = pytest.importorskip("aether.placement.search")
     pytest.importorskip("ortools")
     best, greedy, bound = search.exact(p, 20.0), plan.greedy(p), plan.bounded(p, steps=60)
     assert plan.broken(p, best) == []
@@ -53,7 +54,6 @@ def test_the_best_plan_is_sound_and_lies_between_the_greedy_one_and_the_bound(p)
 
 
 def test_search_comes_within_two_per_cent_of_plans_small_enough_to_prove():
-    search = pytest.importorskip("aether.placement.search")
     pytest.importorskip("ortools")
     for seed in range(6):
         p = problem(seed, jobs=12)
@@ -63,7 +63,6 @@ def test_search_comes_within_two_per_cent_of_plans_small_enough_to_prove():
 
 
 def test_search_with_as_many_rounds_finds_the_same_plan_again():
-    search = pytest.importorskip("aether.placement.search")
     pytest.importorskip("ortools")
     p = problem(3, jobs=20)
     one, two = (search.search(p, seed=4, rounds=2) for _ in range(2))
@@ -125,3 +124,10 @@ def test_who_is_worth_more_a_gpu_hour_takes_the_room_and_carbon_has_its_price():
     assert set(plan.greedy(p).job.tolist()) == {1}
     dirty = replace(p, carbon_kg=np.full((2, 4), 10.0), carbon_usd_kg=1.0)
     assert plan.greedy(dirty).job.size == 0  # 8 GPUs x 4 slots x 10.1 USD are more than 50 USD
+
+
+def test_without_or_tools_the_search_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ortools", None)
+    monkeypatch.setitem(sys.modules, "ortools.sat.python", None)
+    with pytest.raises(InputError, match=r"pip install 'aether-fabric\[plan\]'"):
+        search.search(one_job(), rounds=1)

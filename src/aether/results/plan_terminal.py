@@ -12,7 +12,7 @@ from aether.results.console import show, table
 from aether.results.words import length, many, money, ms, percent
 
 ROWS = 40  # jobs shown; all are in the JSON
-WIDE = 48  # characters of the picture
+WIDE = 32  # characters of the picture: a row fits on eighty columns
 KWH_J = 3.6e6  # definition
 
 
