@@ -96,6 +96,107 @@ def run(
 
 
 @app.command()
+def plan(
+    scenario: ScenarioName,
+    search: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="search on for so long, with CP-SAT; needs aether-fabric[plan]"),
+    ] = None,
+    slot: Annotated[str, typer.Option(metavar="TIME", help="length of a slot")] = "15 min",
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    json_: Json = False,
+) -> None:
+    """Place a scenario's jobs over the capacity that services and training leave: what, where, when, at what price."""
+    from aether.results import plan_terminal, results, terminal
+    from aether.scenario.load import load
+    from aether.study import plans
+
+    loaded = load(scenario, overrides(set_), catalog, seed)
+    slot_s = _seconds("--slot", slot)
+    with terminal.progress(quiet=json_) as bar:
+
+        def advance(label: str, done: float, of: float, clock: str) -> None:
+            _Signals.check()
+            bar(label, done, of, clock)
+
+        made = plans.make(loaded, slot_s, search, advance)
+    print(results.dumps(made), end="") if json_ else plan_terminal.plan(made)
+
+
+@app.command("compare-policies")
+def compare_policies(
+    scenario: ScenarioName,
+    policies: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="names of policies; all that are registered, plug-ins too, when not given"),
+    ] = "",
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    json_: Json = False,
+) -> None:
+    """The same scenario under rival placement policies: served, late, first token, energy, price, carbon, moves."""
+    from aether.results import plan_terminal, results, terminal
+    from aether.scenario.load import load
+    from aether.study import policies as rivals
+
+    loaded = load(scenario, overrides(set_), catalog, seed)
+    with terminal.progress(quiet=json_) as bar:
+
+        def advance(label: str, done: float, of: float, clock: str) -> None:
+            _Signals.check()
+            bar(label, done, of, clock)
+
+        rows = rivals.compare(loaded, [n.strip() for n in policies.split(",") if n.strip()], advance)
+    told = {"scenario": loaded.spec.name, "step_s": rows[0]["step_s"], "policies": rows}
+    print(results.dumps(told), end="") if json_ else plan_terminal.policies(told)
+
+
+@app.command()
+def forecast(
+    scenario: ScenarioName,
+    hours: Annotated[float, typer.Option(metavar="H", help="how far ahead")] = 72.0,
+    samples: Annotated[int, typer.Option(metavar="N", help="draws of faults and requests")] = 32,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="the calendar, as .csv or .parquet")] = None,
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="processes at work; the figures are the same for any number")
+    ] = 2,
+    json_: Json = False,
+) -> None:
+    """Eclipses, anomaly passes, contacts and reboosts ahead, and the GPU-hours and tokens that can be promised."""
+    from aether.results import plan_terminal, results, terminal
+    from aether.scenario.load import load
+    from aether.study import forecast as ahead
+
+    loaded = load(scenario, overrides(set_), catalog, seed)
+    with terminal.progress(quiet=json_) as bar:
+
+        def advance(label: str, done: float, of: float, clock: str) -> None:
+            _Signals.check()
+            bar(label, done, of, clock)
+
+        made = ahead.forecast(loaded, hours, samples, threads, out, advance)
+    print(results.dumps(made), end="") if json_ else plan_terminal.forecast(made)
+
+
+def _seconds(option: str, text: str) -> float:
+    from aether.base.units import UnitError, parse
+
+    try:
+        value = parse(text, "s")
+    except UnitError as error:
+        raise InputError(Problem(option, str(error))) from error
+    if not 1.0 <= value < 1e9:
+        raise InputError(Problem(option, f"'{text}' is no time of at least a second"))
+    return value
+
+
+@app.command()
 def export(
     format_: Annotated[str, typer.Argument(metavar="FORMAT", help="czml, oem or ns3")],
     scenario: ScenarioName,

@@ -12,7 +12,16 @@ from aether.base.tables import Snapshot
 from aether.placement.capacity import usable
 from aether.placement.policy import policies
 
-PACKAGED = ("value", "nearest", "nearest-only", "ground-first", "orbit-first")
+PACKAGED = (
+    "value",
+    "nearest",
+    "nearest-only",
+    "ground-first",
+    "orbit-first",
+    "least-loaded",
+    "power-aware",
+    "cost-aware",
+)
 
 
 def snapshot(seed, classes=2, places=3, hosts=4, jobs=1):
@@ -27,7 +36,8 @@ def snapshot(seed, classes=2, places=3, hosts=4, jobs=1):
         time_s=0.0, step_s=60.0, ships=int(rng.integers(0, hosts + 1)), requests=asked.astype(float),
         free_gpu_s=np.where(rng.random(hosts) < 0.2, 0.0, compute), need_gpu_s=need, allowed=rng.random(need.shape) < 0.8,
         round_trip_s=trip, limit_s=rng.uniform(0.02, 0.4, classes), value_usd=rng.uniform(0.0, 1.0, classes),
-        late_worth=float(rng.random()), energy_usd=rng.uniform(0.0, 0.4, need.shape),
+        late_worth=float(rng.random()), energy_usd=rng.uniform(0.0, 0.4, need.shape), carbon_usd=rng.uniform(0.0, 0.1, need.shape),
+        light_s=rng.choice([0.0, 900.0, np.inf], hosts), charge_share=rng.random(hosts),
         job_gpu=np.where(rng.random((jobs, hosts)) < 0.5, rng.uniform(0.1, 3.0, (jobs, hosts)), 0.0),
         job_value_usd=rng.uniform(0.0, 1.0, jobs),
     )  # fmt: skip
@@ -101,7 +111,8 @@ def complete(seed):
         time_s=0.0, step_s=60.0, ships=int(rng.integers(0, hosts + 1)), requests=rng.uniform(0.0, 50.0, (1, places)),
         free_gpu_s=rng.uniform(0.0, 100.0, hosts), need_gpu_s=rng.uniform(0.2, 4.0, (1, hosts)),
         allowed=np.ones((1, hosts), dtype=np.bool_), round_trip_s=np.zeros((places, hosts), dtype=np.float32),
-        limit_s=np.ones(1), value_usd=np.ones(1), late_worth=0.5, energy_usd=np.zeros((1, hosts)),
+        limit_s=np.ones(1), value_usd=np.ones(1), late_worth=0.5, energy_usd=np.zeros((1, hosts)), carbon_usd=np.zeros((1, hosts)),
+            light_s=np.full(hosts, np.inf), charge_share=np.ones(hosts),
         job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
     )  # fmt: skip
 

@@ -22,7 +22,8 @@ def snapshot(requests, free_gpu_s, need, trip, value=(1.0,), **more):
     made = Snapshot(
         time_s=0.0, step_s=60.0, ships=len(free_gpu_s) // 2, requests=requests, free_gpu_s=np.array(free_gpu_s, float), need_gpu_s=need,
         allowed=np.ones(need.shape, dtype=np.bool_), round_trip_s=trip, limit_s=np.ones(len(value)), value_usd=np.array(value),
-        late_worth=0.5, energy_usd=np.zeros(need.shape), job_gpu=np.zeros((0, len(free_gpu_s))), job_value_usd=np.zeros(0),
+        late_worth=0.5, energy_usd=np.zeros(need.shape), carbon_usd=np.zeros(need.shape),
+        light_s=np.full(len(free_gpu_s), np.inf), charge_share=np.ones(len(free_gpu_s)), job_gpu=np.zeros((0, len(free_gpu_s))), job_value_usd=np.zeros(0),
     )  # fmt: skip
     return replace(made, **more)
 

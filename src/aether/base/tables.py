@@ -246,6 +246,9 @@ class Snapshot:
     value_usd: Floats  # (Q,) worth of one request served
     late_worth: float  # share of that worth left to a request at its longest round trip
     energy_usd: Floats  # (Q, H) price of the energy of one request
+    carbon_usd: Floats  # (Q, H) of one request's carbon, at the price that placement holds against it
+    light_s: Floats  # (H,) of sunlight left; 0 in darkness, infinite at a site
+    charge_share: Floats  # (H,) of the battery; 1 at a site
     job_gpu: Floats  # (W, H) GPUs that a training job asks of a host; 0 where it has no part
     job_value_usd: Floats  # (W,) worth of a GPU-second of training
     job_apart: frozenset[int] = frozenset()  # jobs whose members go on without one another
@@ -309,6 +312,20 @@ class Scaled:
 
 
 @dataclass(frozen=True, slots=True)
+class Underway:
+    """How far jobs have come that are placed into what is left (J,); members M."""
+
+    done_s: Floats  # of work kept
+    host: Ints  # (J, M) of each member, -1 while it does not run
+    finished_s: Floats  # when, infinity while not
+    preemptions: Floats
+    moves: Floats
+    lost_s: Floats  # of work thrown away
+    moving_s: Floats  # of input or checkpoint still to move
+    held_s: Floats  # with GPUs
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What lasts from tick to tick."""
 
@@ -321,3 +338,4 @@ class State:
     streams: tuple[Buffered, ...] = ()
     tuned: tuple[Tuned, ...] = ()
     scaled: tuple[Scaled, ...] = ()
+    underway: Underway | None = None  # where the scenario has jobs

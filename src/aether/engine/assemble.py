@@ -120,7 +120,7 @@ def assemble(scenario: Scenario) -> Setup:
         hosts=there,
         work=work(scenario, there, cities),
         worn=faults.worn(scenario, group, len(spec.sites)),
-        outages=faults.outages(scenario, there, first, len(gateways.names), _planes(group, flying)),
+        outages=faults.outages(scenario, there, first, len(gateways.names), planes(group, flying)),
         sources=sources(scenario, there, cities, gateways, relays, beam, flown, laser),
         degrading=_degrading(scenario, fleet.name),
     )
@@ -136,7 +136,7 @@ def _degrading(scenario: Scenario, names: tuple[str, ...]) -> tuple[Degradation,
     return tuple(found)
 
 
-def _planes(group: Ints, flying: Elements) -> Ints:
+def planes(group: Ints, flying: Elements) -> Ints:
     """Number of each ship's plane (K,): planes of different groups are different ones."""
     _, number = np.unique(np.stack([group, flying.plane], axis=1), axis=0, return_inverse=True)
     return np.asarray(number, np.int64).reshape(-1)

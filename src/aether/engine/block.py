@@ -114,6 +114,30 @@ def _broken(setup: Setup) -> list[Outage]:
     return [*degradation.breakdowns(setup.degrading, setup.drains, setup.scenario.clock.duration_s), *setup.drains]
 
 
+def redrawn(setup: Setup, calm: Block) -> Block:
+    """A block made without faults as it is with this setup's: its outages, requests and interruptions; the sky stays.
+
+    setup: faults on, in all else the one that `calm` was made of but for its seed. Returns the Block that `block` would make.
+    """
+    spec, time_s = setup.scenario.spec, calm.time_s
+    failed = faults.window(
+        (*setup.outages, *_broken(setup)),
+        setup.hosts,
+        (setup.relay_count, len(setup.gateways.names)),
+        time_s,
+        spec.step,
+        on=spec.couplings.faults,
+    )
+    relays = replace(calm.relays, fixed_m=calm.relays.fixed_m.copy(), inertial_m=calm.relays.inertial_m.copy())
+    relays.fixed_m[failed.relay_down] = np.nan
+    relays.inertial_m[failed.relay_down] = np.nan
+    return replace(
+        calm, relays=relays, working=_working(setup, failed), ship_up=failed.ship_up, gateway_up=failed.gateway_up,
+        links_down=failed.links_down, arrivals=work.arrivals(setup.scenario, setup.work, calm.first, time_s),
+        interruptions=faults.interruptions(setup.scenario, setup.work.runs, calm.dose, calm.first, len(time_s), _broken(setup)),
+    )  # fmt: skip
+
+
 def _working(setup: Setup, failed: faults.Window) -> Floats:
     """GPUs left at each host: less those worn out before the run, those that failed in it, and hosts out of service."""
     left = setup.hosts.gpus * (setup.worn if setup.scenario.spec.couplings.faults else 1.0)

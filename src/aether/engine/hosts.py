@@ -23,6 +23,7 @@ class Hosts:
     gpus: Floats
     full_w: Floats  # one GPU at full clocks with its share of host, and of a site's facility
     energy_usd_j: Floats  # price of a joule: a site's grid; sunlight costs nothing more
+    carbon_kg_j: Floats  # the grid's mean at a site; sunlight emits nothing
     ships: int
     city_fibre_s: Floats  # (C, J) one way by fibre, infinity where there is none
     gateway_fibre_s: Floats  # (W, J)
@@ -43,7 +44,8 @@ def hosts(scenario: Scenario, fleet: Fleet, group: Ints, cities: Sites, gateways
     latitude, longitude = (
         np.array([getattr(p, k) for p in spots], dtype=np.float64) for k in ("latitude", "longitude")
     )
-    price = [scenario.catalog.grid(str(p.country)).price.value for p in spots]
+    grids = [scenario.catalog.grid(str(p.country)) for p in spots]
+    price, carbon = [g.price.value for g in grids], [g.carbon.value for g in grids]
     ships = [spec.ships[g] for g in group]
     times = fibre_s(scenario, (latitude, longitude), cities, gateways).T
     towns = len(cities.names)
@@ -55,6 +57,7 @@ def hosts(scenario: Scenario, fleet: Fleet, group: Ints, cities: Sites, gateways
         gpus=np.concatenate([fleet.gpus, [float(s.gpus) for s in sites]]),
         full_w=np.concatenate([fleet.gpu_full_w, full * pue]),
         energy_usd_j=np.concatenate([np.zeros(len(fleet.name)), price]),
+        carbon_kg_j=np.concatenate([np.zeros(len(fleet.name)), carbon]),
         ships=len(fleet.name),
         city_fibre_s=np.where(cities.wired[:, None] > 0.0, times[:towns], np.inf),
         gateway_fibre_s=times[towns:],

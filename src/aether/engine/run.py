@@ -18,7 +18,7 @@ from aether.engine.record import Record
 from aether.engine.record import window as record_window
 from aether.engine.summary import summary
 from aether.engine.tables import closing, growing
-from aether.engine.tick import Mesh, start, step
+from aether.engine.tick import Mesh, Tick, start, step
 from aether.engine.totals import Totals
 from aether.results.sinks import Memory, Sink
 from aether.scenario.load import Scenario
@@ -134,11 +134,15 @@ FORESEEN = ("eclipse", "attitude", "anomaly", "faults")  # couplings that change
 MESH = ("attitude", "acquisition", "faults")  # couplings that change the mesh
 
 
-def play_variants(setups: Sequence[Setup], progress: Progress | None = None, label: str = "variants") -> list[Totals]:
+def play_variants(
+    setups: Sequence[Setup], progress: Progress | None = None, label: str = "variants",
+    each: Callable[[int, Tick], None] | None = None,
+) -> list[Totals]:  # fmt: skip
     """Step variants of one run side by side: setups that differ in couplings only, each with totals of its own.
 
     What variants have in common is made once: the block of those alike in `FORESEEN`, the mesh of those alike in `MESH`. The
-    totals are those that `play` would make alone, latencies of cities, cells and probes left out.
+    totals are those that `play` would make alone, latencies of cities, cells and probes left out. each: called with the number of
+    the variant and what each of its ticks came to.
     """
     told = progress or (lambda *_: None)
     totals = [Totals.empty(setup, network=False) for setup in setups]
@@ -155,7 +159,7 @@ def play_variants(setups: Sequence[Setup], progress: Progress | None = None, lab
             *(_records(s, b, t, len(setups)) for s, b, t in zip(setups, mine, totals, strict=True)), strict=True
         ):
             for t in range(records[0].first, records[0].first + len(records[0].time_s)):
-                _step_variants(setups, states, mine, records, t)
+                _step_variants(setups, states, mine, records, t, each)
                 _tell(told, label, setups[0], t + 1)
             for setup, record, total in zip(setups, records, totals, strict=True):
                 total.add(setup, record)
@@ -164,7 +168,12 @@ def play_variants(setups: Sequence[Setup], progress: Progress | None = None, lab
 
 
 def _step_variants(
-    setups: Sequence[Setup], states: list[State | None], blocks: Sequence[Block], records: Sequence[Record], t: int
+    setups: Sequence[Setup],
+    states: list[State | None],
+    blocks: Sequence[Block],
+    records: Sequence[Record],
+    t: int,
+    each: Callable[[int, Tick], None] | None = None,
 ) -> None:
     """One tick of all variants, written down; `states` go on in place."""
     meshes: dict[tuple[bool, ...], Mesh] = {}
@@ -173,6 +182,8 @@ def _step_variants(
         states[v], tick = step(setup, states[v] or start(setup, ahead), ahead, i, meshes.get(key))
         meshes.setdefault(key, tick.mesh)
         record.add(setup, ahead, i, tick)
+        if each is not None:
+            each(v, tick)
 
 
 def _alike(setup: Setup, names: tuple[str, ...]) -> tuple[bool, ...]:

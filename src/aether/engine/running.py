@@ -39,6 +39,10 @@ class Spread:
         for row, weights in zip(self._bins, (w, w * x), strict=True):
             row += np.bincount(place, weights, len(row))
 
+    def join(self, other: Spread) -> None:
+        """Count what another has counted too."""
+        self._bins += other._bins
+
     def quantiles(self, shares: tuple[float, ...]) -> list[float | None]:
         """The mean of the bin in which each share of the weight is reached; None where nothing weighs."""
         weight, total = self._bins

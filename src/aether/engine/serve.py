@@ -64,7 +64,7 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
     """Place, carry and serve the work of one tick; attached: relays that ships hold in it (K, terminals)."""
     asked, waiting, jobs = block.arrivals[i], state.waiting, state.jobs
     data = data_asked(setup, state, block, i, capacity, way, attached)
-    snapshot = observe(setup, waiting.sum(axis=0) + asked, block, i, capacity, way, data)
+    snapshot = observe(setup, waiting.sum(axis=0) + asked, state.charge_j, block, i, capacity, way, data)
     name = setup.scenario.spec.placement.policy if setup.scenario.spec.couplings.placement else "nearest-only"
     plan = policies.get(name, "placement.policy")(snapshot)
     paces, parts = _paces(setup, block, i, capacity, plan)
@@ -101,13 +101,14 @@ class _Moved:
 
 
 def observe(
-    setup: Setup, requests: Floats, block: Block, i: int, capacity: Capacity, way: Ways, data: Data
+    setup: Setup, requests: Floats, charge_j: Floats, block: Block, i: int, capacity: Capacity, way: Ways, data: Data
 ) -> Snapshot:  # fmt: skip
     """What a placement policy sees at this tick."""
     hosts, work, step_s = setup.hosts, setup.work, setup.scenario.spec.step
     gpu = np.concatenate([capacity.reach, block.working[i, hosts.ships :]])
     need = np.array([s.need_gpu_s for s in work.services]).reshape(len(work.services), len(hosts.names))
-    energy = np.where(np.isfinite(need), need, 0.0) * hosts.full_w * hosts.energy_usd_j
+    held = setup.scenario.value("placement.carbon_price")
+    drawn_j, sites = np.where(np.isfinite(need), need, 0.0) * hosts.full_w, hosts.sites
     job_gpu = np.zeros((len(work.runs) + len(data.asked_gpu), len(hosts.names)))
     apart = frozenset(w for w in range(len(job_gpu)) if w >= len(work.runs) or work.runs[w].apart)
     for w, run in enumerate(work.runs):
@@ -124,8 +125,10 @@ def observe(
         need_gpu_s=need, allowed=_hold(setup, data).reshape(need.shape),
         round_trip_s=trips, limit_s=np.array([s.limit_s for s in work.services]),
         value_usd=np.array([s.value_usd for s in work.services]), late_worth=setup.scenario.value("placement.late_worth"),
-        energy_usd=energy, job_gpu=job_gpu, job_value_usd=np.array(price) / 3600.0,
-        job_apart=apart,
+        energy_usd=drawn_j * hosts.energy_usd_j, carbon_usd=drawn_j * hosts.carbon_kg_j * held,
+        light_s=np.concatenate([block.outlook.light_s[i], np.full(sites, np.inf)]),
+        charge_share=np.concatenate([charge_j / np.maximum(setup.fleet.battery_j, 1e-9), np.ones(sites)]), job_gpu=job_gpu,
+        job_value_usd=np.array(price) / 3600.0, job_apart=apart,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from aether.base.units import fmt
 from aether.base.version import VERSION
+from aether.engine import batch
 from aether.engine.assemble import Setup
 from aether.engine.keeping import keeping
 from aether.engine.serve import REASONS
@@ -46,6 +47,8 @@ def summary(setup: Setup, totals: Totals) -> dict[str, Any]:
     told["cities"] = _cities(setup, totals)
     told["coverage"] = _coverage(totals)
     told["work"], told["faults"] = work(setup, totals), faults(setup)
+    if totals.work.underway is not None:
+        told["jobs"] = batch.summary(setup, totals.work.underway)
     told |= verdict(setup, totals)
     told["skipped_records"] = [str(p) for p in setup.skipped]
     return told

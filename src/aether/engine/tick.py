@@ -20,7 +20,7 @@ from aether.base.tables import (
     State,
     Tuned,
 )
-from aether.engine import faults, scaling, streams, tuners
+from aether.engine import batch, faults, scaling, streams, tuners
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.reach import Ways, ways
@@ -53,6 +53,7 @@ class Tick:
     heat: Heat
     mesh: Mesh
     served: Served | None  # where anything is asked
+    ran: batch.Ran | None = None  # where the scenario has jobs
 
 
 def start(setup: Setup, first: Block) -> State:
@@ -63,16 +64,11 @@ def start(setup: Setup, first: Block) -> State:
     terminals = np.arange(int(setup.mesh_terminals.max(initial=0)))
     attached = np.where(terminals < setup.mesh_terminals[:, None], handover.FREE, handover.ABSENT)
     heat = thermal.equilibrium(fleet, sink_k, gpu_w, fleet.bus_w)
+    underway = batch.begin(setup) if setup.work.jobs.names else None
     return State(
-        fleet.battery_j.copy(),
-        heat,
-        attached,
-        np.zeros(attached.shape),
-        *nothing(setup),
-        streams.nothing(setup),
-        tuners.nothing(setup),
-        scaling.nothing(setup),
-    )
+        fleet.battery_j.copy(), heat, attached, np.zeros(attached.shape), *nothing(setup), streams.nothing(setup),
+        tuners.nothing(setup), scaling.nothing(setup), underway,
+    )  # fmt: skip
 
 
 def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = None) -> tuple[State, Tick]:
@@ -106,12 +102,14 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
     if mesh.ways is not None:
         served = serve(setup, state, block, i, capacity, mesh.links, mesh.ways, mesh.held)
         waiting, jobs = served.waiting, served.jobs
+    ran = _jobs(setup, state, block, i, capacity, served, mesh)
     idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
-    run_w = idle_w + (allowed_w - idle_w) * _busy(capacity, served, ships)
+    run_w = idle_w + (allowed_w - idle_w) * _busy(setup, capacity, served, ran)
     energy = power.settle(fleet, charge_j, offered, np.where(paused, idle_w, run_w), step_s)
     heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
-    after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs, *_data(served, state))
-    return after, Tick(capacity, energy, heat, mesh, served)
+    underway = ran.underway if ran else state.underway
+    after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs, *_data(served, state), underway)
+    return after, Tick(capacity, energy, heat, mesh, served, ran)
 
 
 def _fleet(setup: Setup, state: State, block: Block, i: int) -> tuple[Fleet, Floats]:
@@ -137,12 +135,25 @@ def _data(served: Served | None, before: State) -> tuple[tuple[Buffered, ...], t
     )
 
 
-def _busy(capacity: Capacity, served: Served | None, ships: int) -> Floats:
+def _busy(setup: Setup, capacity: Capacity, served: Served | None, ran: batch.Ran | None) -> Floats:
     """Share of what each ship could compute that it did (K,): all of it where nothing is asked and the ship is free."""
-    if served is None:
+    ships = setup.hosts.ships
+    if served is None or setup.work.filled:
         return np.ones(ships)
-    used = (served.inference_gpu + served.training_gpu + served.data_gpu)[:ships]
+    jobs = 0.0 if ran is None else ran.gpu
+    used = (served.inference_gpu + served.training_gpu + served.data_gpu + jobs)[:ships]
     return np.clip(used / np.maximum(capacity.radiation, 1e-12), 0.0, 1.0)
+
+
+def _jobs(
+    setup: Setup, state: State, block: Block, i: int, capacity: Capacity, served: Served | None, mesh: Mesh
+) -> batch.Ran | None:
+    """Jobs in what services and training leave; none while a plan's calendar counts it all as used."""
+    if state.underway is None or served is None or mesh.ways is None or setup.work.filled:
+        return None
+    free = np.concatenate([capacity.reach, block.working[i, setup.hosts.ships :]])
+    sky = (block.outlook.light_s[i], mesh.rate_bit_s)
+    return batch.advance(setup, state.underway, float(block.time_s[i]), free, served, mesh.ways, sky)
 
 
 def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Ints, Floats]:

@@ -134,7 +134,7 @@ def _ground(setup: Setup, totals: Totals) -> Side:
     rows = np.arange(first, first + count)
     hours = setup.scenario.clock.step_s / HOUR_S * YEAR_S / setup.scenario.clock.duration_s
     used, free = (
-        (totals.work.hosts["inference_gpu"] + totals.work.hosts["training_gpu"])[rows],
+        np.sum([totals.work.hosts[f"{k}_gpu"] for k in ("inference", "training", "batch")], axis=0)[rows],
         totals.work.hosts["free_gpu"][rows],
     )
     gpus = setup.hosts.gpus[rows]

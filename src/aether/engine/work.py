@@ -11,6 +11,7 @@ from aether.base.clock import stream
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Bools, Floats, Serving
 from aether.engine.hosts import Hosts
+from aether.engine.jobs import Asked, asked_jobs
 from aether.engine.places import Sites
 from aether.operations import faults
 from aether.placement import capacity
@@ -100,12 +101,14 @@ class Work:
     hour_offset_s: Floats  # (C,) local solar time less UTC
     swing: float
     peak_hour: float
+    jobs: Asked  # placed into what is left
     streaming: bool = False  # whether data streams too
+    filled: bool = False  # what is left counts as used, as a plan will use it
 
     @property
     def some(self) -> bool:
         """Whether anything is asked at all."""
-        return bool(self.services or self.runs or self.streaming or self.short)
+        return bool(self.services or self.runs or self.streaming or self.short or self.jobs.names)
 
 
 def work(scenario: Scenario, hosts: Hosts, cities: Sites) -> Work:
@@ -133,7 +136,7 @@ def work(scenario: Scenario, hosts: Hosts, cities: Sites) -> Work:
     return Work(
         tuple(services), tuple(runs), tuners, (*short, *untuned), cities.longitude_rad / (2.0 * np.pi) * DAY_S,
         scenario.value("demand.swing"), scenario.value("demand.peak_hour"),
-        any(w.stream is not None for w in scenario.spec.workloads),
+        asked_jobs(scenario, hosts, cities), any(w.stream is not None for w in scenario.spec.workloads),
     )  # fmt: skip
 
 

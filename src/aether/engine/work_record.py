@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from aether.base.tables import Floats
+from aether.base.tables import Floats, Underway
 from aether.engine import sample
 from aether.engine.assemble import Setup
 from aether.engine.data_record import DataRecord
@@ -17,7 +17,7 @@ from aether.engine.serve import BUSIEST, Served
 from aether.engine.tick import Tick
 
 ASKED = ("requests", "served", "late", "rejected", "waiting", "first_token_s", "network_s")  # (T, Q, C) each
-HOST_COLUMNS = ("free_gpu", "inference_gpu", "training_gpu", "requests", "tokens")  # (T, H) each
+HOST_COLUMNS = ("free_gpu", "inference_gpu", "training_gpu", "batch_gpu", "requests", "tokens")  # (T, H) each
 SPENT = ("useful_s", "slow_s", "sync_s", "checkpoint_s", "restart_s", "rework_s", "stopped_s")
 PACES = ("working", "power", "heat", "radiation", "reach", "placed")
 MOVED = ("answers", "requests", "synchronisation", "checkpoints")
@@ -37,6 +37,7 @@ class WorkRecord:
     busiest: np.ndarray  # (T, BUSIEST, 4)
     data: DataRecord
     followed: np.ndarray  # (T, Q, G, SEEN), no groups where nobody is followed
+    underway: list[Underway]  # of the last tick, where the scenario has jobs
 
     @classmethod
     def empty(cls, setup: Setup, ticks: int) -> WorkRecord:
@@ -48,7 +49,7 @@ class WorkRecord:
             {k: np.zeros((ticks, h), dtype=np.float32) for k in HOST_COLUMNS},
             np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 3)), np.zeros((ticks, w, len(PACES))),
             np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)), DataRecord.empty(setup, ticks),
-            np.zeros((ticks, q, len(sample.groups(setup)), sample.SEEN)),
+            np.zeros((ticks, q, len(sample.groups(setup)), sample.SEEN)), [],
         )  # fmt: skip
 
     def add(self, setup: Setup, t: int, tick: Tick) -> tuple[Floats, Floats]:
@@ -61,6 +62,9 @@ class WorkRecord:
             values[t] = sums[name] if name in sums else getattr(s, name)
         self.hosts["free_gpu"][t] = np.concatenate([tick.capacity.reach, s.ground_gpu])
         self.hosts["inference_gpu"][t], self.hosts["training_gpu"][t] = s.inference_gpu, s.training_gpu
+        if tick.ran is not None:
+            self.hosts["batch_gpu"][t] = tick.ran.gpu
+            self.underway[:] = [tick.ran.underway]
         out = np.array([x.output_tokens for x in setup.work.services])
         self.hosts["requests"][t], self.hosts["tokens"][t] = s.by_host.sum(axis=0), out @ s.by_host
         for name in ("reasons", "paces", "moved_bit", "lost_bit", "busiest"):
@@ -69,7 +73,8 @@ class WorkRecord:
         self.followed[t] = sample.observe(setup, s, tick.capacity)
         for w, (spent, job) in enumerate(zip(s.spent, s.jobs, strict=True)):
             self.jobs[t, w] = [*(getattr(spent, k) for k in SPENT), job.step, spent.sent_bit, s.rates_bit_s[w]]
-        return _placed(setup, s)[:ships], _delivered(setup, s)[:ships]
+        jobs = self.hosts["batch_gpu"][t, :ships]
+        return _placed(setup, s)[:ships] + jobs, _delivered(setup, s)[:ships] + jobs
 
 
 def _placed(setup: Setup, s: Served) -> Floats:

@@ -151,7 +151,8 @@ def _hosts(setup: Setup, totals: Totals) -> list[dict[str, Any]]:
             "host": name, "orbit": bool(members[0] < setup.hosts.ships), "country": setup.hosts.country[members[0]],
             "gpus": float(setup.hosts.gpus[members].sum()), "installed_gpu_hours": float(setup.hosts.gpus[members].sum()) * hours * setup.scenario.clock.ticks,
             "free_gpu_hours": sums["free_gpu"] * hours, "inference_gpu_hours": sums["inference_gpu"] * hours,
-            "training_gpu_hours": sums["training_gpu"] * hours, "requests": sums["requests"], "output_tokens": sums["tokens"],
+            "training_gpu_hours": sums["training_gpu"] * hours, "jobs_gpu_hours": sums["batch_gpu"] * hours,
+            "requests": sums["requests"], "output_tokens": sums["tokens"],
         })  # fmt: skip
     return told
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aether.base.tables import Floats
+from aether.base.tables import Floats, Underway
 from aether.engine.assemble import Setup
 from aether.engine.data_record import DataTotals
 from aether.engine.running import Peak, Spread
@@ -37,6 +37,7 @@ class WorkTotals:
     followed: list[Floats]  # (T, Q, G, SEEN) of each window
     lasers: dict[tuple[int, int], list[float]]  # those among the busiest of a tick: bits, most bit/s, most use
     data: DataTotals
+    underway: Underway | None = None  # at the end, where the scenario has jobs
 
     @classmethod
     def empty(cls, setup: Setup) -> WorkTotals:
@@ -70,6 +71,7 @@ class WorkTotals:
         self.lost_bit += float(record.lost_bit.sum())
         if record.followed.size:
             self.followed.append(record.followed)
+        self.underway = record.underway[-1] if record.underway else self.underway
         self._add_lasers(record.busiest, setup.scenario.clock.step_s)
 
     def _add_first_tokens(self, hour: np.ndarray, asked: dict[str, np.ndarray]) -> None:

@@ -15,6 +15,8 @@ from aether.base.tables import Bools, Floats, Floats32, Ints, Plan, Snapshot
 from aether.placement.capacity import usable
 
 Policy = Callable[[Snapshot], Plan]
+Pour = Callable[[Floats, Floats, Floats, Floats], tuple[Ints, Ints, Floats]]
+AHEAD_S = 3600.0  # of sunlight that count as plenty, ours: most of what an orbit has
 policies: Registry[Policy] = Registry("placement policy")
 
 
@@ -76,6 +78,28 @@ def orbit_first(snapshot: Snapshot) -> Plan:
     return fill(snapshot, _shape_like(snapshot, np.arange(snapshot.free_gpu_s.size) < snapshot.ships))
 
 
+@policies.add("least-loaded")
+def least_loaded(snapshot: Snapshot) -> Plan:
+    """The host with the largest share of its compute left, place by place, however far."""
+    return fill(snapshot, np.zeros(_shape(snapshot)), _spread)
+
+
+@policies.add("power-aware")
+def power_aware(snapshot: Snapshot) -> Plan:
+    """Ships in sunlight first, by how long it lasts and how full the battery is; then ships in darkness; then ground sites."""
+    lit, left = snapshot.light_s > 0.0, np.minimum(snapshot.light_s / AHEAD_S, 1.0)
+    ship = np.arange(snapshot.free_gpu_s.size) < snapshot.ships
+    first = np.where(ship, 1.0 + 2.0 * lit + left + snapshot.charge_share, 0.0)
+    return fill(snapshot, np.broadcast_to(1e3 * first - snapshot.round_trip_s, _shape(snapshot)))
+
+
+@policies.add("cost-aware")
+def cost_aware(snapshot: Snapshot) -> Plan:
+    """Least paid for energy and carbon; nearer hosts among those that cost the same."""
+    paid = (snapshot.energy_usd + snapshot.carbon_usd)[:, None, :]
+    return fill(snapshot, -paid - 1e-9 * snapshot.round_trip_s)
+
+
 def _shape(snapshot: Snapshot) -> tuple[int, int, int]:
     return (*snapshot.requests.shape, snapshot.free_gpu_s.size)
 
@@ -85,13 +109,14 @@ def _shape_like(snapshot: Snapshot, first: np.ndarray) -> Floats:
     return np.broadcast_to(np.where(first, 1e6, 0.0) - snapshot.round_trip_s, _shape(snapshot))
 
 
-def fill(snapshot: Snapshot, score: Floats) -> Plan:
+def fill(snapshot: Snapshot, score: Floats, pour: Pour | None = None) -> Plan:
     """Spend the hosts' compute on requests and jobs, those of most worth per GPU-second first.
 
     Each place asks the open host of its highest score; a host asked for more than it has serves those who score highest
     there first, and closes; the rest go on to their next choice. A training job runs at the pace of its slowest member,
     and takes no more than that pace needs anywhere.
-    snapshot: what there is. score: (Q, C, H), higher first, -inf for never. Returns Plan; never above a host's compute.
+    snapshot: what there is. score: (Q, C, H), higher first, -inf for never. pour: another way to spend a class's turn, with
+    the same parameters as the usual one. Returns Plan; never above a host's compute.
     """
     free = snapshot.free_gpu_s.astype(np.float64).copy()
     fits = snapshot.allowed & np.isfinite(snapshot.need_gpu_s)
@@ -104,7 +129,7 @@ def fill(snapshot: Snapshot, score: Floats) -> Plan:
         else:
             need = np.where(np.isfinite(snapshot.need_gpu_s[turn]), snapshot.need_gpu_s[turn], 0.0)
             open_to = _open(score[turn], snapshot.round_trip_s, float(snapshot.limit_s[turn]), fits[turn])
-            place, host, count = _pour(open_to, snapshot.requests[turn].astype(np.float64), need, free)
+            place, host, count = (pour or _pour)(open_to, snapshot.requests[turn].astype(np.float64), need, free)
             rows.append((np.full(len(place), turn, dtype=np.int64), place, host, count))
         np.maximum(free, 0.0, out=free)
     none: Ints = np.empty(0, dtype=np.int64)
@@ -181,6 +206,32 @@ def _pour(score: Floats, requests: Floats, need: Floats, free: Floats) -> tuple[
             else:
                 left[c], free[h] = 0.0, max(free[h] - given * need[h], 0.0)
         asking, still = asking[left[asking] > 0.0], still[free[still] > 0.0]
+    return place[:rows], host[:rows], count[:rows]
+
+
+@njit(cache=True, nogil=True)
+def _spread(score: Floats, requests: Floats, need: Floats, free: Floats) -> tuple[Ints, Ints, Floats]:
+    """Rows of place, host, requests as `_pour`, each place at the open host with the largest share left; largest places first."""
+    places, whole = score.shape[0], free.copy()
+    rows, size = 0, max(4 * places, 16)
+    place, host, count = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size)
+    for c in np.argsort(-requests, kind="mergesort"):
+        left = requests[c]
+        while left > 0.0:
+            most, h = 0.0, -1
+            for k in range(free.size):
+                if free[k] > 0.0 and score[c, k] > -np.inf and free[k] / whole[k] > most:
+                    most, h = free[k] / whole[k], k
+            if h < 0:
+                break
+            given = min(left, free[h] / need[h])
+            if rows == size:
+                size *= 2
+                place, host, count = _longer(place, size), _longer(host, size), _longer(count, size)
+            place[rows], host[rows], count[rows] = c, h, given
+            rows += 1
+            free[h] = max(free[h] - given * need[h], 0.0) if given >= left else 0.0
+            left = left - given if given < left else 0.0
     return place[:rows], host[:rows], count[:rows]
 
 

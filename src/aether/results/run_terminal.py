@@ -45,6 +45,8 @@ def summary(told: Mapping[str, Any], folder: Path) -> None:
     )
     _waterfall(told)
     _work(told.get("work") or {})
+    if told.get("jobs"):
+        _batch(told["jobs"])
     if told.get("faults"):
         show(f"Faults (modelled): {faults(told['faults'])}", "")
     if told.get("watch"):
@@ -143,11 +145,32 @@ def _tuning(rows: Sequence[Mapping[str, Any]]) -> None:
     show(shown, f"fresh: from feedback to serving everywhere; real time: share within {limits}", "")
 
 
+def _batch(told: Mapping[str, Any]) -> None:
+    shown = table(
+        "Jobs (modelled)",
+        "job",
+        "finished",
+        "late",
+        "of its work",
+        "GPU-hours",
+        "preempted",
+        "worth, USD",
+        right=range(1, 7),
+    )
+    for row in told["rows"]:
+        done = f"{row['finished']} of {row['count']}" if row["kind"] == "job" else row["kind"]
+        counts = (f"{row['gpu_hours']:,.1f}", f"{row['preemptions']:,}", money(row["worth_usd"]))
+        shown.add_row(escape(row["name"]), done, f"{row['late']}", percent(row["share"]), *counts)
+    lost = f"; {told['lost_gpu_hours']:,.1f} GPU-hours thrown away" if told["lost_gpu_hours"] else ""
+    show(shown, f"Placed into what services and training leave{lost}", "")
+
+
 def _hosts(rows: Sequence[Mapping[str, Any]]) -> None:
-    shown = table("Where it ran (modelled), GPU-hours", "hosts", "in", "free", "inference", "training", "output tokens", right=range(2, 6))  # fmt: skip
+    kinds = ["free", "inference", "training", *(["jobs"] if any(row.get("jobs_gpu_hours") for row in rows) else [])]
+    shown = table("Where it ran (modelled), GPU-hours", "hosts", "in", *kinds, "output tokens", right=range(2, 7))
     for row in rows:
         where = "orbit" if row["orbit"] else row["country"]
-        hours = (f"{row[f'{k}_gpu_hours']:,.0f}" for k in ("free", "inference", "training"))
+        hours = (f"{row[f'{k}_gpu_hours']:,.0f}" for k in kinds)
         shown.add_row(escape(row["host"]), where, *hours, many(row["output_tokens"]))
     show(shown, "")
 

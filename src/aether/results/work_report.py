@@ -32,7 +32,7 @@ def work(day: Day, told: Mapping[str, Any]) -> str:
         html += plots([worldmap.first_tokens(day, told, q) for q in sorted(maps)], "wide") + "".join(
             map(_cities, services)
         )
-    return html + "<h3>Where it ran</h3>" + _hosts(row)
+    return html + _batch(told.get("jobs") or {}) + "<h3>Where it ran</h3>" + _hosts(row)
 
 
 def _services(row: Mapping[str, Any]) -> str:
@@ -77,6 +77,32 @@ def _cities(row: Mapping[str, Any]) -> str:
     return f"<details><summary>{escape(row['name'])}: cities where answers begin soonest and latest</summary>{shown}{words}</details>"
 
 
+def _batch(told: Mapping[str, Any]) -> str:
+    """Jobs, services and streams placed into what is left; empty without any."""
+    if not told:
+        return ""
+    last = ("thrown away [GPU-h]", "worth [USD]")
+    columns = (
+        "job",
+        "kind",
+        "count",
+        "GPUs",
+        "finished",
+        "late",
+        "of its work",
+        "GPU-hours",
+        "preempted",
+        "moved",
+        *last,
+    )
+    rows = [
+        (r["name"], r["kind"], f"{r['count']:,}", f"{r['members']} × {r['gpus']}", f"{r['finished']:,}", f"{r['late']:,}", percent(r["share"]),
+         f"{r['gpu_hours']:,.1f}", f"{r['preemptions']:,}", f"{r['moves']:,}", f"{r['lost_gpu_hours']:,.1f}", f"{r['worth_usd']:,.2f}")
+        for r in told["rows"]
+    ]  # fmt: skip
+    return "<h3>Jobs placed into what is left</h3>" + table(columns, rows, range(2, len(columns)))
+
+
 def _hosts(row: Mapping[str, Any]) -> str:
     columns = (
         "hosts",
@@ -86,13 +112,14 @@ def _hosts(row: Mapping[str, Any]) -> str:
         "free",
         "inference",
         "training",
+        "jobs",
         "in use",
         "tokens of answers",
     )
     rows = []
     for h in row["hosts"]:
-        used = h["inference_gpu_hours"] + h["training_gpu_hours"]
-        hours = (f"{h[f'{k}_gpu_hours']:,.0f}" for k in ("installed", "free", "inference", "training"))
+        used = h["inference_gpu_hours"] + h["training_gpu_hours"] + h.get("jobs_gpu_hours", 0.0)
+        hours = (f"{h.get(f'{k}_gpu_hours', 0.0):,.0f}" for k in ("installed", "free", "inference", "training", "jobs"))
         rows.append((h["host"], "orbit" if h["orbit"] else h["country"], f"{h['gpus']:,.0f}", *hours,
                      percent(used / h["free_gpu_hours"] if h["free_gpu_hours"] else 0.0), many(h["output_tokens"])))  # fmt: skip
     return table(columns, rows, range(2, len(columns)))

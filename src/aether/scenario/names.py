@@ -27,7 +27,7 @@ def problems(text: document.Document, catalog: Catalog) -> list[Problem]:
             if isinstance(group.get(key), dict):
                 wanted.append((("ships", i, key, "part"), kind, group[key].get("part"), key))
     told = [p for path, kind, name, label in wanted for p in _known(text, catalog, path, kind, name, label)]
-    told += _work(text, catalog) + _twice(text, "ships", "sites") + _twice(text, "workloads")
+    told += _work(text, catalog) + _twice(text, "ships", "sites") + _twice(text, "workloads", "jobs")
     return told + _probe_ends(text, catalog) + _degrading(text) + _assumptions(text, catalog)
 
 
@@ -139,6 +139,8 @@ def _work(text: document.Document, catalog: Catalog) -> list[Problem]:
     hosts = [*groups, *(str(s.get("name")) for s in sites)]
     for i, workload in enumerate(workloads):
         told += _workload(text, catalog, i, workload, hosts)
+    for i, job in enumerate(_list(text.data.get("jobs"))):
+        told += _where(text, ("jobs", i), job, hosts)
     return told
 
 
@@ -192,11 +194,16 @@ def _workload(
             told += _requests(text, catalog, ("workloads", i, key, "requests"), requests)
     told += _stream(text, catalog, ("workloads", i, "stream"), _mapping(workload.get("stream")))
     told += _tuned(text, ("workloads", i, "tuning", "service"), workload.get("tuning"))
-    where = workload.get("where")
+    return told + _where(text, ("workloads", i), workload, hosts)
+
+
+def _where(text: document.Document, at: document.Path_, asked: dict[str, Any], hosts: list[str]) -> list[Problem]:
+    """Hosts that work names and that are not there."""
+    told, where = [], asked.get("where")
     for j, name in enumerate(where if isinstance(where, list) else ()):
         if name not in hosts:
             known = unknown("", "ship group or site", str(name), hosts)
-            told.append(text.problem(("workloads", i, "where", j), known.what, known.nearest, known.next))
+            told.append(text.problem((*at, "where", j), known.what, known.nearest, known.next))
     return told
 
 

@@ -437,6 +437,55 @@ class Watch(Strict):
     inject: int = Field(0, ge=0, le=10_000, description="ships that degrade by chance, to score the watch")
 
 
+class Job(Strict):
+    """Work of a known size, or GPUs held for a time, placed into what workloads leave. A job counts when it is done;
+    a service or a stream by the time in which it runs."""
+
+    name: str = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    kind: Literal["job", "service", "stream"] = "job"
+    count: int = Field(1, ge=1, le=100_000, description="how many alike")
+    gpus: int = Field(ge=1, le=10_000_000, description="all at one host")
+    members: int = Field(1, ge=1, le=100, description="of a gang, each with such GPUs: all run at once or none does")
+    time: Seconds | None = Field(
+        None, description="of work at full clocks; a service or stream runs from release to deadline"
+    )
+    release: Annotated[float, Unit("s", least=0.0)] = Field(0.0, description="when it may begin, from the start")
+    deadline: Seconds | None = Field(None, description="when it must be done, from the start; the end when left out")
+    price: Annotated[float, Unit("USD", least=0.0)] = Field(
+        2.0, description="worth of a GPU-hour: what placement weighs"
+    )
+    priority: float = Field(1.0, gt=0, le=1e6, description="its worth counts so many times")
+    preemptible: bool = Field(True, description="may pause, go on and move from a checkpoint")
+    memory: Annotated[float, Unit("byte", least=0.0)] = Field(0.0, description="of GPUs, a member")
+    checkpoint: Annotated[float, Unit("byte", least=0.0)] = Field(
+        0.0, description="a member moves it when it is preempted and when it goes on"
+    )
+    input: Annotated[float, Unit("byte", least=0.0)] = Field(0.0, description="a member reads before it begins")
+    output: Annotated[float, Unit("byte", least=0.0)] = Field(0.0, description="a member hands back at its end")
+    rate: Annotated[float, Unit("bit/s", least=0.0)] = Field(0.0, description="a member moves while it runs")
+    place: str | None = Field(None, description="a city of the run, for the round trip")
+    max_round_trip: Seconds | None = Field(None, description="between place and host")
+    where: tuple[str, ...] = Field((), description="ship groups and sites that may run it; all when empty")
+    jurisdictions: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = Field(
+        (), description="states, two letters, whose law may hold at the host; any when empty"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Job:
+        if (self.kind == "job") != (self.time is not None):
+            text = (
+                "a job needs its time"
+                if self.kind == "job"
+                else f"a {self.kind} runs from release to deadline: leave time out"
+            )
+            raise PydanticCustomError("time", "{text}", {"text": text})
+        if (self.max_round_trip is None) != (self.place is None):
+            raise PydanticCustomError("place", "place and max_round_trip go together")
+        if self.deadline is not None and self.deadline - self.release < (self.time or 1e-9):
+            raise PydanticCustomError("deadline", "there is less time between release and deadline than it needs")
+        return self
+
+
 class Placement(Strict):
     """Who decides what runs where."""
 
@@ -495,6 +544,7 @@ class Spec(Strict):
     ground: Ground = Ground()
     sites: tuple[SiteGroup, ...] = Field((), description="ground data centres beside the ships")
     workloads: tuple[Workload, ...] = Field((), description="what people ask of the fabric")
+    jobs: tuple[Job, ...] = Field((), description="jobs, services and streams placed into what workloads leave")
     placement: Placement = Placement()
     degrading: tuple[Degrading, ...] = Field((), description="parts of ships that fail slowly")
     watch: Watch | None = Field(None, description="watch telemetry and act on it")

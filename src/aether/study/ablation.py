@@ -45,7 +45,7 @@ class Ablation:
         if self._begun:
             return
         self._begun = True
-        if self.threads > 1 and self._ticks() >= WORTH_IT and _packaged(self.setup):
+        if self.threads > 1 and self._ticks() >= WORTH_IT and packaged(self.setup):
             self._coming = spread(_rows, ((part, None) for part in self._parts()), self.threads)
 
     def stop(self) -> None:
@@ -89,7 +89,7 @@ class Ablation:
         return coarse(self.setup).scenario.clock.ticks * sum(len(part) for part in self._named())
 
 
-def _packaged(setup: Setup) -> bool:
+def packaged(setup: Setup) -> bool:
     """Whether all that decides is ours: what somebody else has registered in this process is not known in another."""
     spec = setup.scenario.spec
     choices = (

@@ -155,7 +155,8 @@ def _placement(runs: int) -> Row:
         time_s=0.0, step_s=60.0, ships=96, requests=rng.poisson(500.0, (1, places)).astype(float), free_gpu_s=np.full(hosts, 2e4),
         need_gpu_s=np.ones((1, hosts)), allowed=np.ones((1, hosts), dtype=np.bool_),
         round_trip_s=rng.uniform(0.02, 0.3, (places, hosts)).astype(np.float32), limit_s=np.array([1.0]), value_usd=np.array([0.01]),
-        late_worth=0.5, energy_usd=np.zeros((1, hosts)), job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
+        late_worth=0.5, energy_usd=np.zeros((1, hosts)), carbon_usd=np.zeros((1, hosts)),
+        light_s=np.full(hosts, np.inf), charge_share=np.ones(hosts), job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
     )  # fmt: skip
     taken = times(lambda: policies["value"](snapshot), runs)
     return row("placement by value", "5,000 places x 100 hosts, overloaded", "ms", taken, 1e3)
