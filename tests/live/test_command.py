@@ -388,7 +388,7 @@ def test_everything_wrong_with_work_is_told_at_once_with_the_nearest_name_and_li
     ("changes", "words"),
     [
         ({"workloads": [{**CHAT, "training": {"model": "llama-3.1-8b", "tokens": 1e9}}]},
-         "workloads[0]: give exactly one of inference, training; got inference and training"),
+         "workloads[0]: give exactly one of inference, training, tuning, stream; got inference and training"),
         ({"placement": {"policy": "valu"}}, "placement.policy: unknown placement policy 'valu'; did you mean 'value'"),
     ],
 )  # fmt: skip

@@ -211,7 +211,7 @@ TRAIN = {"model": "llama-3.1-8b", "tokens": 1e9}
     ("changes", "words"),
     [
         ({"workloads": [{"name": "w", "inference": CHAT, "training": TRAIN}]}, ["workloads[0]", "got inference and training"]),
-        ({"workloads": [{"name": "w"}]}, ["workloads[0]", "exactly one of inference, training; got none"]),
+        ({"workloads": [{"name": "w"}]}, ["workloads[0]", "exactly one of inference, training, tuning, stream; got none"]),
         ({"workloads__0__inference": {**CHAT, "requests": {}}}, ["exactly one of per_person_day, rate, trace; got none"]),
         ({"workloads__0__inference__requests__rate": "5 1/s"}, ["workloads[0].inference.requests", "got per_person_day and rate"]),
         ({"workloads__0__inference__requests": {"rate": "5 kg"}}, ["workloads[0].inference.requests.rate", "'kg'"]),

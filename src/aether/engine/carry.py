@@ -207,6 +207,7 @@ def append(path: Paths, last: Ints) -> Paths:
 
 
 def concatenate(parts: list[Paths]) -> Paths:
+    """Several sets of ways as one, in the order given."""
     counts = np.concatenate([np.diff(p.start) for p in parts] + [np.empty(0, dtype=np.int64)])
     link = np.concatenate([p.link for p in parts] + [np.empty(0, dtype=np.int64)])
     return Paths(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), link.astype(np.int64))

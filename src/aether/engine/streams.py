@@ -36,7 +36,7 @@ class Wanted:
     entry: Ints  # (S,) relay at which it enters the mesh, -1 for none
     todo_bit: Floats  # (S,) as much as its own first link carries
     gpus: Floats  # (S,) at full clocks
-    delay_s: Floats  # (S,) from the source to its host
+    lag_s: Floats  # (S,) from the source to its host
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,15 @@ def wanted(setup: Setup, source: Source, held: Buffered, made: Made, i: int, spa
         held, entry, most_bit = _climb(setup, source, held, made.track, i, spare, relays)
     elif made.track is not None:
         most_bit = source.downlink_bit_s * made.radio[i] * step_s
-    delay_s = _delays(setup, source, entry, way)
+    lag_s = _delays(setup, source, entry, way)
     todo = np.minimum(held.waiting.sum(axis=0) + made.bit[i], most_bit)
     asked = todo[:, None] * source.gpu_s_bit / step_s
-    host, gpus = streams.nearest_with_room(delay_s, source.allowed, asked, free_gpu)
+    host, gpus = streams.nearest_with_room(lag_s, source.allowed, asked, free_gpu)
     if (
         source.asked.process == "ground" and not hosts.sites
     ):  # down to the owner's own computers, which are not ours to count
         return Wanted(held, host, entry, todo, gpus, np.zeros(count))
-    there = np.where(host >= 0, delay_s[np.arange(count), host], np.inf)
+    there = np.where(host >= 0, lag_s[np.arange(count), host], np.inf)
     return Wanted(held, host, entry, np.where(host >= 0, todo, 0.0), gpus, there)
 
 
@@ -195,7 +195,7 @@ def settle(setup: Setup, source: Source, want: Wanted, granted: Floats, carried:
     host = np.maximum(want.host, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         grain_s = np.where(want.gpus > 0.0, GRAIN_S * source.bit_s * source.gpu_s_bit[host] / want.gpus, 0.0)
-    after_s = np.where(np.isfinite(want.delay_s), want.delay_s, 0.0) + grain_s
+    after_s = np.where(np.isfinite(want.lag_s), want.lag_s, 0.0) + grain_s
     age_s, late = _ages(gone.taken, step_s, after_s, source.asked.max_insight)
     raw_bit = source.downlink_bit_s * made.radio[i] * step_s
     shadow = streams.flow(want.held.raw, made.bit[i] * (made.track is not None), raw_bit, source.buffer_bit)
