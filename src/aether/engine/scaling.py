@@ -12,6 +12,7 @@ from aether.engine.carry import PLENTY_BIT_S
 from aether.engine.loads import Load, between, together
 from aether.engine.reach import Ways
 from aether.engine.work import Service
+from aether.scenario.spec import Autoscale
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ def order(setup: Setup, q: int, now: Scaled, requests: Floats, free_gpu: Floats,
     stay below `up`. requests: (C,). free_gpu: (H,).
     """
     service, hosts = setup.work.services[q], len(setup.hosts.names)
-    rule = service.asked.autoscale
-    assert rule is not None
+    rule = service.asked.autoscale or Autoscale()
     able = service.allowed & np.isfinite(service.need_gpu_s)
     trip_s = _trip(service, requests, way, hosts)
     most = min(rule.most or hosts, int(able.sum()))

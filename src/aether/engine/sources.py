@@ -15,7 +15,7 @@ from aether.network import links
 from aether.placement import capacity
 from aether.scenario.catalog import Terminal
 from aether.scenario.load import Scenario
-from aether.scenario.spec import Stream
+from aether.scenario.spec import Imaging, Stream
 from aether.space import ground, motion, orbits
 from aether.workloads.streams import imaging_bit_s
 
@@ -110,7 +110,7 @@ def _senders(
     first = len(relays.epoch_s)
     if flying is not None and asked.imaging is not None:
         none = np.full(len(flying.epoch_s), -1, dtype=np.int64)
-        return tuple(f"imager {n}" for n in range(len(none))), _imaged(asked, flying), none, none
+        return tuple(f"imager {n}" for n in range(len(none))), _imaged(asked.imaging, flying), none, none
     if asked.places is not None:
         own = {p.name for p in scenario.spec.ground.cities.add}
         names = [n if n in own else scenario.place(n).name for n in asked.places.places]
@@ -128,9 +128,7 @@ def _senders(
     return names_, rate * count.astype(np.float64), np.full(len(begin), -1), begin.astype(np.int64)
 
 
-def _imaged(asked: Stream, flying: Elements) -> Floats:
-    camera = asked.imaging
-    assert camera is not None
+def _imaged(camera: Imaging, flying: Elements) -> Floats:
     speed_m_s = flying.mean_motion_rad_s * ground.EQUATORIAL_RADIUS_M  # of the point below, the Earth at rest
     return imaging_bit_s(camera.swath, speed_m_s, camera.resolution, camera.bits, camera.bands, camera.compression)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -203,10 +204,9 @@ def _at(problem: Problem, where: str) -> Problem:
 
 def _one(scenario: Scenario, hosts: Hosts, cities: Sites, asked: Workload) -> Service | Run | str:  # fmt: skip
     allowed = capacity.allowed(asked.where, asked.jurisdictions, hosts.group, hosts.country)
-    if isinstance(asked.asked, Inference):
-        return _service(scenario, hosts, cities, asked.name, asked.asked, allowed)
-    assert asked.training is not None
-    return _run(scenario, hosts, asked.name, asked.training, allowed)
+    if isinstance(asked.asked, Training):
+        return _run(scenario, hosts, asked.name, asked.asked, allowed)
+    return _service(scenario, hosts, cities, asked.name, cast("Inference", asked.asked), allowed)
 
 
 def language_model(scenario: Scenario, name: str) -> LanguageModel:
