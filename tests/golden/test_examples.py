@@ -100,6 +100,19 @@ GOLDEN = {
         },
         0.99,
     ),
+    "batch-queue": (
+        "2 h",
+        {
+            "working": 1.0,
+            "power": 0.7596,
+            "heat": 0.7503,
+            "radiation": 0.7387,
+            "reach": 0.7372,
+            "placed": 0.6397,
+            "delivered": 0.6397,
+        },
+        0.99,
+    ),
     "climate-watch": (
         "2 h",
         {"working": 1.0, "power": 0.9704, "heat": 0.9648, "radiation": 0.9514, "reach": 0.9314, "placed": 0.1406, "delivered": 0.1406},
@@ -137,6 +150,7 @@ WORK = {
     "ground-only": {"assistant": (1.0, 0.4522), "nightly": (0.9961, None)},
     "hybrid-cable-cut": {"assistant": (1.0, 0.111)},
     "remote-clinic": {"triage": (1.0, 0.085)},
+    "batch-queue": {"assistant": (1.0, 0.1691)},
     "climate-watch": {"question": (1.0, 0.110)},
     "logistics": {"dispatch": (1.0, 0.0858)},
     "remote-science": {"assistant": (0.9745, 0.0627)},
