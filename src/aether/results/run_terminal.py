@@ -13,6 +13,8 @@ from aether.results.console import show, table
 from aether.results.words import (
     acted,
     change,
+    extra,
+    extra_ms,
     faults,
     given_up,
     largest,
@@ -24,6 +26,7 @@ from aether.results.words import (
     percent,
     ranged,
     stages,
+    trained,
 )
 
 LEFT_AFTER = {
@@ -51,6 +54,8 @@ def summary(told: Mapping[str, Any], folder: Path) -> None:
         show(f"Faults (modelled): {faults(told['faults'])}", "")
     if told.get("watch"):
         _watch(told["watch"])
+    if told.get("events"):
+        _events(told["events"])
     _cost(told.get("cost") or {})
     _footprint(told.get("footprint") or {})
     _probes(told)
@@ -184,6 +189,34 @@ def _watch(told: Mapping[str, Any]) -> None:
     show(
         shown,
         f"{told['alarms']:,} alarms, {told['false']:,} of them false; each drains its ship. Acting on them: {acted(told)}",
+        "",
+    )
+
+
+def _events(rows: Sequence[Mapping[str, Any]]) -> None:
+    shown = table("What was lost, what moved (modelled): the run beside the same run without the event", "event", "for", "GPU-hours moved",
+                  "1st token p50", "p95", "given up", "training", "energy, USD", "worth, USD", "CO2e, kg", right=range(1, 10))  # fmt: skip
+    for row in rows:
+        asked, first = row["requests"] or {}, row["first_token"] or {}
+        gaps = [h["with"]["gpu_hours"] - h["without"]["gpu_hours"] for h in row["moved"] if h["with"] and h["without"]]
+        cells = (
+            trained(row["training"]),
+            extra(row["energy_usd"]),
+            extra(-row["worth_lost_usd"]),
+            extra(row["carbon_kg"]),
+        )
+        times = (extra_ms(first.get(k)) for k in ("extra_p50_s", "extra_p95_s"))
+        shown.add_row(
+            escape(row["words"]),
+            length(row["end_s"] - row["start_s"]),
+            f"{sum(g for g in gaps if g > 0):,.1f}",
+            *times,
+            extra(asked.get("lost")),
+            *cells,
+        )
+    show(
+        shown,
+        "GPU-hours moved: what some hosts do more while it lasts; first token while it lasts, the rest to the end of the run; training in tokens",
         "",
     )
 

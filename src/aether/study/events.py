@@ -229,7 +229,8 @@ def _training(full: Seen, calm: Seen) -> list[dict[str, Any]]:
         steps = {k: float(seen.steps[-1][w]) for k, seen in (("with", full), ("without", calm))}
         lost = (steps["without"] - steps["with"]) * run.tokens_step
         useful_s = float(np.sum(calm.useful_s, axis=0)[w] - np.sum(full.useful_s, axis=0)[w])
-        told.append({"name": run.name, "tokens_lost": lost, "useful_s_lost": useful_s})
+        done = steps["without"] * run.tokens_step
+        told.append({"name": run.name, "tokens_without": done, "tokens_lost": lost, "useful_s_lost": useful_s})
     return told
 
 
