@@ -115,8 +115,8 @@ def moved(row: Mapping[str, Any], number: int) -> Plot | None:
         axes = figure.subplots()
         axes.axvspan(row["start_s"] / 3600.0, row["end_s"] / 3600.0, color=svg.SHADE, linewidth=0)
         for colour, name in zip(COLOURS, shown, strict=False):
-            axes.plot(time_h, hosts[name]["with"], color=colour, label=name)
-            axes.plot(time_h, hosts[name]["without"], color=colour, linestyle=":", linewidth=1.0)
+            axes.step(time_h, hosts[name]["with"], where="mid", color=colour, label=name)
+            axes.step(time_h, hosts[name]["without"], where="mid", color=colour, linestyle=":", linewidth=1.1)
         axes.set(xlabel="hours into the run", ylabel="GPUs at work")
         axes.set_ylim(bottom=0.0)
         svg.legend(axes)
