@@ -13,6 +13,7 @@ from aether.engine.happenings import countries, struck_gateways
 from aether.network import terrestrial
 from aether.network.access import FIBRE_M_S
 from aether.scenario.load import load
+from aether.study.events import words
 
 CABLES = ["SEA-ME-WE 4", "SEA-ME-WE 5", "IMEWE", "Europe India Gateway", "TGN-Eurasia", "AAE-1", "PEACE", "SEACOM"]
 RUN: dict[str, Any] = {
@@ -209,7 +210,7 @@ def test_events_act_where_faults_are_off_and_are_counted_as_outages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "told"),
     [
         ({"ships": ["ai1/4"]}, r"events\[0\].ships\[0\].*numbers 0 to 3"),
         ({"ships": ["ai2/0"]}, r"events\[0\].ships\[0\].*did you mean 'ai1'"),
@@ -224,6 +225,58 @@ def test_events_act_where_faults_are_off_and_are_counted_as_outages() -> None:
         ({"sites": ["mumbai"], "start": "50 min"}, r"events\[0\].duration: ends after the run"),
     ],
 )  # fmt: skip
-def test_an_event_that_means_nothing_is_refused(wrong: dict[str, Any], words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def test_an_event_that_means_nothing_is_refused(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
         assemble(load(RUN | {"events": [{"start": "20 min", "duration": "20 min"} | wrong]}))
+
+
+def test_without_work_an_event_is_told_by_what_could_run() -> None:
+    ships = RUN | {
+        "sites": [],
+        "workloads": [],
+        "probes": [],
+        "couplings": {"faults": False},
+        "events": [event("ships"), event("ships", "50 min", "1 min")],
+    }
+    made = aether.run(ships)
+    row, short = made.summary["events"]
+    reach = column(made, "capacity", "reach")[10:20]
+    assert row["moved"][0]["with"]["deliverable_gpu_hours"] == pytest.approx(reach.sum() * 120 / 3600, rel=1e-6)
+    assert row["moved"][0]["without"]["deliverable_gpu_hours"] > 1.5 * row["moved"][0]["with"]["deliverable_gpu_hours"]
+    assert (row["requests"], row["first_token"], row["cost_usd"], row["series"]["what"]) == (
+        None,
+        None,
+        0.0,
+        "deliverable",
+    )
+    assert len(row["series"]["time_s"]) == 30  # twenty minutes before, within and after at two minutes
+    assert (
+        0.0 < short["moved"][0]["with"]["deliverable_gpu_hours"] < short["moved"][0]["without"]["deliverable_gpu_hours"]
+    )
+
+
+def test_the_series_around_an_event_follows_the_table_of_hosts() -> None:
+    made = run("sites", ships=False)
+    row = made.summary["events"][0]
+    used = column(made, "hosts", "inference_gpu")
+    assert row["series"]["hosts"]["mumbai"]["with"] == pytest.approx(used[:, 1].tolist(), rel=1e-6)
+    assert row["series"]["hosts"]["frankfurt"]["with"] == pytest.approx(used[:, 0].tolist(), rel=1e-6)
+
+
+def test_an_event_in_what_a_whole_number_of_steps_leaves_out_is_refused() -> None:
+    with pytest.raises(InputError, match="begins after the run: the run lasts 56.0 min"):
+        load(RUN | {"step": "14 min", "events": [event("price", "58 min", "1 min")]})
+
+
+def test_each_kind_of_event_has_its_words() -> None:
+    setup = assemble(load(RUN | {"events": [event(k) for k in ("cut", "gateways", "ships", "sites", "price")]}))
+    assert [words(setup, n) for n in range(5)] == [
+        "SEA-ME-WE 4, SEA-ME-WE 5, IMEWE and 5 more cut", "20 gateways within 1,500 km of Frankfurt am Main out",
+        "ai1/0, ai1/2 lost", "mumbai lost", "energy in DE at 5 times its price",
+    ]  # fmt: skip
+
+
+def test_any_number_of_threads_tells_the_same_of_an_event() -> None:
+    asked = RUN | {"duration": "40 min", "events": [event("ships", "10 min", "10 min")]}
+    one, three = (aether.run(asked, threads=n).summary["events"] for n in (1, 3))
+    assert one == three

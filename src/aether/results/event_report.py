@@ -70,8 +70,6 @@ def _moved(row: Mapping[str, Any]) -> str:
     cells = []
     for host in row["moved"]:
         calm, here, before = host["without"], host["with"], host["before"]
-        if calm is None or here is None:
-            continue  # the event fell between two ticks
         hours = (
             "–" if before is None else f"{before['gpu_hours']:,.1f}",
             *(f"{h['gpu_hours']:,.1f}" for h in (calm, here)),
@@ -103,7 +101,7 @@ def _way(seconds: float | None) -> str:
 
 
 def moved(row: Mapping[str, Any], number: int) -> Plot | None:
-    """GPUs at work by group of hosts through the time around an event, with and without it; None where nothing works."""
+    """GPUs by group of hosts through the time around an event, with and without it; None where it lasts less than a tick."""
     series, hosts = row["series"], row["series"]["hosts"]
     if not series["time_s"]:
         return None
@@ -117,10 +115,10 @@ def moved(row: Mapping[str, Any], number: int) -> Plot | None:
         for colour, name in zip(COLOURS, shown, strict=False):
             axes.step(time_h, hosts[name]["with"], where="mid", color=colour, label=name)
             axes.step(time_h, hosts[name]["without"], where="mid", color=colour, linestyle=":", linewidth=1.1)
-        axes.set(xlabel="hours into the run", ylabel="GPUs at work")
+        axes.set(xlabel="hours into the run", ylabel=f"GPUs {series['what']}")
         axes.set_ylim(bottom=0.0)
         svg.legend(axes)
 
     most = max(shown, key=lambda k: change[k])
-    caption = f"GPUs at work around the event (shaded), dotted without it; {most} changed most (modelled)."
-    return drawn(f"event{number}", "Lines, GPUs at work by group of hosts", caption, (6.4, 2.8), paint)
+    caption = f"GPUs {series['what']} around the event (shaded), dotted without it; {most} changed most (modelled)."
+    return drawn(f"event{number}", f"Lines, GPUs {series['what']} by group of hosts", caption, (6.4, 2.8), paint)

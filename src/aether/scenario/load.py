@@ -161,12 +161,13 @@ def _sizes(spec: Spec, text: document.Document, catalog: Catalog) -> list[Proble
 
 
 def _outside(spec: Spec, text: document.Document) -> list[Problem]:
-    """Events that do not lie in the run."""
-    last, told = f"the run lasts {fmt(spec.duration, 's')}", []
+    """Events that do not lie in the run, whose length is whole steps."""
+    length_s = max(1, round(spec.duration / spec.step)) * spec.step
+    last, told = f"the run lasts {fmt(length_s, 's')}", []
     for i, event in enumerate(spec.events):
-        if event.start >= spec.duration:
+        if event.start >= length_s:
             told.append(text.problem(("events", i, "start"), f"begins after the run: {last}"))
-        elif event.start + event.duration > spec.duration:
+        elif event.start + event.duration > max(length_s, spec.duration):
             told.append(text.problem(("events", i, "duration"), f"ends after the run: {last}"))
     return told
 

@@ -466,7 +466,10 @@ class PriceChange(Strict):
 
 
 class Happening(Strict):
-    """Something lost for a time, or dearer. Exactly one of cut_cables, gateways, ships, sites and price."""
+    """Something lost for a time, or dearer. Exactly one of cut_cables, gateways, ships, sites and price.
+
+    Ships, sites and gateways are out for the very share of a tick; cables and prices change in ticks whose middle it covers.
+    """
 
     start: Annotated[float, Unit("s", least=0.0)]
     duration: Seconds

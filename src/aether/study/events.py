@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aether.base.tables import Floats, State
+from aether.base.tables import Floats, Ints, State
 from aether.engine import batch
 from aether.engine.assemble import Setup
 from aether.engine.block import Block, struck
@@ -66,7 +66,7 @@ class Seen:
         self.useful_s.append(np.array([spent.useful_s for spent in s.spent]))
         self.steps.append(np.array([job.step for job in s.jobs]))
         for event, spread in zip(self.asked, self.spreads, strict=True):
-            if event.start <= time_s < event.start + event.duration:
+            if _lasts(event, time_s, self.setup):
                 spread.add(s.first_token_s.ravel(), s.served.ravel())
         if tick.ran is not None:
             self.jobs_usd = float(batch.summary(self.setup, tick.ran.underway)["worth_usd"])
@@ -168,33 +168,33 @@ def _cut(full: Seen, same: int) -> Seen:
 def _moved(full: Seen, calm: Seen, number: int, same: int) -> list[dict[str, Any]]:
     """GPU-hours and requests by group of hosts: while the event lasts, with and without it, and as long before.
 
-    Before: the mean of what there is of the same length before the event, over the event's length.
+    Before: the ticks there are just before the event, as many as it lasts at most, scaled to as long as it lasts.
     """
-    event, hours = full.asked[number], full.setup.scenario.spec.step / HOUR_S
-    time_s, end_s = np.array(full.time_s), event.start + event.duration
-    during = np.flatnonzero((time_s >= event.start) & (time_s < end_s))
-    before = np.flatnonzero((time_s < event.start) & (time_s >= event.start - event.duration))
+    during = np.flatnonzero([_lasts(full.asked[number], t, full.setup) for t in full.time_s])
+    before = np.arange(max(int(during[0]) - len(during), 0), during[0])
     rows = []
     for g, name in enumerate(full.names):
-        told: dict[str, Any] = {
-            "host": name,
-            "orbit": bool(full.setup.hosts.group.index(name) < full.setup.hosts.ships),
-        }
-        for key, seen, ticks, first in (
-            ("before", full, before, 0),
-            ("with", full, during, 0),
-            ("without", calm, during, same),
-        ):
-            scale = len(during) / len(ticks) if len(ticks) else 0.0
-            gpu = np.sum([seen.gpu[t - first][:, g] for t in ticks], axis=0) * hours * scale if len(ticks) else None
-            able = sum(float(seen.able[t - first][g]) for t in ticks) * hours * scale
-            hosted = sum(float(seen.hosted[t - first][g]) for t in ticks) * scale if seen.hosted else 0.0
-            told[key] = None if gpu is None else {
-                "gpu_hours": float(gpu.sum()), "deliverable_gpu_hours": able, "requests": hosted,
-                **{f"{k}_gpu_hours": float(v) for k, v in zip(WORKED, gpu, strict=True)},
-            }  # fmt: skip
-        rows.append(told)
+        orbit = full.setup.hosts.group.index(name) < full.setup.hosts.ships
+        sides = {"with": _hosted(full, during, g), "without": _hosted(calm, during - same, g)}
+        scale = len(during) / max(len(before), 1)
+        earlier = {k: v * scale for k, v in _hosted(full, before, g).items()} if len(before) else None
+        rows.append({"host": name, "orbit": bool(orbit), "before": earlier} | sides)
     return rows
+
+
+def _lasts(event: Happening, time_s: float, setup: Setup) -> bool:
+    """Whether an event lasts in any part of the tick with this middle."""
+    half_s = setup.scenario.spec.step / 2.0
+    return event.start < time_s + half_s and time_s - half_s < event.start + event.duration
+
+
+def _hosted(seen: Seen, ticks: Ints, g: int) -> dict[str, float]:
+    """What a group of hosts did in some ticks."""
+    hours = seen.setup.scenario.spec.step / HOUR_S
+    gpu = np.sum([seen.gpu[t][:, g] for t in ticks], axis=0) * hours
+    told = {"gpu_hours": float(gpu.sum()), "deliverable_gpu_hours": sum(float(seen.able[t][g]) for t in ticks) * hours}
+    told["requests"] = sum(float(seen.hosted[t][g]) for t in ticks) if seen.hosted else 0.0
+    return told | {f"{k}_gpu_hours": float(v) for k, v in zip(WORKED, gpu, strict=True)}
 
 
 def _requests(full: Seen, calm: Seen) -> dict[str, Any]:
@@ -242,22 +242,26 @@ def _probes(full: Setup, calm: Setup, event: Happening) -> list[dict[str, Any]]:
 
 
 def _series(full: Seen, calm: Seen, event: Happening, same: int) -> dict[str, Any]:
-    """GPUs at work by group of hosts, with the event and without, from as long before it to as long after."""
-    time_s, groups = np.array(full.time_s), len(full.names)
+    """GPUs by group of hosts, with the event and without, from as long before it to as long after; those at work, or
+    those that could be where nothing is asked."""
+    time_s = np.array(full.time_s)
     rows = np.flatnonzero((time_s >= event.start - event.duration) & (time_s < event.start + 2.0 * event.duration))
-    if not full.counts or not len(rows):
-        return {"time_s": [], "hosts": {}}
+    kind, sums = ("gpu", 1) if full.counts else ("able", ())
+    here, there = getattr(full, kind), getattr(calm, kind)
     width = -(-len(rows) // MOST_BINS)
-    starts = np.arange(0, len(rows), width)
+    starts = np.arange(0, len(rows), max(width, 1))
     sizes = np.diff([*starts, len(rows)])
-    done = {
-        "with": [full.gpu[t] for t in rows],
-        "without": [full.gpu[t] if t < same else calm.gpu[t - same] for t in rows],
-    }
-    used = {key: np.sum(v, axis=1).reshape(-1, groups) for key, v in done.items()}
-    bins = {key: np.add.reduceat(v, starts, axis=0) / sizes[:, None] for key, v in used.items()}
-    hosts = {name: {key: v[:, g].tolist() for key, v in bins.items()} for g, name in enumerate(full.names)}
-    return {"time_s": (np.add.reduceat(time_s[rows], starts) / sizes).tolist(), "hosts": hosts}
+    told: dict[str, dict[str, list[float]]] = {name: {} for name in full.names}
+    for key, values in (
+        ("with", [here[t] for t in rows]),
+        ("without", [here[t] if t < same else there[t - same] for t in rows]),
+    ):
+        used = np.sum(values, axis=sums).reshape(len(rows), len(full.names))
+        means = np.add.reduceat(used, starts, axis=0) / sizes[:, None] if len(rows) else used
+        for g, name in enumerate(full.names):
+            told[name][key] = means[:, g].tolist()
+    middle = np.add.reduceat(time_s[rows], starts) / sizes if len(rows) else time_s[rows]
+    return {"what": "at work" if full.counts else "deliverable", "time_s": middle.tolist(), "hosts": told}
 
 
 def words(setup: Setup, number: int) -> str:
