@@ -133,6 +133,11 @@ GOLDEN = {
         {"working": 1.0, "power": 0.9838, "heat": 0.9793, "radiation": 0.9793, "reach": 0.9599, "placed": 0.0015, "delivered": 0.0015},
         0.99,
     ),
+    "lost-and-found": (
+        "6 h",
+        {"working": 0.9583, "power": 0.9583, "heat": 0.8709, "radiation": 0.8611, "reach": 0.8605, "placed": 0.7135, "delivered": 0.7032},
+        0.99,
+    ),
 }  # fmt: skip
 # what continuous integration leaves of an example that is large
 REDUCED = {
@@ -154,6 +159,7 @@ WORK = {
     "climate-watch": {"question": (1.0, 0.110)},
     "logistics": {"dispatch": (1.0, 0.0858)},
     "remote-science": {"assistant": (0.9745, 0.0627)},
+    "lost-and-found": {"assistant": (0.9955, 0.1869), "nightly": (0.5646, None)},
 }
 # name: {stream: median time to insight, tuner: median age of feedback when it serves [s]}
 DATA = {

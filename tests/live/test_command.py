@@ -487,3 +487,32 @@ def test_a_scenario_with_sites_and_work_runs_and_writes_their_tables(aether, tmp
     assert sum(hosts["requests"].to_pylist()) == pytest.approx(told["work"]["inference"][0]["served"], rel=1e-5)
     for table in ("requests", "traffic", "lasers"):
         assert (tmp_path / "r" / f"{table}.parquet").exists()
+
+
+def test_run_tells_what_an_event_moved_in_the_terminal_and_on_the_page(aether, tmp_path):
+    site = {"name": "hall", "at": "Frankfurt am Main", "gpus": 72}
+    asked = {"model": "llama-3.3-70b", "requests": {"per_person_day": 1, "places": ["DE"]}}
+    file = scenario(
+        tmp_path, sites=[site], workloads=[{"name": "chat", "inference": asked}], ground={"cities": {"largest": 10}, "coverage_cells": 0},
+        outputs={"ablation": False}, events=[{"start": "4 min", "duration": "3 min", "sites": ["hall"]}],
+    )  # fmt: skip
+    code, out, err = aether("run", file, "--out", "r")
+    assert code == 0, err
+    assert "What was lost, what moved" in out
+    assert "hall lost" in out
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert '<section id="events">' in page
+    assert "hall lost: 3 min from 4 min into the run" in page
+    row = json.loads((tmp_path / "r" / "summary.json").read_text())["events"][0]
+    hall = next(h for h in row["moved"] if h["host"] == "hall")
+    assert hall["with"]["gpu_hours"] == 0.0
+    assert hall["without"]["gpu_hours"] > 0.0
+    assert len(row["series"]["time_s"]) == 9  # ticks from a minute into the run to the end
+
+
+def test_an_event_outside_the_run_is_refused_by_its_line(aether, tmp_path):
+    file = scenario(tmp_path, events=[{"start": "4 h", "duration": "3 min", "ships": ["a/1"]}])
+    code, _, err = aether("run", file)
+    assert code == 2
+    assert "events[0].start: begins after the run" in " ".join(err.split())
+    assert "a has the numbers 0 to 0" in " ".join(err.split())

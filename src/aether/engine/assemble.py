@@ -11,6 +11,7 @@ from aether.base.clock import stream
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Elements, Fleet, Floats, Ints, Outage
 from aether.engine import faults, places
+from aether.engine.happenings import Happenings, happenings
 from aether.engine.hosts import Hosts, hosts
 from aether.engine.places import End, Sites
 from aether.engine.sources import Source, imagers, sources
@@ -60,12 +61,20 @@ class Setup:
     outages: tuple[Outage, ...]  # of the whole run
     sources: tuple[Source, ...]  # of streams of data
     degrading: tuple[Degradation, ...]
+    happenings: Happenings  # what the scenario's events do
     drains: tuple[Outage, ...] = ()  # rests of ships that the watch has ordered
 
     @property
     def relay_count(self) -> int:
         """How many relays; the number of the first ship's node."""
         return len(self.relays.epoch_s)
+
+    def at(self, time_s: float) -> Setup:
+        """The setup with the fibre and the prices of a time of the run [s]."""
+        phase = next((p for p in self.happenings.phases if p.start_s <= time_s < p.end_s), None)
+        if phase is None:
+            return self
+        return replace(self, hosts=phase.hosts, city_gateways=phase.city_gateways, fibre_s=phase.fibre_s)
 
 
 def assemble(scenario: Scenario) -> Setup:
@@ -123,6 +132,7 @@ def assemble(scenario: Scenario) -> Setup:
         outages=faults.outages(scenario, there, first, len(gateways.names), planes(group, flying)),
         sources=sources(scenario, there, cities, gateways, relays, beam, flown, laser),
         degrading=_degrading(scenario, fleet.name),
+        happenings=happenings(scenario, there, cities, gateways),
     )
 
 

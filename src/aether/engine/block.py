@@ -79,7 +79,7 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
     dose = _dose(setup, ships)
     paused, intact = _intact(setup, dose)
     failed = faults.window(
-        (*setup.outages, *_broken(setup)),
+        (*setup.outages, *_broken(setup), *setup.happenings.struck),
         setup.hosts,
         (setup.relay_count, len(setup.gateways.names)),
         time_s,
@@ -97,7 +97,7 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
         power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),
         paused, intact, pairs, topology.held(pairs, setup.relay_count), _working(setup, failed), failed.ship_up, failed.gateway_up, failed.links_down,
         work.arrivals(setup.scenario, setup.work, first, time_s),
-        faults.interruptions(setup.scenario, setup.work.runs, dose, first, len(time_s), _broken(setup)),
+        faults.interruptions(setup.scenario, setup.work.runs, dose, first, len(time_s), _sudden(setup)),
         tuple(streams.ahead(setup, source, time_s, failed.gateway_up) for source in setup.sources),
         None if health is None else degradation.Health(health.array[now], health.loop[now], health.battery[now]),
     )  # fmt: skip
@@ -114,6 +114,11 @@ def _broken(setup: Setup) -> list[Outage]:
     return [*degradation.breakdowns(setup.degrading, setup.drains, setup.scenario.clock.duration_s), *setup.drains]
 
 
+def _sudden(setup: Setup) -> list[Outage]:
+    """What takes hosts from under their training: ships that break, ships and sites that events strike."""
+    return [*_broken(setup), *(o for o in setup.happenings.struck if o.kind in ("ship", "site"))]
+
+
 def redrawn(setup: Setup, calm: Block) -> Block:
     """A block made without faults as it is with this setup's: its outages, requests and interruptions; the sky stays.
 
@@ -121,7 +126,7 @@ def redrawn(setup: Setup, calm: Block) -> Block:
     """
     spec, time_s = setup.scenario.spec, calm.time_s
     failed = faults.window(
-        (*setup.outages, *_broken(setup)),
+        (*setup.outages, *_broken(setup), *setup.happenings.struck),
         setup.hosts,
         (setup.relay_count, len(setup.gateways.names)),
         time_s,
@@ -134,7 +139,19 @@ def redrawn(setup: Setup, calm: Block) -> Block:
     return replace(
         calm, relays=relays, working=_working(setup, failed), ship_up=failed.ship_up, gateway_up=failed.gateway_up,
         links_down=failed.links_down, arrivals=work.arrivals(setup.scenario, setup.work, calm.first, time_s),
-        interruptions=faults.interruptions(setup.scenario, setup.work.runs, calm.dose, calm.first, len(time_s), _broken(setup)),
+        interruptions=faults.interruptions(setup.scenario, setup.work.runs, calm.dose, calm.first, len(time_s), _sudden(setup)),
+    )  # fmt: skip
+
+
+def struck(setup: Setup, ahead: Block) -> Block:
+    """A block as it is under this setup's events; setup: in all else the one that `ahead` was made of."""
+    relays_gateways = (setup.relay_count, len(setup.gateways.names))
+    found = (*setup.outages, *_broken(setup), *setup.happenings.struck)
+    failed = faults.window(found, setup.hosts, relays_gateways, ahead.time_s, setup.scenario.spec.step, on=setup.scenario.spec.couplings.faults)  # fmt: skip
+    return replace(
+        ahead, working=_working(setup, failed), ship_up=failed.ship_up, gateway_up=failed.gateway_up,
+        interruptions=faults.interruptions(setup.scenario, setup.work.runs, ahead.dose, ahead.first, len(ahead.time_s), _sudden(setup)),
+        made=tuple(streams.ahead(setup, source, ahead.time_s, failed.gateway_up) for source in setup.sources),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from aether.space import ground, sun, visibility
 
 def measure(setup: Setup, record: Record, block: Block, i: int, tick: Tick) -> None:
     """Write down the latencies of one tick: cities and cells to the nearest ship that computes, and the probes."""
+    setup = setup.at(float(block.time_s[i]))
     first, ships = setup.relay_count, len(setup.fleet.name)
     mesh = routing.mesh(first + ships, tick.mesh.links, order=setup.sweep)
     sky = tick.mesh.sky

@@ -10,6 +10,7 @@ import numpy as np
 
 from aether.base.clock import stream
 from aether.base.tables import Bools, Dose, Floats, Ints, Outage
+from aether.engine.happenings import EVENT
 from aether.engine.hosts import Hosts
 from aether.engine.work import Run
 from aether.operations import faults
@@ -77,8 +78,8 @@ def worn(scenario: Scenario, group: Ints, sites: int) -> Floats:
 def window(
     found: Sequence[Outage], hosts: Hosts, others: tuple[int, int], time_s: Floats, step_s: float, on: bool
 ) -> Window:
-    """Service through a window (T,); others: how many relays and gateways; off: everything stays up."""
-    here = [o for o in found if o.start_s < time_s[-1] + step_s and o.end_s > time_s[0] - step_s] if on else []
+    """Service through a window (T,); others: how many relays and gateways; off: nothing fails but by the scenario's events."""
+    here = [o for o in found if o.start_s < time_s[-1] + step_s and o.end_s > time_s[0] - step_s and (on or o.cause == EVENT)]  # fmt: skip
     relays, gateways = others
 
     def up(kind: str, count: int) -> Floats:
@@ -101,6 +102,7 @@ def interruptions(
     Nodes fail as measured on the ground, and every upset of a chip in orbit stops the whole gang, or its member
     alone where the others go on. Neither moves when the other is switched off, so that runs with and without can be
     compared. broken: ships that break, which stops it too; one that is drained leaves in order, without an interruption.
+    What events strike, ships and sites, stops it whether faults are on or not.
     """
     on, step_s, seed = scenario.spec.couplings, scenario.spec.step, scenario.spec.seed
     told: list[list[tuple[float, ...]]] = [[] for _ in range(ticks)]
@@ -115,9 +117,9 @@ def interruptions(
             upsets = _one_by_one(run, partial(rng, f"{name}/upsets"), dose.upset_s * on.anomaly, ships, first, step_s)
         else:
             upsets = faults.arrivals(partial(rng, f"{name}/upsets"), upset_s, first, step_s)
-        crashes = (
-            np.array([o.start_s for o in broken if o.subject in run.members and np.isinf(o.end_s)]) - first * step_s
-        )
+        sudden = [o for o in broken if np.isinf(o.end_s) or o.cause == EVENT]
+        hit = [o.start_s for o in sudden if o.subject + (ships if o.kind == "site" else 0) in run.members]
+        crashes = np.array(hit if run.apart else sorted(set(hit))) - first * step_s  # a gang restarts once for all
         for t in range(ticks):
             here = crashes[(crashes >= t * step_s) & (crashes < (t + 1) * step_s)] - t * step_s
             told[t].append(tuple(np.sort(np.concatenate([nodes[t], upsets[t], here])).tolist()))

@@ -41,14 +41,10 @@ def hosts(scenario: Scenario, fleet: Fleet, group: Ints, cities: Sites, gateways
     parts = [scenario.catalog.accelerator(accelerator(scenario, site)) for site in sites]
     pue = np.array([scenario.catalog.site(s.site).pue.value for s in sites])
     full = np.array([p.power.value + p.host_power.value for p in parts])
-    latitude, longitude = (
-        np.array([getattr(p, k) for p in spots], dtype=np.float64) for k in ("latitude", "longitude")
-    )
     grids = [scenario.catalog.grid(str(p.country)) for p in spots]
     price, carbon = [g.price.value for g in grids], [g.carbon.value for g in grids]
     ships = [spec.ships[g] for g in group]
-    times = fibre_s(scenario, (latitude, longitude), cities, gateways).T
-    towns = len(cities.names)
+    city_s, gateway_s = fibre(scenario, cities, gateways)
     return Hosts(
         names=(*fleet.name, *(s.name for s in sites)),
         group=(*(g.name for g in ships), *(s.name for s in sites)),
@@ -59,9 +55,20 @@ def hosts(scenario: Scenario, fleet: Fleet, group: Ints, cities: Sites, gateways
         energy_usd_j=np.concatenate([np.zeros(len(fleet.name)), price]),
         carbon_kg_j=np.concatenate([np.zeros(len(fleet.name)), carbon]),
         ships=len(fleet.name),
-        city_fibre_s=np.where(cities.wired[:, None] > 0.0, times[:towns], np.inf),
-        gateway_fibre_s=times[towns:],
+        city_fibre_s=city_s,
+        gateway_fibre_s=gateway_s,
     )
+
+
+def fibre(scenario: Scenario, cities: Sites, gateways: Sites) -> tuple[Floats, Floats]:
+    """One way by fibre from cities (C, J) and from gateways (W, J) to the sites of a scenario [s], infinity where there is none."""
+    spots = [site_place(scenario, site) for site in scenario.spec.sites]
+    latitude, longitude = (
+        np.array([getattr(p, k) for p in spots], dtype=np.float64) for k in ("latitude", "longitude")
+    )
+    times = fibre_s(scenario, (latitude, longitude), cities, gateways).T
+    towns = len(cities.names)
+    return np.where(cities.wired[:, None] > 0.0, times[:towns], np.inf), times[towns:]
 
 
 def accelerator(scenario: Scenario, site: SiteGroup) -> str:

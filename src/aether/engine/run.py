@@ -24,6 +24,7 @@ from aether.results.sinks import Memory, Sink
 from aether.scenario.load import Scenario
 
 Progress = Callable[[str, float, float, str], None]
+Beside = Callable[[State, Block, int, Tick], None]  # state before a tick, its block, its row there, what it came to
 QUEUE = 32  # ticks that may wait to be measured: bounds memory
 
 
@@ -54,10 +55,16 @@ def simulate(
     return run(assemble(scenario), progress, threads, sink)
 
 
-def run(setup: Setup, progress: Progress | None = None, threads: int = 1, sink: Sink | None = None) -> Outcome:
-    """Run what has been assembled; parameters and returns as `simulate`."""
+def run(
+    setup: Setup,
+    progress: Progress | None = None,
+    threads: int = 1,
+    sink: Sink | None = None,
+    beside: Beside | None = None,
+) -> Outcome:
+    """Run what has been assembled; parameters and returns as `simulate`. beside: as for `play`."""
     kept = sink or Memory()
-    totals = play(setup, progress, threads, each=lambda record: _hand_over(growing(setup, record), kept))
+    totals = play(setup, progress, threads, each=lambda record: _hand_over(growing(setup, record), kept), beside=beside)
     _hand_over(closing(setup, totals), kept)
     return Outcome(setup, totals, summary(setup, totals), kept.tables())
 
@@ -69,12 +76,12 @@ def _hand_over(made: Mapping[str, pa.Table], sink: Sink) -> None:
 
 def play(
     setup: Setup, progress: Progress | None = None, threads: int = 1, network: bool = True, label: str = "simulating",
-    each: Callable[[Record], None] | None = None,
+    each: Callable[[Record], None] | None = None, beside: Beside | None = None,
 ) -> Totals:  # fmt: skip
     """Step through the whole run and return what it comes to.
 
     network: False leaves the latencies of cities, cells and probes out: the ships' day and their work alone. each: called
-    with the record of every window once it is full.
+    with the record of every window once it is full. beside: called after every tick.
     """
     totals = Totals.empty(setup, network)
     pool = ThreadPoolExecutor(max_workers=1) if threads > 1 and network else None
@@ -85,7 +92,7 @@ def play(
             pairs = ahead.mesh_pairs
             state = start(setup, ahead) if state is None else state
             for record in _records(setup, ahead, totals):
-                state = _fill(setup, state, ahead, record, pool, lambda t: _tell(told, label, setup, t))
+                state = _fill(setup, state, ahead, record, pool, lambda t: _tell(told, label, setup, t), beside)
                 totals.add(setup, record)
                 if each is not None:
                     each(record)
@@ -105,12 +112,16 @@ def _records(setup: Setup, ahead: Block, totals: Totals, side_by_side: int = 1) 
 
 
 def _fill(
-    setup: Setup, state: State, ahead: Block, record: Record, pool: ThreadPoolExecutor | None, tell: Callable[[int], None]
+    setup: Setup, state: State, ahead: Block, record: Record, pool: ThreadPoolExecutor | None, tell: Callable[[int], None],
+    beside: Beside | None = None,
 ) -> State:  # fmt: skip
     """Step through the ticks of a record, until all that is measured beside them is there too."""
     waiting: deque[Future[None]] = deque()
     for t in range(record.first, record.first + len(record.time_s)):
-        state, tick = step(setup, state, ahead, t - ahead.first)
+        before = state
+        state, tick = step(setup, before, ahead, t - ahead.first)
+        if beside is not None:
+            beside(before, ahead, t - ahead.first, tick)
         record.add(setup, ahead, t - ahead.first, tick)
         if record.standing.network and pool is None:
             measure(setup, record, ahead, t - ahead.first, tick)

@@ -78,7 +78,7 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
     served; then power and heat settle by what really ran. known: the mesh of this tick, where a variant of the run with
     the same mesh has made it.
     """
-    spec = setup.scenario.spec
+    setup, spec = setup.at(float(block.time_s[i])), setup.scenario.spec
     on, step_s, ships = spec.couplings, spec.step, len(setup.fleet.name)
     fleet, charge_j = _fleet(setup, state, block, i)
     sink_k, paused = block.pose.sink_k[i], block.paused[i]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aether.base.tables import Event
+from aether.base.tables import Event, Outage
 from aether.engine import data_record, sample
 from aether.engine.assemble import Setup
 from aether.engine.scaling import scaled
@@ -176,7 +176,7 @@ def faults(setup: Setup) -> dict[str, Any]:
     duration_s, told = setup.scenario.clock.duration_s, dict[str, Any]()
     on = setup.scenario.spec.couplings.faults
     for kind in ("ship", "relay", "link", "gateway", "site", "gpu"):
-        here = [o for o in setup.outages if o.kind == kind and o.start_s < duration_s] if on else []
+        here = [o for o in _acting(setup) if o.kind == kind and o.start_s < duration_s]
         down = sum(min(o.end_s, duration_s) - max(o.start_s, 0.0) for o in here)
         back = sum(o.end_s <= duration_s for o in here)
         told[kind] = {"failed": len(here), "recovered": back, "hours_out": down / 3600.0}
@@ -186,15 +186,18 @@ def faults(setup: Setup) -> dict[str, Any]:
     return told | {"gpus_worn_out_before": float(worn.sum())}
 
 
+def _acting(setup: Setup) -> tuple[Outage, ...]:
+    """Outages by chance, unless faults are off, and those that events order."""
+    return (*(setup.outages if setup.scenario.spec.couplings.faults else ()), *setup.happenings.struck)
+
+
 def outage_events(setup: Setup) -> list[Event]:
     """Outages as events of the calendar, named."""
-    if not setup.scenario.spec.couplings.faults:
-        return []
     duration_s, names = setup.scenario.clock.duration_s, {
         "ship": setup.fleet.name, "gateway": setup.gateways.names, "site": setup.hosts.names[setup.hosts.ships :], "gpu": setup.hosts.names,
     }  # fmt: skip
     return [
         Event(f"fault-{o.kind}", names[o.kind][o.subject] if o.kind in names else f"{o.kind} {o.subject}", max(o.start_s, 0.0), min(o.end_s, duration_s))
-        for o in setup.outages
+        for o in _acting(setup)
         if o.start_s < duration_s
     ]  # fmt: skip

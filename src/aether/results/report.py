@@ -21,6 +21,7 @@ SECTIONS = {  # of the page, the answer first: heading, and whether it is about 
     "cost": ("Cost beside the ground", False),
     "footprint": ("Footprint", False),
     "shortfalls": ("What is short", True),
+    "events": ("What was lost, what moved", False),
     "ablation": ("What each coupling costs", False),
     "day": ("Power, charge and temperature through the day", True),
     "map": ("Where the fleet is near", True),

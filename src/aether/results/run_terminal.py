@@ -13,6 +13,8 @@ from aether.results.console import show, table
 from aether.results.words import (
     acted,
     change,
+    extra,
+    extra_ms,
     faults,
     given_up,
     largest,
@@ -24,6 +26,7 @@ from aether.results.words import (
     percent,
     ranged,
     stages,
+    trained,
 )
 
 LEFT_AFTER = {
@@ -51,6 +54,8 @@ def summary(told: Mapping[str, Any], folder: Path) -> None:
         show(f"Faults (modelled): {faults(told['faults'])}", "")
     if told.get("watch"):
         _watch(told["watch"])
+    if told.get("events"):
+        _events(told["events"])
     _cost(told.get("cost") or {})
     _footprint(told.get("footprint") or {})
     _probes(told)
@@ -186,6 +191,29 @@ def _watch(told: Mapping[str, Any]) -> None:
         f"{told['alarms']:,} alarms, {told['false']:,} of them false; each drains its ship. Acting on them: {acted(told)}",
         "",
     )
+
+
+def _events(rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = ("event", "for", "moved", "could run", "p50", "p95", "given up", "trained", "energy", "worth", "CO2e")
+    shown = table(
+        "What was lost, what moved (modelled): the run beside the same run without the event",
+        *columns,
+        right=range(1, 11),
+    )
+    for row in rows:
+        asked, first = row["requests"] or {}, row["first_token"] or {}
+        more, able = (
+            [h["with"][k] - h["without"][k] for h in row["moved"]] for k in ("gpu_hours", "deliverable_gpu_hours")
+        )
+        times = (extra_ms(first.get(k)).removesuffix(" ms") for k in ("extra_p50_s", "extra_p95_s"))
+        paid = (extra(row["energy_usd"]), extra(-row["worth_lost_usd"]), extra(row["carbon_kg"]))
+        shown.add_row(escape(row["words"]), length(row["end_s"] - row["start_s"]), f"{sum(m for m in more if m > 0):,.1f}", extra(sum(able)), *times,
+                      extra(asked.get("lost")), trained(row["training"]), *paid)  # fmt: skip
+    show(
+        shown,
+        "While it lasts: GPU-hours that some hosts took over, GPU-hours that could run, time to first token in ms. To the end of the run: requests",
+        "given up, tokens of training, energy and worth in USD, CO2e in kg; less is negative.", "",
+    )  # fmt: skip
 
 
 def _cost(told: Mapping[str, Any]) -> None:

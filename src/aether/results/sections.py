@@ -12,6 +12,7 @@ import yaml
 from aether.base.units import fmt
 from aether.results import figures, worldmap
 from aether.results.data_report import data
+from aether.results.event_report import events
 from aether.results.figures import Day, Plot
 from aether.results.money_report import footprint, money
 from aether.results.page import beside, none, plots, table
@@ -281,6 +282,7 @@ _MAKERS: dict[str, Callable[[Results, Day], str]] = {
     "cost": lambda made, _: money(made.summary),
     "footprint": lambda made, _: footprint(made.summary),
     "shortfalls": lambda made, _: _shortfalls(made.summary),
+    "events": lambda made, _: events(made.summary),
     "ablation": lambda made, _: _ablation(made.summary),
     "day": lambda _, day: _through(day),
     "map": lambda made, day: _map(day, made.summary),

@@ -137,3 +137,25 @@ def tokens_day(told: Mapping[str, Any]) -> float:
     """Output tokens of all inference in a day."""
     made: float = sum(s["output_tokens"] for s in told["work"]["inference"])
     return made * _DAY_S / float(told["duration_s"])
+
+
+def trained(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Tokens of training that an event took, with their sign; a millionth of what was trained is nothing."""
+    lost, done = (sum(row[k] for row in rows) for k in ("tokens_lost", "tokens_without"))
+    return extra(0.0 if abs(lost) < 1e-6 * done else -lost) if rows else "–"
+
+
+def extra(amount: float | None) -> str:
+    """A difference of two runs with its sign; what rounding leaves is nothing."""
+    if amount is None:
+        return "–"
+    size = abs(amount)
+    if size < 0.005:
+        return "0"
+    sign = "+" if amount > 0 else "−"
+    return sign + (many(size) if size >= 1e6 else f"{size:,.0f}" if size >= 100 else f"{size:,.2f}")
+
+
+def extra_ms(seconds: float | None) -> str:
+    """A difference of two times in milliseconds with its sign."""
+    return "–" if seconds is None else "0 ms" if abs(seconds) < 5e-5 else f"{1e3 * seconds:+,.1f} ms".replace("-", "−")

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from aether.base.clock import Clock
 from aether.base.errors import InputError, Problem, nearest
 from aether.base.provenance import Assumption
+from aether.base.units import fmt
 from aether.scenario import catalog as parts
 from aether.scenario import document, names
 from aether.scenario.catalog import Catalog, Shell, Ship
@@ -135,7 +136,7 @@ def load(
     except ValidationError as error:
         raise InputError(problems + parts.explain(error, Spec, text) + names.problems(text, catalog)) from error
     texts: dict[str, str] = {}
-    problems += names.problems(text, catalog) + _elements(spec, text, base, texts)
+    problems += names.problems(text, catalog) + _elements(spec, text, base, texts) + _outside(spec, text)
     problems += _sizes(spec, text, catalog) if not problems else []
     if problems:
         raise InputError(problems)
@@ -157,6 +158,18 @@ def _sizes(spec: Spec, text: document.Document, catalog: Catalog) -> list[Proble
             text.problem(("duration",), what, next=f"At most {MOST_ROWS:,} are kept: take fewer, or a longer step")
         )
     return problems
+
+
+def _outside(spec: Spec, text: document.Document) -> list[Problem]:
+    """Events that do not lie in the run, whose length is whole steps."""
+    length_s = max(1, round(spec.duration / spec.step)) * spec.step
+    last, told = f"the run lasts {fmt(length_s, 's')}", []
+    for i, event in enumerate(spec.events):
+        if event.start >= length_s:
+            told.append(text.problem(("events", i, "start"), f"begins after the run: {last}"))
+        elif event.start + event.duration > max(length_s, spec.duration):
+            told.append(text.problem(("events", i, "duration"), f"ends after the run: {last}"))
+    return told
 
 
 def _shells(part: MeshShell, catalog: Catalog) -> tuple[Shell, ...]:

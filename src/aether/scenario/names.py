@@ -28,7 +28,9 @@ def problems(text: document.Document, catalog: Catalog) -> list[Problem]:
                 wanted.append((("ships", i, key, "part"), kind, group[key].get("part"), key))
     told = [p for path, kind, name, label in wanted for p in _known(text, catalog, path, kind, name, label)]
     told += _work(text, catalog) + _twice(text, "ships", "sites") + _twice(text, "workloads", "jobs")
-    return told + _probe_ends(text, catalog) + _degrading(text) + _assumptions(text, catalog)
+    return (
+        told + _probe_ends(text, catalog) + _degrading(text) + _happenings(text, catalog) + _assumptions(text, catalog)
+    )
 
 
 def _known(
@@ -68,15 +70,42 @@ def _probe_ends(text: document.Document, catalog: Catalog) -> list[Problem]:
 
 def _degrading(text: document.Document) -> list[Problem]:
     """Parts that degrade on ships that are not there."""
+    rows = enumerate(_list(text.data.get("degrading")))
+    return [p for i, entry in rows for p in _ship(text, ("degrading", i, "ship"), str(entry.get("ship")))]
+
+
+def _ship(text: document.Document, at: document.Path_, ship: str) -> list[Problem]:
+    """A ship, as group/number, that is not there."""
     groups = {str(g.get("name")): g.get("count", 1) for g in _list(text.data.get("ships"))}
-    told = []
-    for i, entry in enumerate(_list(text.data.get("degrading"))):
-        name, _, number = str(entry.get("ship")).partition("/")
-        if name not in groups:
-            known = unknown("", "group of ships", name, groups)
-            told.append(text.problem(("degrading", i, "ship"), known.what, known.nearest, known.next))
-        elif isinstance(groups[name], int) and number.isdigit() and int(number) >= groups[name]:
-            told.append(text.problem(("degrading", i, "ship"), f"{name} has the numbers 0 to {groups[name] - 1}"))
+    name, _, number = ship.partition("/")
+    if name not in groups:
+        known = unknown("", "group of ships", name, groups)
+        return [text.problem(at, known.what, known.nearest, known.next)]
+    if isinstance(groups[name], int) and number.isdigit() and int(number) >= groups[name]:
+        return [text.problem(at, f"{name} has the numbers 0 to {groups[name] - 1}")]
+    return []
+
+
+def _happenings(text: document.Document, catalog: Catalog) -> list[Problem]:
+    """Ships, sites, places and grids that events name and that are not there."""
+    sites, told = [str(s.get("name")) for s in _list(text.data.get("sites"))], []
+    for i, entry in enumerate(_list(text.data.get("events"))):
+        at: document.Path_ = ("events", i)
+        ships, lost = entry.get("ships"), entry.get("sites")
+        for j, ship in enumerate(ships if isinstance(ships, list) else ()):
+            told += _ship(text, (*at, "ships", j), str(ship))
+        for j, name in enumerate(lost if isinstance(lost, list) else ()):
+            if str(name) not in sites:
+                known = unknown("", "site", str(name), sites)
+                told.append(text.problem((*at, "sites", j), known.what, known.nearest, known.next))
+        spot = _mapping(_mapping(entry.get("gateways")).get("within")).get("at")
+        if isinstance(spot, str):
+            found = find_place(catalog, spot)
+            if isinstance(found, Problem):
+                told.append(text.problem((*at, "gateways", "within", "at"), found.what, found.nearest, found.next))
+        country = _mapping(entry.get("price")).get("country")
+        if isinstance(country, str):
+            told += _known(text, catalog, (*at, "price", "country"), "grids", country.lower(), "grid")
     return told
 
 

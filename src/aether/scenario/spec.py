@@ -437,6 +437,64 @@ class Watch(Strict):
     inject: int = Field(0, ge=0, le=10_000, description="ships that degrade by chance, to score the watch")
 
 
+class Within(Strict):
+    """A circle on the ground."""
+
+    at: str | Place = Field(description="a city or gateway of the catalog, or a place given by hand")
+    radius: Annotated[float, Unit("m", above=0.0, most=20.1e6)]
+
+
+class GatewayRegion(Strict):
+    """Gateways that go out of service together. Exactly one."""
+
+    country: str | None = Field(
+        None, pattern=r"^[A-Z]{2}$", description="two letters: gateways whose nearest city of the catalog lies there"
+    )
+    within: Within | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> GatewayRegion:
+        _exactly_one(self, ("country", "within"))
+        return self
+
+
+class PriceChange(Strict):
+    """Another price of a grid's energy."""
+
+    country: str = Field(pattern=r"^[A-Z]{2}$", description="two letters: whose grid")
+    factor: float = Field(gt=0, le=10_000, description="times the catalog's price")
+
+
+class Happening(Strict):
+    """Something lost for a time, or dearer. Exactly one of cut_cables, gateways, ships, sites and price.
+
+    Ships, sites and gateways are out for the very share of a tick; cables and prices change in ticks whose middle it covers.
+    """
+
+    start: Annotated[float, Unit("s", least=0.0)]
+    duration: Seconds
+    cut_cables: tuple[str, ...] | None = Field(None, min_length=1, description="submarine cables out of service")
+    gateways: GatewayRegion | None = None
+    ships: tuple[Annotated[str, Field(pattern=r"^.+/[0-9]+$")], ...] | None = Field(
+        None, min_length=1, description="group/number: out of service, what they trained since a checkpoint is lost"
+    )
+    sites: tuple[str, ...] | None = Field(None, min_length=1, description="names of ground sites out of service")
+    price: PriceChange | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Happening:
+        _exactly_one(self, HAPPENINGS)
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which of the five it is."""
+        return next(k for k in HAPPENINGS if getattr(self, k) is not None)
+
+
+HAPPENINGS = ("cut_cables", "gateways", "ships", "sites", "price")
+
+
 class Job(Strict):
     """Work of a known size, or GPUs held for a time, placed into what workloads leave. A job counts when it is done;
     a service or a stream by the time in which it runs."""
@@ -548,6 +606,7 @@ class Spec(Strict):
     placement: Placement = Placement()
     degrading: tuple[Degrading, ...] = Field((), description="parts of ships that fail slowly")
     watch: Watch | None = Field(None, description="watch telemetry and act on it")
+    events: tuple[Happening, ...] = Field((), description="what is lost or dearer for a time, each told by difference")
     probes: tuple[Probe, ...] = ()
     couplings: Couplings = Couplings()
     environment: Environment = Environment()

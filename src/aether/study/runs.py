@@ -24,6 +24,7 @@ from aether.results.sinks import Files, Sink, Stored
 from aether.scenario import load as loading
 from aether.scenario.load import Scenario
 from aether.study.ablation import Ablation
+from aether.study.events import Differences
 from aether.study.watch import saved as saved_by
 from aether.study.watch import watched
 
@@ -98,9 +99,11 @@ def simulate(
     setup, seen = (setup, None) if scenario.spec.watch is None else watched(setup, progress)
     table = Ablation(setup, threads) if scenario.spec.outputs.ablation else None
     try:
-        outcome = _run_beside(setup, table, progress, threads, sink)
+        events = Differences(setup) if setup.happenings.asked else None
+        outcome = _run_beside(setup, table, progress, threads, sink, events)
         told = outcome.summary | {"ablation": table.rows(progress) if table is not None else []}
         told |= {} if seen is None else {"watch": saved_by(seen, outcome)}
+        told |= {} if events is None else {"events": events.rows()}
     finally:
         if table is not None:
             table.stop()
@@ -109,7 +112,12 @@ def simulate(
 
 
 def _run_beside(
-    setup: Setup, table: Ablation | None, progress: Progress | None, threads: int, sink: Sink | None
+    setup: Setup,
+    table: Ablation | None,
+    progress: Progress | None,
+    threads: int,
+    sink: Sink | None,
+    events: Differences | None,
 ) -> Outcome:
     """The run, and the ablation beside it once the first tick is through: all kernels that it needs are then compiled."""
 
@@ -119,7 +127,10 @@ def _run_beside(
         if progress is not None:
             progress(label, done, of, clock)
 
-    return run_engine(setup, advance, threads if table is None else 1, sink)  # the ablation takes the other threads
+    beside = None if events is None else events.add
+    return run_engine(
+        setup, advance, threads if table is None else 1, sink, beside
+    )  # the ablation takes the other threads
 
 
 def compare(before: Results, after: Results) -> dict[str, tuple[Any, Any]]:
