@@ -264,7 +264,7 @@ def test_the_series_around_an_event_follows_the_table_of_hosts() -> None:
 
 
 def test_an_event_in_what_a_whole_number_of_steps_leaves_out_is_refused() -> None:
-    with pytest.raises(InputError, match="begins after the run: the run lasts 56.0 min"):
+    with pytest.raises(InputError, match=r"begins after the run: the run lasts 56\.0 min"):
         load(RUN | {"step": "14 min", "events": [event("price", "58 min", "1 min")]})
 
 

@@ -111,7 +111,7 @@ def moved(row: Mapping[str, Any], number: int) -> Plot | None:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.axvspan(row["start_s"] / 3600.0, row["end_s"] / 3600.0, color=svg.SHADE, linewidth=0)
+        axes.axvspan(row["start_s"] / 3600.0, row["end_s"] / 3600.0, color=svg.SHADE, alpha=0.3, linewidth=0)
         for colour, name in zip(COLOURS, shown, strict=False):
             axes.step(time_h, hosts[name]["with"], where="mid", color=colour, label=name)
             axes.step(time_h, hosts[name]["without"], where="mid", color=colour, linestyle=":", linewidth=1.1)

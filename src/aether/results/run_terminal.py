@@ -194,23 +194,25 @@ def _watch(told: Mapping[str, Any]) -> None:
 
 
 def _events(rows: Sequence[Mapping[str, Any]]) -> None:
-    columns = ("event", "for", "moved", "could run", "p50", "p95", "given up", "trained", "energy", "worth", "CO2e")
+    columns = ("", "for", "moved", "could run", "p50", "p95", "given up", "trained", "energy", "worth", "CO2e")
     shown = table(
         "What was lost, what moved (modelled): the run beside the same run without the event",
         *columns,
         right=range(1, 11),
     )
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         asked, first = row["requests"] or {}, row["first_token"] or {}
         more, able = (
             [h["with"][k] - h["without"][k] for h in row["moved"]] for k in ("gpu_hours", "deliverable_gpu_hours")
         )
         times = (extra_ms(first.get(k)).removesuffix(" ms") for k in ("extra_p50_s", "extra_p95_s"))
         paid = (extra(row["energy_usd"]), extra(-row["worth_lost_usd"]), extra(row["carbon_kg"]))
-        shown.add_row(escape(row["words"]), length(row["end_s"] - row["start_s"]), f"{sum(m for m in more if m > 0):,.1f}", extra(sum(able)), *times,
+        shown.add_row(f"{number}", length(row["end_s"] - row["start_s"]), f"{sum(m for m in more if m > 0):,.1f}", extra(sum(able)), *times,
                       extra(asked.get("lost")), trained(row["training"]), *paid)  # fmt: skip
+    names = [f"{number}: {escape(row['words'])}" for number, row in enumerate(rows, 1)]
     show(
         shown,
+        *names,
         "While it lasts: GPU-hours that some hosts took over, GPU-hours that could run, time to first token in ms. To the end of the run: requests",
         "given up, tokens of training, energy and worth in USD, CO2e in kg; less is negative.", "",
     )  # fmt: skip
