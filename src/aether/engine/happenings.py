@@ -47,9 +47,9 @@ class Phase:
 class Happenings:
     """What events do to a run; phases do not overlap."""
 
-    asked: tuple[Happening, ...] = ()
-    outages: tuple[tuple[Outage, ...], ...] = ()  # of each event
-    phases: tuple[Phase, ...] = ()
+    asked: tuple[Happening, ...]
+    outages: tuple[tuple[Outage, ...], ...]  # of each event
+    phases: tuple[Phase, ...]
 
     @property
     def struck(self) -> tuple[Outage, ...]:
@@ -63,13 +63,22 @@ def happenings(scenario: Scenario, hosts: Hosts, cities: Sites, gateways: Sites)
     problems = [p for i, event in enumerate(asked) for p in _problems(scenario, i, event, hosts, gateways)]
     if problems:
         raise InputError(problems)
-    return of(scenario, asked, hosts, cities, gateways)
-
-
-def of(scenario: Scenario, asked: tuple[Happening, ...], hosts: Hosts, cities: Sites, gateways: Sites) -> Happenings:
-    """What some of a scenario's events do; all that they name is there."""
     outages = tuple(_outages(scenario, event, hosts, gateways) for event in asked)
     return Happenings(asked, outages, _phases(scenario, asked, hosts, cities, gateways))
+
+
+def without(
+    made: Happenings, number: int, scenario: Scenario, hosts: Hosts, cities: Sites, gateways: Sites
+) -> Happenings:
+    """What the other events of a scenario do."""
+    left = made.asked[:number] + made.asked[number + 1 :]
+    outages = made.outages[:number] + made.outages[number + 1 :]
+    moves = _moves_phases(made.asked[number])
+    return Happenings(left, outages, _phases(scenario, left, hosts, cities, gateways) if moves else made.phases)
+
+
+def _moves_phases(event: Happening) -> bool:
+    return event.cut_cables is not None or event.price is not None
 
 
 def _outages(scenario: Scenario, event: Happening, hosts: Hosts, gateways: Sites) -> tuple[Outage, ...]:
@@ -115,7 +124,7 @@ def _phases(
     scenario: Scenario, asked: Sequence[Happening], hosts: Hosts, cities: Sites, gateways: Sites
 ) -> tuple[Phase, ...]:
     """Stretches between the beginnings and ends of what cuts cables or changes prices."""
-    moving = [e for e in asked if e.cut_cables is not None or e.price is not None]
+    moving = [e for e in asked if _moves_phases(e)]
     times = sorted({t for e in moving for t in (e.start, e.start + e.duration)})
     known: dict[tuple[str, ...], Fibre] = {}
     made = []

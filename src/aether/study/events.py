@@ -11,7 +11,7 @@ from aether.base.tables import Floats, Ints, State
 from aether.engine import batch
 from aether.engine.assemble import Setup
 from aether.engine.block import Block, struck
-from aether.engine.happenings import of
+from aether.engine.happenings import without
 from aether.engine.running import Spread
 from aether.engine.tick import Tick, step
 from aether.scenario.spec import Happening, Place
@@ -93,10 +93,8 @@ class Variant:
     """The run without one event, stepped beside the run from the event's first tick on."""
 
     def __init__(self, setup: Setup, number: int) -> None:
-        asked = setup.happenings.asked
-        left = tuple(event for i, event in enumerate(asked) if i != number)
-        calm = of(setup.scenario, left, setup.hosts, setup.cities, setup.gateways)
-        self.event = asked[number]
+        calm = without(setup.happenings, number, setup.scenario, setup.hosts, setup.cities, setup.gateways)
+        self.event = setup.happenings.asked[number]
         self.setup = replace(setup, happenings=calm)
         self.seen = Seen(self.setup, (self.event,))
         self._state: State | None = None
