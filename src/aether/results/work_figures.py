@@ -15,10 +15,10 @@ from aether.base.tables import Floats
 from aether.base.units import fmt
 from aether.results import svg
 from aether.results.figures import COLOURS, Day, Plot, binned, drawn
-from aether.results.words import FAULT_WORDS, FAULTS, STAGES, TRAFFIC, many, ms, percent
+from aether.results.words import FAULT_WORDS, FAULTS, STAGES, many, moved, ms, percent
 
 HOST_COLOURS = {True: (svg.BLUE, svg.SKY, svg.PURPLE, "#7fb7d8", "#e3b7cf"), False: (svg.ORANGE, svg.YELLOW, svg.VERMILION, "#e0b060", svg.BROWN)}  # fmt: skip
-TRAFFIC_COLOURS = (svg.BLUE, svg.SKY, svg.PURPLE, svg.ORANGE)
+TRAFFIC_COLOURS = (svg.BLUE, svg.SKY, svg.PURPLE, svg.ORANGE, svg.GREEN)
 LOSS_COLOURS = {
     "faults": svg.GREY, "power": svg.ORANGE, "heat": svg.VERMILION, "radiation": svg.PURPLE, "network reach": svg.SKY,
     "placement": svg.YELLOW,
@@ -194,13 +194,13 @@ def spent(row: Mapping[str, Any], number: int) -> Plot:
 def traffic(day: Day, told: Mapping[str, Any]) -> Plot:
     """Bits by kind through the day."""
     row = told["work"]["traffic"]
-    moved = {k: day.of("traffic", f"{k}_bit")[:, 0] / day.step_s for k in TRAFFIC}
+    carried = {k: day.of("traffic", f"{k}_bit")[:, 0] / day.step_s for k in moved(row)}
     lost = day.of("traffic", "lost_bit")[:, 0] / day.step_s
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         time = day.axis(axes)
-        _stack(axes, time, [binned(v) for v in moved.values()], TRAFFIC_COLOURS, list(moved))
+        _stack(axes, time, [binned(v) for v in carried.values()], TRAFFIC_COLOURS, list(carried))
         if lost.any():
             axes.plot(time, binned(lost), color=svg.VERMILION, linewidth=1.0, label="not carried")
         axes.set(ylabel="carried [bit/s]")
@@ -208,7 +208,7 @@ def traffic(day: Day, told: Mapping[str, Any]) -> Plot:
         _engineering(axes)
         svg.legend(axes, ncols=5)
 
-    kinds = ", ".join(f"{k} {fmt(row[f'{k}_bit'], 'bit')}" for k in sorted(TRAFFIC, key=lambda k: -row[f"{k}_bit"]))
+    kinds = ", ".join(f"{k} {fmt(row[f'{k}_bit'], 'bit')}" for k in sorted(moved(row), key=lambda k: -row[f"{k}_bit"]))
     caption = f"The network carried {kinds}; {fmt(row['not_carried_bit'], 'bit')} found no room (modelled)."
     return drawn("traffic", "Stacked areas, bits a second by kind through time", caption, (5.4, 3.1), paint)
 

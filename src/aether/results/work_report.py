@@ -11,7 +11,7 @@ from aether.results import work_figures as figures
 from aether.results import worldmap
 from aether.results.figures import Day
 from aether.results.page import beside, none, plots, table
-from aether.results.words import FAULT_WORDS, FAULTS, GIVEN_UP, TRAFFIC, acted, many, ms, percent
+from aether.results.words import FAULT_WORDS, FAULTS, GIVEN_UP, acted, many, moved, ms, percent
 
 MOST_SERVICES = 6  # inference workloads with figures of their own
 MOST_MAPS = 2  # world maps, one a workload: each costs a third of a second
@@ -157,7 +157,7 @@ def traffic(day: Day, told: Mapping[str, Any]) -> str:
     row = (told.get("work") or {}).get("traffic")
     if not row:
         return ""
-    rows = [(k, fmt(row[f"{k}_bit"], "bit"), fmt(row[f"{k}_bit"] / told["duration_s"], "bit/s")) for k in TRAFFIC]
+    rows = [(k, fmt(row[f"{k}_bit"], "bit"), fmt(row[f"{k}_bit"] / told["duration_s"], "bit/s")) for k in moved(row)]
     rows.append(
         ("not carried", fmt(row["not_carried_bit"], "bit"), fmt(row["not_carried_bit"] / told["duration_s"], "bit/s"))
     )
