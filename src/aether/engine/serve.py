@@ -49,6 +49,9 @@ class Served:
     ground_gpu: Floats  # (J,) GPUs in service at ground sites
     busiest: Floats  # (BUSIEST, 4) nodes a, b, bit/s, capacity
     plan: Plan
+    done: Floats  # (P,) requests of the plan's rows that were served
+    trip_s: Floats  # (P,) their round trip
+    wait_s: Floats  # (P,) and their wait before they were placed
     parted: split.Parted
     streamed: tuple[streams.Streamed, ...]
     tuned: tuple[tuners.Tuning, ...]
@@ -204,7 +207,8 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
         moved_bit=np.append(_moved(setup, plan, carried, spent, step_s), parted.moved_bit),
         lost_bit=_unmoved(plan, carried, step_s) + parted.lost_bit,
         ground_gpu=block.working[i, hosts.ships :],
-        busiest=_busiest(carried, spent, links, step_s), plan=plan, parted=parted, streamed=(), tuned=(), sized=(),
+        busiest=_busiest(carried, spent, links, step_s), plan=plan, done=done, trip_s=network_s,
+        wait_s=age_s[plan.work, plan.place], parted=parted, streamed=(), tuned=(), sized=(),
     )  # fmt: skip
 
 

@@ -42,6 +42,7 @@ class Parted:
     first_s: Floats  # (Q, H) from the request's arrival to its first token at the writer; 0 where none is read apart
     gpu: Floats  # (H,) that read
     placed_gpu: Floats  # (H,) that would have read all that was placed
+    asked: Floats  # (Q,) prompts that came to one replica that reads
     moved_bit: float  # of caches
     lost_bit: float  # of caches that links did not carry
 
@@ -122,6 +123,7 @@ def settle(
     shape = (len(setup.work.services), hosts)
     share, first_s = np.ones(shape), np.zeros(shape)
     gpu, placed, moved, lost = np.zeros(hosts), np.zeros(hosts), 0.0, 0.0
+    each = np.zeros(shape[0])
     for held, one, rate in zip(reserved, handed, rates_bit_s, strict=True):
         service = setup.work.services[held.service]
         assert service.readers is not None
@@ -136,8 +138,17 @@ def settle(
         gpu, placed = gpu + here, placed + np.bincount(one.reader, one.requests * used, hosts) / step_s
         took = one.delay_s + _read_s(setup, service, held, here)[one.reader]
         first_s[held.service] = np.bincount(one.writer, came * took, hosts) / np.maximum(got, 1e-30)
+        each[held.service] = float(came.sum()) / max(_replicas(setup, service, held), 1.0)
         moved, lost = moved + float(rate.sum()) * step_s, lost + float((wanted - rate).sum()) * step_s
-    return Parted(share, first_s, gpu, placed, moved, lost)
+    return Parted(share, first_s, gpu, placed, each, moved, lost)
+
+
+def _replicas(setup: Setup, service: Service, held: Reserved) -> float:
+    """How many could read, at all hosts that do."""
+    assert service.readers is not None
+    step_s, serving = setup.scenario.spec.step, service.readers.serving
+    rows = np.flatnonzero(held.gpu_s > 0.0)
+    return sum(float(held.room_gpu_s[h]) / step_s / serving[setup.hosts.accelerator[h]].gpus for h in rows)
 
 
 def _read_s(setup: Setup, service: Service, held: Reserved, gpu: Floats) -> Floats:
