@@ -71,7 +71,7 @@ def to_ground(setup: Setup, host: Ints, on: Bools, links: Links, way: Ways) -> P
     return append(path.back(lasers), np.where(on, lasers + 2 * nodes + seed, -1))
 
 
-def delay_s(setup: Setup, way: Ways, a: Ints, b: int) -> Floats:
+def latency_s(setup: Setup, way: Ways, a: Ints, b: int) -> Floats:
     """One way from hosts to another [s] (A,): infinity without a path, nothing between sites, whose fibre is not told here."""
     ships, first = setup.hosts.ships, setup.relay_count
     if b < ships:

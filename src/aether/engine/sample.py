@@ -15,8 +15,12 @@ from aether.engine.serve import Served
 from aether.engine.work import Service
 from aether.workloads import batching, demand, inference
 
-WAYS = 9  # round trips with their waits, at even shares of a tick's requests of a group; ours, enough for a city's spread
-SEEN = 5 + WAYS  # requests of one replica, its share of full clocks, requests of its group, mean wait, prompts a reader got; ways
+WAYS = (
+    9  # round trips with their waits, at even shares of a tick's requests of a group; ours, enough for a city's spread
+)
+SEEN = (
+    5 + WAYS
+)  # requests of one replica, its share of full clocks, requests of its group, mean wait, prompts a reader got; ways
 QUANTILES = (0.5, 0.95, 0.99)
 CURVE = (0.01, 0.05, *(round(0.1 * n, 1) for n in range(1, 10)), 0.95, 0.98, 0.99)  # shares that the report draws
 TIMES = ("first_token", "token_gap", "answer")

@@ -9,7 +9,7 @@ import numpy as np
 from aether.base.tables import Bools, Floats, Ints, Links, Scaled
 from aether.engine.assemble import Setup
 from aether.engine.carry import PLENTY_BIT_S
-from aether.engine.loads import Load, between, delay_s, together
+from aether.engine.loads import Load, between, latency_s, together
 from aether.engine.reach import Ways
 from aether.engine.work import Service
 
@@ -89,7 +89,7 @@ def _trip(service: Service, requests: Floats, way: Ways, hosts: int) -> Floats:
 def _source(setup: Setup, host: int, ready: Bools, way: Ways) -> int:
     """The nearest host that has the weights and a way to this one, -1 for none."""
     holders = np.flatnonzero(ready)
-    delay = delay_s(setup, way, holders, host)
+    delay = latency_s(setup, way, holders, host)
     return int(holders[np.argmin(delay)]) if holders.size and np.isfinite(delay).any() else -1
 
 

@@ -16,8 +16,10 @@ from aether.engine.data import Data, close, data_asked, data_loads
 from aether.engine.loads import Load, together
 from aether.engine.reach import Ways
 from aether.engine.work import Run
+from aether.network import handover
 from aether.placement import capacity as limits
 from aether.placement.policy import policies
+from aether.placement.router import TERMS as ROUTER
 from aether.workloads import across, inference, job
 
 BUSIEST = 8  # lasers written down each tick
@@ -38,6 +40,7 @@ class Served:
     network_s: Floats  # (Q, C) of it, the round trip
     by_host: Floats  # (Q, H) requests served
     inference_gpu: Floats  # (H,) GPUs at full clocks at work for people
+    cache_share: Floats  # (H,) of memory for caches in use
     training_gpu: Floats  # (H,)
     jobs: tuple[Progress, ...]
     spent: tuple[job.Spent, ...]
@@ -68,7 +71,7 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
     """Place, carry and serve the work of one tick; attached: relays that ships hold in it (K, terminals)."""
     asked, waiting, jobs = block.arrivals[i], state.waiting, state.jobs
     data = data_asked(setup, state, block, i, capacity, way, attached)
-    whole = observe(setup, waiting.sum(axis=0) + asked, state.charge_j, block, i, capacity, way, data)
+    whole = observe(setup, waiting.sum(axis=0) + asked, state, block, i, capacity, way, data, attached)
     snapshot, reserved = split.reserve(setup, whole)
     name = setup.scenario.spec.placement.policy if setup.scenario.spec.couplings.placement else "nearest-only"
     plan = policies.get(name, "placement.policy")(snapshot)
@@ -115,7 +118,8 @@ class _Moved:
 
 
 def observe(
-    setup: Setup, requests: Floats, charge_j: Floats, block: Block, i: int, capacity: Capacity, way: Ways, data: Data
+    setup: Setup, requests: Floats, state: State, block: Block, i: int, capacity: Capacity, way: Ways, data: Data,
+    attached: Ints,
 ) -> Snapshot:  # fmt: skip
     """What a placement policy sees at this tick."""
     hosts, work, step_s = setup.hosts, setup.work, setup.scenario.spec.step
@@ -141,9 +145,22 @@ def observe(
         value_usd=np.array([s.value_usd for s in work.services]), late_worth=setup.scenario.value("placement.late_worth"),
         energy_usd=drawn_j * hosts.energy_usd_j, carbon_usd=drawn_j * hosts.carbon_kg_j * held,
         light_s=np.concatenate([block.outlook.light_s[i], np.full(sites, np.inf)]),
-        charge_share=np.concatenate([charge_j / np.maximum(setup.fleet.battery_j, 1e-9), np.ones(sites)]), job_gpu=job_gpu,
+        charge_share=np.concatenate([state.charge_j / np.maximum(setup.fleet.battery_j, 1e-9), np.ones(sites)]),
+        contact_s=_contact_s(setup, block, i, attached), cache_share=np.zeros(len(gpu)) if state.cache_share is None else state.cache_share,
+        installed_gpu=hosts.gpus, ahead_s=setup.scenario.value("placement.router_ahead"),
+        weights=tuple(setup.scenario.value(f"placement.router_{k}") for k in ROUTER), job_gpu=job_gpu,
         job_value_usd=np.array(price) / 3600.0, job_apart=apart,
     )  # fmt: skip
+
+
+def _contact_s(setup: Setup, block: Block, i: int, attached: Ints) -> Floats:
+    """How long the link to the mesh lasts that lasts longest (H,); infinity at sites."""
+    ships, relays = block.ships, block.relays
+    left_s = handover.lasts_s(
+        ships.inertial_m[i], ships.velocity_m_s[i], relays.inertial_m[i], relays.velocity_m_s[i], attached,
+        setup.relay_laser.max_range_m,
+    )  # fmt: skip
+    return np.concatenate([left_s, np.full(setup.hosts.sites, np.inf)])
 
 
 def _hold(setup: Setup, data: Data) -> Bools:
@@ -192,7 +209,7 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
     served = _sum(plan, done, shape)
     patience = np.array([int(s.asked.patience // step_s) for s in work.services], dtype=np.int64)
     left, lost, age_s = _queue(waiting, asked, served, step_s, patience)
-    first_s, network_s, late = _first_tokens(setup, snapshot, plan, done, age_s, parted.first_s)
+    first_s, network_s, late, cached = _first_tokens(setup, snapshot, plan, done, age_s, parted.first_s)
     by_host = _by_host(plan, done, (shape[0], len(hosts.names)))
     need = np.where(np.isfinite(snapshot.need_gpu_s), snapshot.need_gpu_s, 0.0)
     training_gpu = np.zeros(len(hosts.names))
@@ -202,7 +219,7 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
     return Served(
         requests=asked, served=served, late=_sum(plan, done * late, shape), rejected=lost, reasons=_reasons(snapshot, plan, carried, lost),
         waiting=left, first_token_s=_mean(plan, done, first_s, shape), network_s=_mean(plan, done, network_s, shape),
-        by_host=by_host, inference_gpu=(by_host * need).sum(axis=0) / step_s + parted.gpu, training_gpu=training_gpu,
+        by_host=by_host, inference_gpu=(by_host * need).sum(axis=0) / step_s + parted.gpu, cache_share=cached, training_gpu=training_gpu,
         jobs=tuple(p for p, _ in moved.jobs), spent=spent, paces=moved.paces, parts=moved.parts, rates_bit_s=moved.rates,
         moved_bit=np.append(_moved(setup, plan, carried, spent, step_s), parted.moved_bit),
         lost_bit=_unmoved(plan, carried, step_s) + parted.lost_bit,
@@ -255,8 +272,8 @@ def _queue(waiting: Floats, asked: Floats, served: Floats, step_s: float, patien
 
 def _first_tokens(
     setup: Setup, snapshot: Snapshot, plan: Plan, done: Floats, age_s: Floats, read_s: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Time to first token of each row [s], its round trip [s], and the share of it that is late (P,).
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Time to first token of each row [s], its round trip [s], the share of it that is late (P,), and caches in use (H,).
 
     Round trip + wait for the tick it was placed in + queue of the replicas + prefill at their load; where prompts are read
     apart, queue and prefill are those of the readers, and the way from there comes on top (Q, H).
@@ -266,12 +283,15 @@ def _first_tokens(
     need = np.where(np.isfinite(snapshot.need_gpu_s), snapshot.need_gpu_s, 0.0)
     used = _by_host(plan, done * need[plan.work, plan.host], need.shape)
     room = np.maximum(snapshot.free_gpu_s - (snapshot.job_gpu * plan.job_share).sum(axis=0) * snapshot.step_s, 1e-12)
-    late = np.zeros(len(plan.work))
+    late, cached = np.zeros(len(plan.work)), np.zeros(len(hosts.names))
     kinds = np.array(hosts.accelerator)
     for q, service in enumerate(setup.work.services):
         others = used.sum(axis=0) - used[q]
         load = service.target * np.clip(used[q] / np.maximum(room - others, 1e-12), 0.0, 1.0)
         for kind, serving in service.serving.items():
+            at = np.flatnonzero((used[q] > 0.0) & (kinds == kind))
+            mine_share = np.clip((room[at] - others[at]) / room[at], 0.0, 1.0)
+            cached[at] += mine_share * inference.operate(serving, load[at])[0] / serving.batch[-1]
             rows = np.flatnonzero((plan.work == q) & (kinds[plan.host] == kind))
             host = plan.host[rows]
             gpus = room[host] / snapshot.step_s
@@ -279,7 +299,7 @@ def _first_tokens(
             first[rows] = trip[rows] + age_s[q, plan.place[rows]] + here
         mine = plan.work == q
         late[mine] = first[mine] > service.asked.max_first_token
-    return first, trip, late
+    return first, trip, late, np.minimum(cached, 1.0)
 
 
 def _server(serving: Serving, load: Floats, gpus: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 
 from aether.base.tables import Floats, Ints, Links, Plan, Snapshot
 from aether.engine.assemble import Setup
-from aether.engine.loads import Load, between, delay_s, together
+from aether.engine.loads import Load, between, latency_s, together
 from aether.engine.reach import Ways
 from aether.engine.work import Service
 from aether.workloads import inference
@@ -31,14 +31,16 @@ class Handed:
     reader: Ints
     writer: Ints
     requests: Floats
-    delay_s: Floats  # one way
+    latency_s: Floats  # one way
 
 
 @dataclass(frozen=True)
 class Parted:
     """What a tick made of all prompts read apart."""
 
-    share: Floats  # (Q, H) of the requests placed at a writer whose prompt was read and came; 1 where none is read apart
+    share: (
+        Floats  # (Q, H) of the requests placed at a writer whose prompt was read and came; 1 where none is read apart
+    )
     first_s: Floats  # (Q, H) from the request's arrival to its first token at the writer; 0 where none is read apart
     gpu: Floats  # (H,) that read
     placed_gpu: Floats  # (H,) that would have read all that was placed
@@ -87,7 +89,7 @@ def hand_over(setup: Setup, plan: Plan, reserved: tuple[Reserved, ...], way: Way
         left = held.gpu_s[readers] / service.readers.need_gpu_s[readers]
         rows: list[tuple[int, int, float, float]] = []
         for writer in np.argsort(-asked, kind="stable")[: int((asked > 0.0).sum())]:
-            delay, wanted = delay_s(setup, way, readers, int(writer)), float(asked[writer])
+            delay, wanted = latency_s(setup, way, readers, int(writer)), float(asked[writer])
             for n in np.argsort(delay, kind="stable"):
                 given = min(wanted, float(left[n])) if np.isfinite(delay[n]) else 0.0
                 if given > 0.0:
@@ -95,7 +97,9 @@ def hand_over(setup: Setup, plan: Plan, reserved: tuple[Reserved, ...], way: Way
                     left[n], wanted = left[n] - given, wanted - given
         rows.sort(key=lambda row: row[0])
         columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
-        made.append(Handed(held.service, columns[0].astype(np.int64), columns[1].astype(np.int64), columns[2], columns[3]))
+        made.append(
+            Handed(held.service, columns[0].astype(np.int64), columns[1].astype(np.int64), columns[2], columns[3])
+        )
     return tuple(made)
 
 
@@ -136,7 +140,7 @@ def settle(
         used = service.readers.need_gpu_s[one.reader]
         here = np.bincount(one.reader, came * used, hosts) / step_s
         gpu, placed = gpu + here, placed + np.bincount(one.reader, one.requests * used, hosts) / step_s
-        took = one.delay_s + _read_s(setup, service, held, here)[one.reader]
+        took = one.latency_s + _read_s(setup, service, held, here)[one.reader]
         first_s[held.service] = np.bincount(one.writer, came * took, hosts) / np.maximum(got, 1e-30)
         each[held.service] = float(came.sum()) / max(_replicas(setup, service, held), 1.0)
         moved, lost = moved + float(rate.sum()) * step_s, lost + float((wanted - rate).sum()) * step_s

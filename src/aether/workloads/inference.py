@@ -259,7 +259,9 @@ def _turn(
     whole = iteration_s(model, gpu, gpus, precision, decode, prefill, context, prompt, efficiency, width)
     if drafts is None:
         return whole
-    return whole + drafts.length * iteration_s(drafts.model, gpu, gpus, precision, decode, 0.0, context, 0.0, efficiency)
+    return whole + drafts.length * iteration_s(
+        drafts.model, gpu, gpus, precision, decode, 0.0, context, 0.0, efficiency
+    )
 
 
 def _slots(
