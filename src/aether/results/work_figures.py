@@ -123,6 +123,51 @@ def first_tokens(row: Mapping[str, Any], number: int) -> Plot | None:
     return drawn(f"first{number}", "Stacked bars, time to first token by local hour", caption, (4.5, 2.9), paint)
 
 
+def followed(row: Mapping[str, Any], number: int) -> Plot | None:
+    """How times to first token are spread: single requests beside the fluid's means of place and tick."""
+    curve = row["followed"]["curve"]
+    if None in curve["fluid_first_token_s"]:
+        return None
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot(curve["first_token_s"], curve["share"], color=svg.BLUE, marker=".", label="single requests")
+        axes.plot(
+            curve["fluid_first_token_s"],
+            curve["share"],
+            color=svg.ORANGE,
+            linestyle="--",
+            label="fluid, means of place and tick",
+        )
+        axes.set(xlabel="time to first token [s]", ylabel="share of requests [%]", xscale="log", ylim=(0.0, 1.0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+        svg.legend(axes)
+
+    f = row["followed"]
+    caption = (
+        f"{row['name']}: half of single requests have their first token within {ms(f['first_token_p50_s'])}, 95 % within {ms(f['first_token_p95_s'])}; "
+        f"the fluid says {ms(row['first_token_p50_s'])} and {ms(row['first_token_p95_s'])} (modelled)."
+    )
+    return drawn(f"followed{number}", "Cumulative curves, time to first token", caption, (4.5, 2.9), paint)
+
+
+def gaps(row: Mapping[str, Any], number: int) -> Plot:
+    """How mean times between tokens of an answer are spread."""
+    curve = row["followed"]["curve"]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot([1e3 * v for v in curve["token_gap_s"]], curve["share"], color=svg.BLUE, marker=".")
+        axes.set(
+            xlabel="between two tokens of an answer, its mean [ms]", ylabel="share of answers [%]", ylim=(0.0, 1.0)
+        )
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+
+    f = row["followed"]
+    caption = f"{row['name']}: {ms(f['token_gap_p50_s'])} between tokens for half of the answers, {ms(f['token_gap_p95_s'])} at most for 95 % (modelled)."
+    return drawn(f"gaps{number}", "Cumulative curve, time between tokens", caption, (4.5, 2.9), paint)
+
+
 def progress(day: Day, told: Mapping[str, Any], number: int) -> Plot:
     """Tokens trained through time, and the pace with what slowed it, by cause."""
     row, jobs = told["work"]["training"][number], len(told["work"]["training"])

@@ -553,7 +553,7 @@ class Outputs(Strict):
     ablation: bool = Field(True, description="run again with each coupling switched off")
     report: bool = True
     requests: bool = Field(
-        False,
+        True,
         description="follow a replica of each service and group of hosts request by request: percentiles in the summary",
     )
 
