@@ -245,7 +245,7 @@ def traffic(day: Day, told: Mapping[str, Any]) -> Plot:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         time = day.axis(axes)
-        _stack(axes, time, [binned(v) for v in carried.values()], TRAFFIC_COLOURS, list(carried))
+        _stack(axes, time, [binned(v) for v in carried.values()], TRAFFIC_COLOURS[: len(carried)], list(carried))
         if lost.any():
             axes.plot(time, binned(lost), color=svg.VERMILION, linewidth=1.0, label="not carried")
         axes.set(ylabel="carried [bit/s]")
