@@ -1,11 +1,15 @@
 """Prefix hits, drafts and prompts read apart: what they change in the fluid, one by one and on the mesh, and what they keep."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.base.errors import InputError
+from aether.base.tables import Snapshot
+from aether.engine import split
 from aether.engine.run import simulate
 from aether.scenario.load import load
 from aether.workloads import batching, inference
@@ -45,6 +49,28 @@ def test_the_curves_throughput_is_that_of_single_requests(hit, drafts):
     made = batching.server(MODEL, GPU, 1, "fp8", REACHED, drafts)
     done = batching.serve(
         made, [0, count], np.zeros(count), [read] * count, [written] * count, hit_tokens=[int(hit * read)] * count
+    )
+    assert count / done.finish_s.max() == pytest.approx(serving.request_s[-1], rel=0.12)
+
+
+@pytest.mark.parametrize("hit", [0.0, 0.5])
+def test_a_readers_throughput_is_that_of_single_prompts(hit):
+    read, count = 1200, 400
+    serving = inference.reading(MODEL, GPU, 1, "fp8", read, REACHED, hit)
+    made = batching.server(MODEL, GPU, 1, "fp8", replace(REACHED, max_batch=1.0))
+    done = batching.serve(
+        made, [0, count], np.zeros(count), [read] * count, [1] * count, hit_tokens=[int(hit * read)] * count
+    )
+    assert count / done.finish_s.max() == pytest.approx(serving.request_s[-1], rel=0.02)
+
+
+@pytest.mark.parametrize("drafts", [None, DRAFTS])
+def test_a_writers_throughput_is_that_of_single_answers(drafts):
+    read, written, count = 1200, 301, 4000
+    serving = inference.writing(MODEL, GPU, 1, "fp8", read, written, REACHED, drafts)
+    made = batching.server(MODEL, GPU, 1, "fp8", REACHED, drafts)
+    done = batching.serve(
+        made, [0, count], np.zeros(count), [read] * count, [written - 1] * count, hit_tokens=[read - 1] * count
     )
     assert count / done.finish_s.max() == pytest.approx(serving.request_s[-1], rel=0.12)
 
@@ -150,3 +176,37 @@ def test_names_of_drafts_and_splits_are_checked_together():
     assert paths == ["workloads[0].inference.draft.model", "workloads[0].inference.split.prefill[0]"]
     with pytest.raises(InputError, match="which is no split"):
         load(fabric(workloads__0__inference__split={"prefill": ["a"], "decode": ["a", "dublin"]}))
+
+
+def crowd(setup, people, seed):
+    """A tick of the small fabric as placement sees it, by chance."""
+    rng, work, hosts = np.random.default_rng(seed), setup.work, len(setup.hosts.names)
+    need = np.array([s.need_gpu_s for s in work.services])
+    places = len(setup.cities.names)
+    return Snapshot(
+        time_s=0.0, step_s=60.0, ships=setup.hosts.ships, requests=rng.poisson(people, (len(need), places)).astype(float),
+        free_gpu_s=setup.hosts.gpus * 60.0 * rng.random(hosts), need_gpu_s=need, allowed=np.array([s.allowed for s in work.services]),
+        round_trip_s=np.full((places, hosts), 0.05, np.float32), limit_s=np.ones(len(need)), value_usd=np.ones(len(need)), late_worth=0.5,
+        energy_usd=np.zeros(need.shape), carbon_usd=np.zeros(need.shape), light_s=np.full(hosts, np.inf), charge_share=np.ones(hosts),
+        contact_s=np.full(hosts, np.inf), cache_share=np.zeros(hosts), installed_gpu=setup.hosts.gpus, ahead_s=900.0, weights=(1.0,) * 8,
+        job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
+    )  # fmt: skip
+
+
+@given(people=st.sampled_from([0.0, 10.0, 1e3, 1e6]), seed=st.integers(0, 2**32))
+def test_readers_hold_back_what_is_asked_and_never_more_than_there_is(over_mesh, people, seed):
+    setup = over_mesh.setup
+    service, before = setup.work.services[0], crowd(over_mesh.setup, people, seed)
+    left, (held,) = split.reserve(setup, before)
+    assert left.free_gpu_s + held.gpu_s == pytest.approx(before.free_gpu_s)
+    assert (left.free_gpu_s >= 0.0).all()
+    assert (left.requests <= before.requests).all()
+    assert (left.requests[1] == before.requests[1]).all()  # what is not split is left alone
+    reads = np.isfinite(service.readers.need_gpu_s)
+    assert (held.gpu_s[~reads] == 0.0).all()
+    can = float((held.gpu_s[reads] / service.readers.need_gpu_s[reads]).sum())
+    assert left.requests[0].sum() == pytest.approx(can, abs=1e-6)
+    writes = np.isfinite(service.need_gpu_s)
+    most = float((before.free_gpu_s[writes] / service.need_gpu_s[writes]).sum())
+    whole = float((before.free_gpu_s[reads] / service.readers.need_gpu_s[reads]).sum())
+    assert can == pytest.approx(min(before.requests[0].sum(), most, whole), abs=1e-6)
