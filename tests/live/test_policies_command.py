@@ -13,7 +13,7 @@ from aether.scenario.load import load
 from aether.study import policies as rivals
 from constellation import fabric
 
-NAMES = ("value", "nearest", "least-loaded", "power-aware", "cost-aware")
+NAMES = ("value", "nearest", "least-loaded", "power-aware", "cost-aware", "router")
 
 
 def two_hosts(**more):
@@ -22,6 +22,7 @@ def two_hosts(**more):
         "time_s": 0.0, "step_s": 60.0, "ships": 2, "requests": np.full((1, 4), 10.0), "free_gpu_s": np.full(2, 60.0), "need_gpu_s": np.ones((1, 2)),
         "allowed": np.ones((1, 2), np.bool_), "round_trip_s": np.full((4, 2), 0.01, np.float32), "limit_s": np.ones(1), "value_usd": np.ones(1),
         "late_worth": 0.5, "energy_usd": np.zeros((1, 2)), "carbon_usd": np.zeros((1, 2)), "light_s": np.full(2, 900.0), "charge_share": np.ones(2),
+        "contact_s": np.full(2, np.inf), "cache_share": np.zeros(2), "installed_gpu": np.ones(2), "ahead_s": 900.0, "weights": (1.0,) + (0.0,) * 7,
         "job_gpu": np.zeros((0, 2)), "job_value_usd": np.zeros(0),
     }  # fmt: skip
     return Snapshot(**(fields | more))

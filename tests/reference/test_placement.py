@@ -10,7 +10,8 @@ from aether.base.errors import InputError
 from aether.base.tables import Plan, Snapshot
 from aether.engine.assemble import assemble
 from aether.engine.run import play
-from aether.placement import capacity
+from aether.network import handover
+from aether.placement import capacity, router
 from aether.placement.policy import fill, policies
 from aether.scenario.load import load
 from constellation import fabric
@@ -23,7 +24,9 @@ def snapshot(requests, free_gpu_s, need, trip, value=(1.0,), **more):
         time_s=0.0, step_s=60.0, ships=len(free_gpu_s) // 2, requests=requests, free_gpu_s=np.array(free_gpu_s, float), need_gpu_s=need,
         allowed=np.ones(need.shape, dtype=np.bool_), round_trip_s=trip, limit_s=np.ones(len(value)), value_usd=np.array(value),
         late_worth=0.5, energy_usd=np.zeros(need.shape), carbon_usd=np.zeros(need.shape),
-        light_s=np.full(len(free_gpu_s), np.inf), charge_share=np.ones(len(free_gpu_s)), job_gpu=np.zeros((0, len(free_gpu_s))), job_value_usd=np.zeros(0),
+        light_s=np.full(len(free_gpu_s), np.inf), charge_share=np.ones(len(free_gpu_s)),
+        contact_s=np.full(len(free_gpu_s), np.inf), cache_share=np.zeros(len(free_gpu_s)), installed_gpu=np.array(free_gpu_s) / 60.0,
+        ahead_s=900.0, weights=(1.0, 0.5, 0.5, 0.3, 0.2, 0.2, 0.5, 0.5), job_gpu=np.zeros((0, len(free_gpu_s))), job_value_usd=np.zeros(0),
     )  # fmt: skip
     return replace(made, **more)
 
@@ -171,3 +174,55 @@ def test_what_is_no_gang_takes_from_each_host_what_that_has():
                      job_value_usd=np.ones(1), job_apart=frozenset() if gang else frozenset({0}))  # fmt: skip
         shares.append(policies["value"](s).job_share[0].tolist())
     assert shares == [[0.25, 0.25], [0.5, 0.25]]  # 60 of 120 and 15 of 60 GPU-seconds
+
+
+# The router: two hosts that are alike but for one term; each term turns the choice by itself.
+
+TURNS = {
+    "trip": {"round_trip_s": np.array([[0.02, 0.01]], np.float32)},
+    "load": {"installed_gpu": np.array([2.0, 1.0])},  # half of the first is not free
+    "cache": {"cache_share": np.array([0.8, 0.1])},
+    "dark": {"light_s": np.array([300.0, 800.0])},
+    "charge": {"charge_share": np.array([0.4, 0.9])},
+    "contact": {"contact_s": np.array([60.0, 600.0])},
+    "energy": {"energy_usd": np.array([[0.3, 0.1]])},
+    "carbon": {"carbon_usd": np.array([[0.3, 0.1]])},
+}
+
+
+def went(s):
+    """The host that ten requests of one place went to."""
+    return int(np.argmax(placed(policies["router"](s), 1, 2)[0]))
+
+
+@pytest.mark.parametrize("term", router.TERMS)
+def test_the_router_turns_from_a_host_by_each_term_and_only_where_it_weighs(term):
+    s = snapshot([[10]], [60.0, 60.0], [[1.0, 1.0]], [[0.01, 0.01]])
+    assert went(s) == 0  # alike: the first
+    turned = replace(s, **TURNS[term])
+    assert went(turned) == 1
+    weights = tuple(0.0 if k == term else w for k, w in zip(router.TERMS, s.weights, strict=True))
+    assert went(replace(turned, weights=weights)) == 0
+
+
+def test_the_routers_score_is_the_weighed_sum_of_burdens():
+    # way 0.1 of its limit of 1 s; half free; 300 of 900 s of light; charge 0.4; energy 0.2 of a worth of 1
+    s = snapshot([[10]], [60.0, 60.0], [[1.0, 1.0]], [[0.1, 0.1]], installed_gpu=np.array([2.0, 1.0]), light_s=np.array([300.0, np.inf]),
+                 charge_share=np.array([0.4, 1.0]), energy_usd=np.array([[0.2, 0.0]]))  # fmt: skip
+    by_hand = -(1.0 * 0.1 + 0.5 * 0.5 + 0.3 * (1 - 300 / 900) + 0.2 * 0.6 + 0.5 * 0.2)
+    assert router.score(s)[0, 0].tolist() == pytest.approx([by_hand, -0.1])
+
+
+def test_the_router_never_sends_where_a_hard_limit_forbids():
+    s = snapshot([[10]], [60.0, 60.0], [[1.0, 1.0]], [[0.9, 0.01]], allowed=np.array([[True, False]]))
+    assert placed(policies["router"](s), 1, 2) == [[10.0, 0.0]]
+    assert len(policies["router"](replace(s, limit_s=np.array([0.5]))).work) == 0
+
+
+def test_a_link_lasts_until_its_ends_are_out_of_range():
+    # 500 km apart, the relay leaves at 1 km/s along the line: 500 s to a range of 1,000 km; no link, no time
+    far, still = np.array([[500e3, 0.0, 0.0]]), np.zeros((2, 3))
+    left = handover.lasts_s(
+        np.zeros((2, 3)), still, far, np.array([[1e3, 0.0, 0.0]]), np.array([[0, -1], [-1, -2]]), 1e6
+    )
+    assert left.tolist() == pytest.approx([500.0, 0.0])

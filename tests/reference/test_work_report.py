@@ -289,3 +289,28 @@ def test_hours_of_the_day_are_drawn_where_they_were_served(made):
     best = min(served, key=lambda h: h["first_token_s"])
     assert f"at {best['local_hour']} h local time" in work_figures.first_tokens(row, 0).caption
     assert np.isfinite([h["network_s"] for h in served]).all()
+
+
+# Requests one by one
+
+
+def test_page_and_terminal_tell_of_single_requests_what_the_summary_says(made, page, capsys, monkeypatch):
+    text = text_of(page)
+    printed_text = re.sub(r"\s+", " ", printed(made.summary, capsys, monkeypatch, 200))
+    for row in made.summary["work"]["inference"]:
+        told = row["followed"]
+        assert told["served"] > 0
+        assert (
+            f"{row['name']}, {words.many(told['served'])} requests one by one: first token {words.ms(told['first_token_p50_s'])}"
+            in printed_text
+        )
+        for group in told["groups"]:
+            assert f"{group['host']} {words.many(group['served'])} {words.ms(group['first_token_p50_s'])}" in text
+        assert f"within {words.ms(told['first_token_p95_s'])}" in text
+
+
+def test_page_without_single_requests_says_nothing_of_them(made):
+    told = deepcopy(made.summary)
+    for row in told["work"]["inference"]:
+        del row["followed"]
+    assert "one by one" not in text_of(report.render(replace(made, summary=told)))

@@ -249,6 +249,13 @@ class Snapshot:
     carbon_usd: Floats  # (Q, H) of one request's carbon, at the price that placement holds against it
     light_s: Floats  # (H,) of sunlight left; 0 in darkness, infinite at a site
     charge_share: Floats  # (H,) of the battery; 1 at a site
+    contact_s: (
+        Floats  # (H,) that a ship's link to the mesh still lasts if both ends fly straight on; infinite at a site
+    )
+    cache_share: Floats  # (H,) of memory for caches in use in the tick before
+    installed_gpu: Floats  # (H,)
+    ahead_s: float  # of sunlight or contact that counts as plenty
+    weights: tuple[float, ...]  # weights of the router's terms, in its order
     job_gpu: Floats  # (W, H) GPUs that a training job asks of a host; 0 where it has no part
     job_value_usd: Floats  # (W,) worth of a GPU-second of training
     job_apart: frozenset[int] = frozenset()  # jobs whose members go on without one another
@@ -339,3 +346,4 @@ class State:
     tuned: tuple[Tuned, ...] = ()
     scaled: tuple[Scaled, ...] = ()
     underway: Underway | None = None  # where the scenario has jobs
+    cache_share: Floats | None = None  # (H,) of memory for caches in use, where anything was served

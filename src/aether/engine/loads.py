@@ -71,6 +71,15 @@ def to_ground(setup: Setup, host: Ints, on: Bools, links: Links, way: Ways) -> P
     return append(path.back(lasers), np.where(on, lasers + 2 * nodes + seed, -1))
 
 
+def latency_s(setup: Setup, way: Ways, a: Ints, b: int) -> Floats:
+    """One way from hosts to another [s] (A,): infinity without a path, nothing between sites, whose fibre is not told here."""
+    ships, first = setup.hosts.ships, setup.relay_count
+    if b < ships:
+        return way.fields.latency_s[a, first + b].astype(np.float64)
+    nodes = first + np.minimum(a, max(ships - 1, 0))
+    return np.where(a < ships, way.fields.latency_s[b, nodes].astype(np.float64) if ships else np.inf, 0.0)
+
+
 def between(setup: Setup, a: int, b: Ints, links: Links, way: Ways) -> Paths:
     """From one host to others; between sites, and to itself, by what is there: nothing is crossed."""
     ships, nodes, lasers = setup.hosts.ships, setup.relay_count + setup.hosts.ships, 2 * len(links.a)

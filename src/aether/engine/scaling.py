@@ -9,7 +9,7 @@ import numpy as np
 from aether.base.tables import Bools, Floats, Ints, Links, Scaled
 from aether.engine.assemble import Setup
 from aether.engine.carry import PLENTY_BIT_S
-from aether.engine.loads import Load, between, together
+from aether.engine.loads import Load, between, latency_s, together
 from aether.engine.reach import Ways
 from aether.engine.work import Service
 from aether.scenario.spec import Autoscale
@@ -88,13 +88,8 @@ def _trip(service: Service, requests: Floats, way: Ways, hosts: int) -> Floats:
 
 def _source(setup: Setup, host: int, ready: Bools, way: Ways) -> int:
     """The nearest host that has the weights and a way to this one, -1 for none."""
-    ships, first = setup.hosts.ships, setup.relay_count
     holders = np.flatnonzero(ready)
-    if host < ships:
-        delay = way.fields.latency_s[holders, first + host].astype(np.float64)
-    else:
-        nodes = first + np.minimum(holders, max(ships - 1, 0))
-        delay = np.where(holders < ships, way.fields.latency_s[host, nodes] if ships else np.inf, 0.0)
+    delay = latency_s(setup, way, holders, host)
     return int(holders[np.argmin(delay)]) if holders.size and np.isfinite(delay).any() else -1
 
 

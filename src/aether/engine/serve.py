@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aether.base.tables import Bools, Capacity, Floats, Ints, Links, Plan, Progress, Serving, Snapshot, State
-from aether.engine import scaling, streams, tuners
+from aether.engine import scaling, split, streams, tuners
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.carry import Carried, carry
 from aether.engine.data import Data, close, data_asked, data_loads
-from aether.engine.loads import together
+from aether.engine.loads import Load, together
 from aether.engine.reach import Ways
 from aether.engine.work import Run
+from aether.network import handover
 from aether.placement import capacity as limits
 from aether.placement.policy import policies
+from aether.placement.router import TERMS as ROUTER
 from aether.workloads import across, inference, job
 
 BUSIEST = 8  # lasers written down each tick
@@ -38,17 +40,22 @@ class Served:
     network_s: Floats  # (Q, C) of it, the round trip
     by_host: Floats  # (Q, H) requests served
     inference_gpu: Floats  # (H,) GPUs at full clocks at work for people
+    cache_share: Floats  # (H,) of memory for caches in use
     training_gpu: Floats  # (H,)
     jobs: tuple[Progress, ...]
     spent: tuple[job.Spent, ...]
     paces: Floats  # (W, S) of jobs after each stage of capacity, then as granted
     parts: tuple[Floats, ...]  # of each job, each member's part in what all do, over the mean member's
     rates_bit_s: Floats  # (W,) that a member could synchronise at
-    moved_bit: Floats  # (4,) answers, requests, synchronisation, copies carried
+    moved_bit: Floats  # (5,) answers, requests, synchronisation, copies, caches carried
     lost_bit: float  # asked of the links by people and not carried
     ground_gpu: Floats  # (J,) GPUs in service at ground sites
     busiest: Floats  # (BUSIEST, 4) nodes a, b, bit/s, capacity
     plan: Plan
+    done: Floats  # (P,) requests of the plan's rows that were served
+    trip_s: Floats  # (P,) their round trip
+    wait_s: Floats  # (P,) and their wait before they were placed
+    parted: split.Parted
     streamed: tuple[streams.Streamed, ...]
     tuned: tuple[tuners.Tuning, ...]
     sized: tuple[scaling.Scaling, ...]
@@ -64,15 +71,19 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
     """Place, carry and serve the work of one tick; attached: relays that ships hold in it (K, terminals)."""
     asked, waiting, jobs = block.arrivals[i], state.waiting, state.jobs
     data = data_asked(setup, state, block, i, capacity, way, attached)
-    snapshot = observe(setup, waiting.sum(axis=0) + asked, state.charge_j, block, i, capacity, way, data)
+    whole = observe(setup, waiting.sum(axis=0) + asked, state, block, i, capacity, way, data, attached)
+    snapshot, reserved = split.reserve(setup, whole)
     name = setup.scenario.spec.placement.policy if setup.scenario.spec.couplings.placement else "nearest-only"
     plan = policies.get(name, "placement.policy")(snapshot)
     paces, parts = _paces(setup, block, i, capacity, plan)
     syncing = tuple(run.members[part > 0.0] if pace > 0.0 else run.members[:0]
                     for run, pace, part in zip(setup.work.runs, paces[:, -1], parts, strict=True))  # fmt: skip
     given = plan.job_share[len(setup.work.runs) :]
-    loads = data_loads(setup, data, given, links, way)
+    handed = split.hand_over(setup, plan, reserved, way)
+    loads = (*data_loads(setup, data, given, links, way), *split.loads(setup, handed, links, way))
     carried = carry(setup, plan, links, way, syncing, paces[:, -1], together(list(loads)).parts)
+    parted = split.settle(setup, plan, reserved, handed, _last_rates(loads, carried, len(handed)))
+    carried = replace(carried, share=carried.share * parted.share[plan.work, plan.host])
     rates = np.array(
         [
             _rate(run, one, len(here))
@@ -85,9 +96,15 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
         pace = min(1.0, float(paces[w, -1]) / width)
         moved.append(job.advance(run.job, jobs[w], snapshot.step_s, pace, float(rates[w]), block.interruptions[i][w], width))  # fmt: skip
     done = _Moved(tuple(moved), paces, tuple(part / part.mean() for part in parts), rates)
-    made = _account(setup, waiting, asked, block, i, snapshot, plan, carried, done, links)
+    made = _account(setup, waiting, asked, block, i, snapshot, plan, carried, done, links, parted)
     streamed, tuned, sized = close(setup, data, given, loads, carried, block, i, made.served)
     return replace(made, streamed=streamed, tuned=tuned, sized=sized)
+
+
+def _last_rates(loads: tuple[Load, ...], carried: Carried, count: int) -> list[Floats]:
+    """What the last of the loads got."""
+    rates = np.split(carried.more_bit_s, np.cumsum([len(one.bit_s) for one in loads])[:-1]) if loads else []
+    return rates[len(rates) - count :]
 
 
 @dataclass(frozen=True)
@@ -101,7 +118,8 @@ class _Moved:
 
 
 def observe(
-    setup: Setup, requests: Floats, charge_j: Floats, block: Block, i: int, capacity: Capacity, way: Ways, data: Data
+    setup: Setup, requests: Floats, state: State, block: Block, i: int, capacity: Capacity, way: Ways, data: Data,
+    attached: Ints,
 ) -> Snapshot:  # fmt: skip
     """What a placement policy sees at this tick."""
     hosts, work, step_s = setup.hosts, setup.work, setup.scenario.spec.step
@@ -127,9 +145,22 @@ def observe(
         value_usd=np.array([s.value_usd for s in work.services]), late_worth=setup.scenario.value("placement.late_worth"),
         energy_usd=drawn_j * hosts.energy_usd_j, carbon_usd=drawn_j * hosts.carbon_kg_j * held,
         light_s=np.concatenate([block.outlook.light_s[i], np.full(sites, np.inf)]),
-        charge_share=np.concatenate([charge_j / np.maximum(setup.fleet.battery_j, 1e-9), np.ones(sites)]), job_gpu=job_gpu,
+        charge_share=np.concatenate([state.charge_j / np.maximum(setup.fleet.battery_j, 1e-9), np.ones(sites)]),
+        contact_s=_contact_s(setup, block, i, attached), cache_share=np.zeros(len(gpu)) if state.cache_share is None else state.cache_share,
+        installed_gpu=hosts.gpus, ahead_s=setup.scenario.value("placement.router_ahead"),
+        weights=tuple(setup.scenario.value(f"placement.router_{k}") for k in ROUTER), job_gpu=job_gpu,
         job_value_usd=np.array(price) / 3600.0, job_apart=apart,
     )  # fmt: skip
+
+
+def _contact_s(setup: Setup, block: Block, i: int, attached: Ints) -> Floats:
+    """How long the link to the mesh lasts that lasts longest (H,); infinity at sites."""
+    ships, relays = block.ships, block.relays
+    left_s = handover.lasts_s(
+        ships.inertial_m[i], ships.velocity_m_s[i], relays.inertial_m[i], relays.velocity_m_s[i], attached,
+        setup.relay_laser.max_range_m,
+    )  # fmt: skip
+    return np.concatenate([left_s, np.full(setup.hosts.sites, np.inf)])
 
 
 def _hold(setup: Setup, data: Data) -> Bools:
@@ -171,14 +202,14 @@ def _rate(run: Run, sync_bit_s: Floats, here: int) -> float:
 
 
 def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int, snapshot: Snapshot, plan: Plan, carried: Carried,
-             moved: _Moved, links: Links) -> Served:  # fmt: skip
+             moved: _Moved, links: Links, parted: split.Parted) -> Served:  # fmt: skip
     hosts, work, step_s = setup.hosts, setup.work, snapshot.step_s
     shape, spent = asked.shape, tuple(s for _, s in moved.jobs)
     done = plan.requests * carried.share
     served = _sum(plan, done, shape)
     patience = np.array([int(s.asked.patience // step_s) for s in work.services], dtype=np.int64)
     left, lost, age_s = _queue(waiting, asked, served, step_s, patience)
-    first_s, network_s, late = _first_tokens(setup, snapshot, plan, done, age_s)
+    first_s, network_s, late, cached = _first_tokens(setup, snapshot, plan, done, age_s, parted.first_s)
     by_host = _by_host(plan, done, (shape[0], len(hosts.names)))
     need = np.where(np.isfinite(snapshot.need_gpu_s), snapshot.need_gpu_s, 0.0)
     training_gpu = np.zeros(len(hosts.names))
@@ -188,11 +219,13 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
     return Served(
         requests=asked, served=served, late=_sum(plan, done * late, shape), rejected=lost, reasons=_reasons(snapshot, plan, carried, lost),
         waiting=left, first_token_s=_mean(plan, done, first_s, shape), network_s=_mean(plan, done, network_s, shape),
-        by_host=by_host, inference_gpu=(by_host * need).sum(axis=0) / step_s, training_gpu=training_gpu,
+        by_host=by_host, inference_gpu=(by_host * need).sum(axis=0) / step_s + parted.gpu, cache_share=cached, training_gpu=training_gpu,
         jobs=tuple(p for p, _ in moved.jobs), spent=spent, paces=moved.paces, parts=moved.parts, rates_bit_s=moved.rates,
-        moved_bit=_moved(setup, plan, carried, spent, step_s), lost_bit=_unmoved(plan, carried, step_s),
+        moved_bit=np.append(_moved(setup, plan, carried, spent, step_s), parted.moved_bit),
+        lost_bit=_unmoved(plan, carried, step_s) + parted.lost_bit,
         ground_gpu=block.working[i, hosts.ships :],
-        busiest=_busiest(carried, spent, links, step_s), plan=plan, streamed=(), tuned=(), sized=(),
+        busiest=_busiest(carried, spent, links, step_s), plan=plan, done=done, trip_s=network_s,
+        wait_s=age_s[plan.work, plan.place], parted=parted, streamed=(), tuned=(), sized=(),
     )  # fmt: skip
 
 
@@ -238,30 +271,35 @@ def _queue(waiting: Floats, asked: Floats, served: Floats, step_s: float, patien
 
 
 def _first_tokens(
-    setup: Setup, snapshot: Snapshot, plan: Plan, done: Floats, age_s: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Time to first token of each row [s], its round trip [s], and the share of it that is late (P,).
+    setup: Setup, snapshot: Snapshot, plan: Plan, done: Floats, age_s: Floats, read_s: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Time to first token of each row [s], its round trip [s], the share of it that is late (P,), and caches in use (H,).
 
-    Round trip + wait for the tick it was placed in + queue of the replicas + prefill at their load.
+    Round trip + wait for the tick it was placed in + queue of the replicas + prefill at their load; where prompts are read
+    apart, queue and prefill are those of the readers, and the way from there comes on top (Q, H).
     """
     hosts, first = setup.hosts, np.zeros(len(plan.work))
     trip = snapshot.round_trip_s[plan.place, plan.host].astype(np.float64)
     need = np.where(np.isfinite(snapshot.need_gpu_s), snapshot.need_gpu_s, 0.0)
     used = _by_host(plan, done * need[plan.work, plan.host], need.shape)
     room = np.maximum(snapshot.free_gpu_s - (snapshot.job_gpu * plan.job_share).sum(axis=0) * snapshot.step_s, 1e-12)
-    late = np.zeros(len(plan.work))
+    late, cached = np.zeros(len(plan.work)), np.zeros(len(hosts.names))
     kinds = np.array(hosts.accelerator)
     for q, service in enumerate(setup.work.services):
         others = used.sum(axis=0) - used[q]
         load = service.target * np.clip(used[q] / np.maximum(room - others, 1e-12), 0.0, 1.0)
         for kind, serving in service.serving.items():
+            at = np.flatnonzero((used[q] > 0.0) & (kinds == kind))
+            mine_share = np.clip((room[at] - others[at]) / room[at], 0.0, 1.0)
+            cached[at] += mine_share * inference.operate(serving, load[at])[0] / serving.batch[-1]
             rows = np.flatnonzero((plan.work == q) & (kinds[plan.host] == kind))
             host = plan.host[rows]
             gpus = room[host] / snapshot.step_s
-            first[rows] = trip[rows] + age_s[q, plan.place[rows]] + _server(serving, load[host], gpus)
+            here = _server(serving, load[host], gpus) if service.readers is None else read_s[q, host]
+            first[rows] = trip[rows] + age_s[q, plan.place[rows]] + here
         mine = plan.work == q
         late[mine] = first[mine] > service.asked.max_first_token
-    return first, trip, late
+    return first, trip, late, np.minimum(cached, 1.0)
 
 
 def _server(serving: Serving, load: Floats, gpus: Floats) -> Floats:

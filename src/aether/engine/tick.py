@@ -108,7 +108,17 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
     energy = power.settle(fleet, charge_j, offered, np.where(paused, idle_w, run_w), step_s)
     heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
     underway = ran.underway if ran else state.underway
-    after = State(energy.charge_j, heat, attached, acquiring_s, waiting, jobs, *_data(served, state), underway)
+    after = State(
+        energy.charge_j,
+        heat,
+        attached,
+        acquiring_s,
+        waiting,
+        jobs,
+        *_data(served, state),
+        underway,
+        state.cache_share if served is None else served.cache_share,
+    )
     return after, Tick(capacity, energy, heat, mesh, served, ran)
 
 

@@ -25,6 +25,15 @@ DAY_S = 86400.0  # definition
 
 
 @dataclass(frozen=True)
+class Readers:
+    """Where prompts of a service are read whose answers are written elsewhere."""
+
+    serving: dict[str, Serving]  # by accelerator
+    need_gpu_s: Floats  # (H,) of one prompt with replicas at their target load, infinity where none is read
+    cache_bit: float  # of one prompt, sent to the host that writes
+
+
+@dataclass(frozen=True)
 class Service:
     """One inference workload."""
 
@@ -40,6 +49,14 @@ class Service:
     output_tokens: float
     request_s: float  # mean rate of one person [1/s]
     traced: Floats  # (T,) requests of a trace in each tick, empty without one
+    drafts: inference.Drafts | None = None
+    readers: Readers | None = None  # where the hosts above only write
+
+    @property
+    def holds(self) -> Bools:
+        """Hosts that hold its weights, to read or to write (H,)."""
+        held = self.allowed & np.isfinite(self.need_gpu_s)
+        return held if self.readers is None else held | np.isfinite(self.readers.need_gpu_s)
 
     @property
     def limit_s(self) -> float:
@@ -190,7 +207,7 @@ def _tuner(
     size = tuning.tuned_bytes(model, *kind, service.asked.precision, asked.targets)
     at = service.serving[next(iter(service.serving))]
     return Tuner(
-        name, asked, number, able, np.flatnonzero(service.allowed & np.isfinite(service.need_gpu_s)), gpus,
+        name, asked, number, able, np.flatnonzero(service.holds), gpus,
         flops / (speed * reached.compute), size, tuning.swap_s(size, at.gpus, float(at.iteration_s[-1]), reached),
         max(2, round(min(DAY_S, scenario.spec.duration) / scenario.spec.step)),
     )  # fmt: skip
@@ -219,29 +236,73 @@ def _service(
 ) -> Service | str:  # fmt: skip
     model = language_model(scenario, asked.model)
     traced, read_in, written = _lengths(scenario, asked)
+    if model.context and read_in + written > model.context:
+        asks = f"a request has {read_in:,.0f} tokens and its answer {written:,.0f}"
+        return f"{name}: {asks}; the context of {model.name} is {model.context:,}: short by {read_in + written - model.context:,.0f}"
+    drafts = _drafts(scenario, asked)
+    lengths = (read_in, written)
+    readers, writers = None, allowed
+    if asked.split:
+        groups = {k: allowed & np.isin(hosts.group, getattr(asked.split, k)) for k in ("prefill", "decode")}
+        words = [k for k, mine in groups.items() if not mine.any()]
+        if words:
+            return f"{name}: no host of split.{words[0]} may run it"
+        found = _fitted(scenario, hosts, asked, model, groups["prefill"], lengths, None, "read")
+        if isinstance(found, str):
+            return f"{name}: split.prefill: {found}"
+        cache_bit = 8.0 * float(models.kv_bytes(model, read_in, asked.precision))
+        readers, writers = Readers(*found, cache_bit), groups["decode"]
+    made = _fitted(scenario, hosts, asked, model, writers, lengths, drafts, "write" if readers else "both")
+    if isinstance(made, str):
+        return f"{name}: {made}"
+    people, rate = _people(scenario, asked, cities)
+    target = scenario.value("serving.target_load")
+    return Service(name, asked, model, *made, target, writers, people, read_in, written, rate, traced, drafts, readers)
+
+
+def _fitted(
+    scenario: Scenario, hosts: Hosts, asked: Inference, model: LanguageModel, on: Bools, lengths: tuple[float, float],
+    drafts: inference.Drafts | None, does: str,
+) -> tuple[dict[str, Serving], Floats] | str:  # fmt: skip
+    """Replicas by accelerator at some hosts and GPU-seconds of a request at each (H,); words where none fits.
+
+    does: "both", "read" or "write".
+    """
     serving: dict[str, Serving] = {}
     words: dict[str, str] = {}
-    for part in dict.fromkeys(a for a, ok in zip(hosts.accelerator, allowed, strict=True) if ok):
+    tokens = lengths[0] + (lengths[1] if does != "read" else 1.0)
+    for part in dict.fromkeys(a for a, ok in zip(hosts.accelerator, on, strict=True) if ok):
         gpu = scenario.catalog.accelerator(part)
-        efficiency = inference.calibrated(scenario.catalog, asked.model, part, asked.precision)
-        most = int(max(hosts.gpus[i] for i, a in enumerate(hosts.accelerator) if a == part and allowed[i]))
-        gpus = inference.replica(
-            model, gpu, asked.precision, read_in + written, min(asked.gpus or most, most), efficiency
-        )
+        reached = inference.calibrated(scenario.catalog, asked.model, part, asked.precision)
+        most = int(max(hosts.gpus[i] for i, a in enumerate(hosts.accelerator) if a == part and on[i]))
+        least = min(asked.gpus or most, most)
+        gpus = inference.replica(model, gpu, asked.precision, tokens, least, reached, drafts)
         if isinstance(gpus, inference.Shortage):
             words[part] = gpus.words
             continue
-        gpus = asked.gpus or gpus
-        serving[part] = inference.curve(model, gpu, gpus, asked.precision, read_in, written, efficiency)
+        kind = (model, gpu, asked.gpus or gpus, asked.precision)
+        if does == "read":
+            serving[part] = inference.reading(*kind, lengths[0], reached, asked.prefix_hit)
+        elif does == "write":
+            serving[part] = inference.writing(*kind, *lengths, reached, drafts)
+        else:
+            serving[part] = inference.curve(*kind, *lengths, reached, asked.prefix_hit, drafts)
     if not serving:
-        return f"{name}: " + "; ".join(words.values())
+        return "; ".join(words.values())
     target = scenario.value("serving.target_load")
     need = np.array([
         serving[a].gpus / serving[a].request_s[-1] / target if ok and a in serving and g >= serving[a].gpus else np.inf
-        for a, ok, g in zip(hosts.accelerator, allowed, hosts.gpus, strict=True)
+        for a, ok, g in zip(hosts.accelerator, on, hosts.gpus, strict=True)
     ])  # fmt: skip
-    people, rate = _people(scenario, asked, cities)
-    return Service(name, asked, model, serving, need, target, allowed, people, read_in, written, rate, traced)
+    return serving, need
+
+
+def _drafts(scenario: Scenario, asked: Inference) -> inference.Drafts | None:
+    """What proposes tokens of a service's answers."""
+    if asked.draft is None:
+        return None
+    kept = scenario.value("serving.draft_acceptance") if asked.draft.accept is None else asked.draft.accept
+    return inference.Drafts(language_model(scenario, asked.draft.model), asked.draft.tokens, kept)
 
 
 def _lengths(scenario: Scenario, asked: Inference) -> tuple[Floats, float, float]:

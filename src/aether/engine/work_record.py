@@ -20,7 +20,7 @@ ASKED = ("requests", "served", "late", "rejected", "waiting", "first_token_s", "
 HOST_COLUMNS = ("free_gpu", "inference_gpu", "training_gpu", "batch_gpu", "requests", "tokens")  # (T, H) each
 SPENT = ("useful_s", "slow_s", "sync_s", "checkpoint_s", "restart_s", "rework_s", "stopped_s")
 PACES = ("working", "power", "heat", "radiation", "reach", "placed")
-MOVED = ("answers", "requests", "synchronisation", "checkpoints")
+MOVED = ("answers", "requests", "synchronisation", "checkpoints", "caches")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class WorkRecord:
     reasons: np.ndarray  # (T, 3)
     jobs: np.ndarray  # (T, W, len(SPENT) + 3) spent seconds, then step done, bits sent and the rate to send at
     paces: np.ndarray  # (T, W, len(PACES))
-    moved_bit: np.ndarray  # (T, 4)
+    moved_bit: np.ndarray  # (T, len(MOVED))
     lost_bit: np.ndarray  # (T,)
     busiest: np.ndarray  # (T, BUSIEST, 4)
     data: DataRecord
@@ -48,7 +48,7 @@ class WorkRecord:
             {k: np.zeros((ticks, q, c), dtype=np.float32) for k in ASKED},
             {k: np.zeros((ticks, h), dtype=np.float32) for k in HOST_COLUMNS},
             np.zeros((ticks, 3)), np.zeros((ticks, w, len(SPENT) + 3)), np.zeros((ticks, w, len(PACES))),
-            np.zeros((ticks, 4)), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)), DataRecord.empty(setup, ticks),
+            np.zeros((ticks, len(MOVED))), np.zeros(ticks), np.zeros((ticks, BUSIEST, 4)), DataRecord.empty(setup, ticks),
             np.zeros((ticks, q, len(sample.groups(setup)), sample.SEEN)), [],
         )  # fmt: skip
 
@@ -84,7 +84,7 @@ def _placed(setup: Setup, s: Served) -> Floats:
     placed = np.bincount(s.plan.host, rows, len(setup.hosts.names)) / setup.scenario.spec.step
     for w, run in enumerate(setup.work.runs):
         placed[run.members] += run.gpus * s.plan.job_share[w, run.members]
-    return placed + s.data_gpu
+    return placed + s.data_gpu + s.parted.placed_gpu
 
 
 def _delivered(setup: Setup, s: Served) -> Floats:

@@ -55,7 +55,7 @@ def _service(setup: Setup, totals: Totals, q: int) -> dict[str, Any]:
         told["autoscale"] = {"hosts_mean": float(data.hosts[0, n]) / totals.ticks, "hosts_most": float(data.hosts[1, n]),
                              "weights_moved_bit": float(data.moved[0, n]), "loads": float(data.moved[1, n])}  # fmt: skip
     if r.followed:
-        told["followed"] = sample.follow(setup, q, np.concatenate(r.followed))
+        told["followed"] = sample.follow(setup, q, np.concatenate(r.followed), r.first_token[q])
     return told | _first_tokens(setup, totals.work, service, q)
 
 

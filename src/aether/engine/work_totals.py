@@ -32,7 +32,7 @@ class WorkTotals:
     sent_bit: Floats  # (W,)
     pace: Floats  # (W,) sum over ticks, as granted
     gaps: Floats  # (W, len(PACES)) sums of pace lost to each stage
-    moved_bit: Floats  # (4,)
+    moved_bit: Floats  # (len(MOVED),)
     lost_bit: float
     followed: list[Floats]  # (T, Q, G, SEEN) of each window
     lasers: dict[tuple[int, int], list[float]]  # those among the busiest of a tick: bits, most bit/s, most use

@@ -237,3 +237,32 @@ def ship_pairs(attached: Ints, alive: Floats, relays: int) -> tuple[Ints, Floats
     ship, terminal = np.nonzero(attached >= 0)
     pairs = np.stack([attached[ship, terminal], ship + relays], axis=1)
     return pairs.astype(np.int64), alive[ship, terminal]
+
+
+def lasts_s(
+    ship_m: Floats, ship_m_s: Floats, relay_m: Floats, relay_m_s: Floats, attached: Ints, most_m: float
+) -> Floats:
+    """How long each ship's link to the mesh still lasts if both ends fly straight on, the longest of its terminals.
+
+    t = (sqrt((g v)^2 + v^2 (R^2 - g^2)) - g v) / v^2, g and v the relay's place and motion from the ship.
+    ship_m, relay_m: (K, 3), (R, 3) [m]. ship_m_s, relay_m_s: their motion [m/s]. attached: relays that terminals hold,
+    below 0 for none (K, terminals). most_m: R, longest range [m]. Returns (K,) [s], 0 without a link, infinity for ends
+    that keep together. Valid as foresight of some minutes: orbits bend, and the Earth may come between first.
+    Reference: [1] the rule by which `attach` chooses.
+    """
+    left: Floats = _last(ship_m, ship_m_s, relay_m, relay_m_s, attached, most_m * most_m)
+    return left
+
+
+@njit(cache=True, nogil=True)
+def _last(
+    ship_m: Floats, ship_m_s: Floats, relay_m: Floats, relay_m_s: Floats, attached: Ints, most_sq: float
+) -> Floats:
+    """As `lasts_s`; a ship that is not up yet has no place, and no link."""
+    left = np.zeros(len(ship_m))
+    for k in range(attached.shape[0]):
+        for n in range(attached.shape[1]):
+            r = attached[k, n]
+            if r >= 0:
+                left[k] = np.fmax(left[k], _lasts(relay_m[r] - ship_m[k], relay_m_s[r] - ship_m_s[k], most_sq))
+    return left

@@ -12,6 +12,7 @@ from numba import njit
 
 from aether.base.registry import Registry
 from aether.base.tables import Bools, Floats, Floats32, Ints, Plan, Snapshot
+from aether.placement import router
 from aether.placement.capacity import usable
 
 Policy = Callable[[Snapshot], Plan]
@@ -98,6 +99,12 @@ def cost_aware(snapshot: Snapshot) -> Plan:
     """Least paid for energy and carbon; nearer hosts among those that cost the same."""
     paid = (snapshot.energy_usd + snapshot.carbon_usd)[:, None, :]
     return fill(snapshot, -paid - 1e-9 * snapshot.round_trip_s)
+
+
+@policies.add("router")
+def routed(snapshot: Snapshot) -> Plan:
+    """The host of least weighed burden: way, load, cache, darkness, charge, contact, energy and carbon, see `router.burdens`."""
+    return fill(snapshot, router.score(snapshot))
 
 
 def _shape(snapshot: Snapshot) -> tuple[int, int, int]:

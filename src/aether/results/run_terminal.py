@@ -112,7 +112,21 @@ def _inference(told: Mapping[str, Any]) -> None:
             a = row["autoscale"]
             shown.add_row(f"  {escape(row['name'])}: weights at {a['hosts_mean']:,.1f} hosts", *[""] * 7)
     rejected = f"; rejected: {given_up(told['traffic']['given_up'])}"
-    show(shown, f"Output in tokens; p50 and p95 of the time to first token{rejected}", "")
+    show(shown, f"Output in tokens; p50 and p95 of the time to first token{rejected}")
+    for row in told["inference"]:
+        if row.get("followed") and row["followed"]["served"]:
+            show(_followed(row))
+    show("")
+
+
+def _followed(row: Mapping[str, Any]) -> str:
+    """What single requests of a service saw, in a line."""
+    f = row["followed"]
+    first, gap, answer = (
+        " / ".join(ms(f[f"{k}_p{p}_s"]) for p in (50, 95, 99)) for k in ("first_token", "token_gap", "answer")
+    )
+    return (f"{escape(row['name'])}, {many(f['served'])} requests one by one: first token {first}, between tokens {gap}, "
+            f"whole answer {answer} (p50 / p95 / p99)")  # fmt: skip
 
 
 def _training(rows: Sequence[Mapping[str, Any]]) -> None:

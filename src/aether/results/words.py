@@ -12,7 +12,7 @@ STAGES = {  # of the waterfall, and what takes compute there
     "placed": "no work placed", "delivered": "waiting",
 }  # fmt: skip
 GIVEN_UP = {"full": "no compute left", "far": "no host in reach", "network": "no room on the links"}
-TRAFFIC = ("answers", "requests", "synchronisation", "checkpoints")
+TRAFFIC = ("answers", "requests", "synchronisation", "checkpoints", "caches")
 AFTER = {
     "working": "faults",
     "reach": "reach",
@@ -31,6 +31,11 @@ def stages(told: Mapping[str, Any]) -> dict[str, str]:
     return {
         s: w for s, w in STAGES.items() if s not in end and (s != "working" or rows[s]["lost_gpu_hours"] > 0.0)
     }  # fmt: skip
+
+
+def moved(row: Mapping[str, Any]) -> list[str]:
+    """Kinds of traffic that a run has: caches only where prompts are read apart."""
+    return [k for k in TRAFFIC if k != "caches" or row.get("caches_bit")]
 
 
 def percent(share: float | None, digits: int = 1) -> str:

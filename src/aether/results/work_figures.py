@@ -15,10 +15,10 @@ from aether.base.tables import Floats
 from aether.base.units import fmt
 from aether.results import svg
 from aether.results.figures import COLOURS, Day, Plot, binned, drawn
-from aether.results.words import FAULT_WORDS, FAULTS, STAGES, TRAFFIC, many, ms, percent
+from aether.results.words import FAULT_WORDS, FAULTS, STAGES, many, moved, ms, percent
 
 HOST_COLOURS = {True: (svg.BLUE, svg.SKY, svg.PURPLE, "#7fb7d8", "#e3b7cf"), False: (svg.ORANGE, svg.YELLOW, svg.VERMILION, "#e0b060", svg.BROWN)}  # fmt: skip
-TRAFFIC_COLOURS = (svg.BLUE, svg.SKY, svg.PURPLE, svg.ORANGE)
+TRAFFIC_COLOURS = (svg.BLUE, svg.SKY, svg.PURPLE, svg.ORANGE, svg.GREEN)
 LOSS_COLOURS = {
     "faults": svg.GREY, "power": svg.ORANGE, "heat": svg.VERMILION, "radiation": svg.PURPLE, "network reach": svg.SKY,
     "placement": svg.YELLOW,
@@ -123,6 +123,51 @@ def first_tokens(row: Mapping[str, Any], number: int) -> Plot | None:
     return drawn(f"first{number}", "Stacked bars, time to first token by local hour", caption, (4.5, 2.9), paint)
 
 
+def followed(row: Mapping[str, Any], number: int) -> Plot | None:
+    """How times to first token are spread: single requests beside the fluid's means of place and tick."""
+    curve = row["followed"]["curve"]
+    if None in curve["fluid_first_token_s"]:
+        return None
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot(curve["first_token_s"], curve["share"], color=svg.BLUE, marker=".", label="single requests")
+        axes.plot(
+            curve["fluid_first_token_s"],
+            curve["share"],
+            color=svg.ORANGE,
+            linestyle="--",
+            label="fluid, means of place and tick",
+        )
+        axes.set(xlabel="time to first token [s]", ylabel="share of requests [%]", xscale="log", ylim=(0.0, 1.0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+        svg.legend(axes)
+
+    f = row["followed"]
+    caption = (
+        f"{row['name']}: half of single requests have their first token within {ms(f['first_token_p50_s'])}, 95 % within {ms(f['first_token_p95_s'])}; "
+        f"the fluid says {ms(row['first_token_p50_s'])} and {ms(row['first_token_p95_s'])} (modelled)."
+    )
+    return drawn(f"followed{number}", "Cumulative curves, time to first token", caption, (4.5, 2.9), paint)
+
+
+def gaps(row: Mapping[str, Any], number: int) -> Plot:
+    """How mean times between tokens of an answer are spread."""
+    curve = row["followed"]["curve"]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot([1e3 * v for v in curve["token_gap_s"]], curve["share"], color=svg.BLUE, marker=".")
+        axes.set(
+            xlabel="between two tokens of an answer, its mean [ms]", ylabel="share of answers [%]", ylim=(0.0, 1.0)
+        )
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+
+    f = row["followed"]
+    caption = f"{row['name']}: {ms(f['token_gap_p50_s'])} between tokens for half of the answers, {ms(f['token_gap_p95_s'])} at most for 95 % (modelled)."
+    return drawn(f"gaps{number}", "Cumulative curve, time between tokens", caption, (4.5, 2.9), paint)
+
+
 def progress(day: Day, told: Mapping[str, Any], number: int) -> Plot:
     """Tokens trained through time, and the pace with what slowed it, by cause."""
     row, jobs = told["work"]["training"][number], len(told["work"]["training"])
@@ -194,13 +239,13 @@ def spent(row: Mapping[str, Any], number: int) -> Plot:
 def traffic(day: Day, told: Mapping[str, Any]) -> Plot:
     """Bits by kind through the day."""
     row = told["work"]["traffic"]
-    moved = {k: day.of("traffic", f"{k}_bit")[:, 0] / day.step_s for k in TRAFFIC}
+    carried = {k: day.of("traffic", f"{k}_bit")[:, 0] / day.step_s for k in moved(row)}
     lost = day.of("traffic", "lost_bit")[:, 0] / day.step_s
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         time = day.axis(axes)
-        _stack(axes, time, [binned(v) for v in moved.values()], TRAFFIC_COLOURS, list(moved))
+        _stack(axes, time, [binned(v) for v in carried.values()], TRAFFIC_COLOURS[: len(carried)], list(carried))
         if lost.any():
             axes.plot(time, binned(lost), color=svg.VERMILION, linewidth=1.0, label="not carried")
         axes.set(ylabel="carried [bit/s]")
@@ -208,7 +253,7 @@ def traffic(day: Day, told: Mapping[str, Any]) -> Plot:
         _engineering(axes)
         svg.legend(axes, ncols=5)
 
-    kinds = ", ".join(f"{k} {fmt(row[f'{k}_bit'], 'bit')}" for k in sorted(TRAFFIC, key=lambda k: -row[f"{k}_bit"]))
+    kinds = ", ".join(f"{k} {fmt(row[f'{k}_bit'], 'bit')}" for k in sorted(moved(row), key=lambda k: -row[f"{k}_bit"]))
     caption = f"The network carried {kinds}; {fmt(row['not_carried_bit'], 'bit')} found no room (modelled)."
     return drawn("traffic", "Stacked areas, bits a second by kind through time", caption, (5.4, 3.1), paint)
 

@@ -11,7 +11,7 @@ from aether.results import work_figures as figures
 from aether.results import worldmap
 from aether.results.figures import Day
 from aether.results.page import beside, none, plots, table
-from aether.results.words import FAULT_WORDS, FAULTS, GIVEN_UP, TRAFFIC, acted, many, ms, percent
+from aether.results.words import FAULT_WORDS, FAULTS, GIVEN_UP, acted, many, moved, ms, percent
 
 MOST_SERVICES = 6  # inference workloads with figures of their own
 MOST_MAPS = 2  # world maps, one a workload: each costs a third of a second
@@ -29,6 +29,7 @@ def work(day: Day, told: Mapping[str, Any]) -> str:
         maps = sorted(range(len(row["inference"])), key=lambda q: -row["inference"][q]["output_tokens"])[:MOST_MAPS]
         html += plots([figures.tokens(day, told)], "wide") + _services(row)
         html += plots([figures.first_tokens(s, n) for n, s in enumerate(services)])
+        html += "".join(_followed(s, n) for n, s in enumerate(services))
         html += plots([worldmap.first_tokens(day, told, q) for q in sorted(maps)], "wide") + "".join(
             map(_cities, services)
         )
@@ -49,6 +50,26 @@ def _services(row: Mapping[str, Any]) -> str:
     said = ", ".join(f"{many(v)} with {GIVEN_UP.get(k, k)}" for k, v in why.items())
     words = f"<p>Requests that gave up (modelled): {escape(said)}.</p>" if why else ""
     return table(columns, rows, range(2, len(columns))) + words + "".join(map(_scaled, row["inference"]))
+
+
+def _followed(row: Mapping[str, Any], number: int) -> str:
+    """Single requests of a service by group of hosts, and their curves; empty where nobody was followed."""
+    told = row.get("followed")
+    if not told or not told["served"]:
+        return ""
+    columns = ("hosts", "followed", "first token p50", "p95", "p99", "between tokens p50", "p95", "p99", "whole answer p50", "p95", "p99",
+               "most of the cache", "thrown out", "gave up")  # fmt: skip
+    rows = [
+        (r["host"], many(r["served"]), *(ms(r[f"{k}_p{p}_s"]) for k in ("first_token", "token_gap", "answer") for p in (50, 95, 99)),
+         percent(r["cache_share"]), f"{r['preempted']:,}", many(r["expired"] + r["rejected"]))
+        for r in (*told["groups"], {"host": "all", **told})
+    ]  # fmt: skip
+    words = f"<p>{escape(row['name'])}, one by one: the mean replica of each group that serves, its way and waiting counted (modelled).</p>"
+    return (
+        words
+        + table(columns, rows, range(1, len(columns)))
+        + plots([figures.followed(row, number), figures.gaps(row, number)])
+    )
 
 
 def _scaled(row: Mapping[str, Any]) -> str:
@@ -157,7 +178,7 @@ def traffic(day: Day, told: Mapping[str, Any]) -> str:
     row = (told.get("work") or {}).get("traffic")
     if not row:
         return ""
-    rows = [(k, fmt(row[f"{k}_bit"], "bit"), fmt(row[f"{k}_bit"] / told["duration_s"], "bit/s")) for k in TRAFFIC]
+    rows = [(k, fmt(row[f"{k}_bit"], "bit"), fmt(row[f"{k}_bit"] / told["duration_s"], "bit/s")) for k in moved(row)]
     rows.append(
         ("not carried", fmt(row["not_carried_bit"], "bit"), fmt(row["not_carried_bit"] / told["duration_s"], "bit/s"))
     )

@@ -239,6 +239,11 @@ def _elements(spec: Spec, text: document.Document, base: Path, texts: dict[str, 
         if model.endswith(".json"):
             at: document.Path_ = ("workloads", i, workload.kind, "model")
             wanted.append((at, model, "Give a Hugging Face config.json"))
+        draft = workload.inference.draft if workload.inference is not None else None
+        if draft is not None and draft.model.endswith(".json"):
+            wanted.append(
+                (("workloads", i, "inference", "draft", "model"), draft.model, "Give a Hugging Face config.json")
+            )
         if workload.inference is not None and workload.inference.requests.trace is not None:
             at = ("workloads", i, "inference", "requests", "trace")
             wanted.append((at, workload.inference.requests.trace, "Give a CSV file with a header, plain or as .gz"))

@@ -218,12 +218,26 @@ def _workload(
         model = asked.get("model")
         if isinstance(model, str) and not model.endswith(".json"):
             told += _known(text, catalog, ("workloads", i, key, "model"), "models", model, "model")
+        told += _parted(text, catalog, ("workloads", i, key), asked, hosts)
         requests = asked.get("requests")
         if isinstance(requests, dict):
             told += _requests(text, catalog, ("workloads", i, key, "requests"), requests)
     told += _stream(text, catalog, ("workloads", i, "stream"), _mapping(workload.get("stream")))
     told += _tuned(text, ("workloads", i, "tuning", "service"), workload.get("tuning"))
     return told + _where(text, ("workloads", i), workload, hosts)
+
+
+def _parted(text: document.Document, catalog: Catalog, at: document.Path_, asked: dict[str, Any], hosts: list[str]) -> list[Problem]:  # fmt: skip
+    """A draft that is no model, and hosts of a split that are not there."""
+    draft, told = _mapping(asked.get("draft")).get("model"), list[Problem]()
+    if isinstance(draft, str) and not draft.endswith(".json"):
+        told += _known(text, catalog, (*at, "draft", "model"), "models", draft, "model")
+    for key, names in _mapping(asked.get("split")).items():
+        for j, name in enumerate(names if isinstance(names, list) else ()):
+            if name not in hosts:
+                known = unknown("", "ship group or site", str(name), hosts)
+                told.append(text.problem((*at, "split", key, j), known.what, known.nearest, known.next))
+    return told
 
 
 def _where(text: document.Document, at: document.Path_, asked: dict[str, Any], hosts: list[str]) -> list[Problem]:

@@ -226,6 +226,31 @@ class Autoscale(Strict):
         return self
 
 
+class Draft(Strict):
+    """Speculative decoding: a small model proposes tokens, the large one checks them together."""
+
+    model: str = Field(description="a small model of the catalog, or a Hugging Face config.json beside the scenario")
+    tokens: int = Field(4, ge=1, le=64, description="proposed in an iteration")
+    accept: Share | None = Field(
+        None, description="chance that a proposed token is kept, the assumption's when left out"
+    )
+
+
+class Split(Strict):
+    """Prompts read at some hosts, answers written at others, their caches sent over the mesh between."""
+
+    prefill: tuple[str, ...] = Field(min_length=1, description="ship groups and sites that read prompts")
+    decode: tuple[str, ...] = Field(min_length=1, description="ship groups and sites that write answers")
+
+    @model_validator(mode="after")
+    def _apart(self) -> Split:
+        both = sorted(set(self.prefill) & set(self.decode))
+        if both:
+            text = f"{both[0]}: reads prompts and writes answers, which is no split; leave it out of one"
+            raise PydanticCustomError("split", "{text}", {"text": text})
+        return self
+
+
 class Inference(Strict):
     """A model that answers people."""
 
@@ -238,6 +263,9 @@ class Inference(Strict):
     autoscale: Autoscale | None = Field(
         None, description="hosts that hold the weights by demand; all that may, all the time, when left out"
     )
+    prefix_hit: Share = Field(0.0, description="share of prompts' tokens found in a cache, and not read again")
+    draft: Draft | None = Field(None, description="speculative decoding; none when left out")
+    split: Split | None = Field(None, description="prompts and answers at hosts of their own; together when left out")
     max_first_token: Seconds = Field(5.0, description="longest time to first token that counts as served")
     max_round_trip: Seconds | None = Field(None, description="longest network round trip allowed")
     patience: Annotated[float, Unit("s", least=0.0)] = Field(
@@ -583,7 +611,7 @@ class Outputs(Strict):
     ablation: bool = Field(True, description="run again with each coupling switched off")
     report: bool = True
     requests: bool = Field(
-        False,
+        True,
         description="follow a replica of each service and group of hosts request by request: percentiles in the summary",
     )
 

@@ -132,11 +132,12 @@ def _changed(row: dict[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def coarse(setup: Setup) -> Setup:
-    """The same run at steps of at least ten minutes that divide it evenly."""
+    """The same run at steps of at least ten minutes that divide it evenly; nobody is followed one by one."""
     spec = setup.scenario.spec
     steps = max(1, int(spec.duration // max(spec.step, STEP_S)))
     step_s = min(spec.duration / steps, 3600.0)
-    scenario = replace(setup.scenario, spec=spec.model_copy(update={"step": step_s}))
+    outputs = spec.outputs.model_copy(update={"requests": False})
+    scenario = replace(setup.scenario, spec=spec.model_copy(update={"step": step_s, "outputs": outputs}))
     return replace(setup, scenario=scenario, work=made_of(scenario, setup.hosts, setup.cities))
 
 

@@ -156,7 +156,9 @@ def _placement(runs: int) -> Row:
         need_gpu_s=np.ones((1, hosts)), allowed=np.ones((1, hosts), dtype=np.bool_),
         round_trip_s=rng.uniform(0.02, 0.3, (places, hosts)).astype(np.float32), limit_s=np.array([1.0]), value_usd=np.array([0.01]),
         late_worth=0.5, energy_usd=np.zeros((1, hosts)), carbon_usd=np.zeros((1, hosts)),
-        light_s=np.full(hosts, np.inf), charge_share=np.ones(hosts), job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
+        light_s=np.full(hosts, np.inf), charge_share=np.ones(hosts), contact_s=np.full(hosts, np.inf),
+        cache_share=np.zeros(hosts), installed_gpu=np.full(hosts, 2e4 / 60.0), ahead_s=900.0,
+        weights=(1.0,) + (0.0,) * 7, job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
     )  # fmt: skip
     taken = times(lambda: policies["value"](snapshot), runs)
     return row("placement by value", "5,000 places x 100 hosts, overloaded", "ms", taken, 1e3)

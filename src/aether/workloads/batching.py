@@ -13,7 +13,7 @@ from aether.base.tables import Floats, Ints
 from aether.scenario.catalog import Accelerator, LanguageModel
 from aether.workloads import batching_kernels as kernels
 from aether.workloads.batching_kernels import EXPIRED, IN_FLIGHT, SERVED, TOO_LONG
-from aether.workloads.inference import Efficiency, flops_per_gpu, iteration_s
+from aether.workloads.inference import Drafts, Efficiency, flops_per_gpu, iteration_s
 from aether.workloads.models import attention_flops, kv_bytes, weight_bytes
 
 __all__ = ["EXPIRED", "IN_FLIGHT", "MOST_REQUESTS", "SERVED", "TOO_LONG", "Batched", "Drafts", "Server", "Split", "queue", "serve",
@@ -37,15 +37,6 @@ class Server:
     width: int  # tokens of an answer that an iteration checks, 1 without drafts
     gain: float  # tokens that an answer wins in an iteration
     kv_bit: float  # of one token's cache
-
-
-@dataclass(frozen=True, slots=True)
-class Drafts:
-    """Speculative decoding: a small model proposes, the large one checks."""
-
-    model: LanguageModel
-    length: int  # proposed in an iteration
-    acceptance: float  # chance that a proposal is kept, alike for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +77,7 @@ def server(
     [2] Leviathan, Kalman, Matias, arXiv 2211.17192, eq. 1.
     """
     chunk, batch = int(efficiency.chunk_tokens), int(efficiency.max_batch)
-    length, kept = (drafts.length, drafts.acceptance) if drafts else (0, 0.0)
+    length = drafts.length if drafts else 0
     width = length + 1
     _check(model, gpu, gpus, precision, efficiency, drafts)
     tokens = np.arange(chunk + 1, dtype=float)
@@ -102,7 +93,7 @@ def server(
     flops = float(attention_flops(model, width, 1.0, absorbed=True))
     context_s = max(flops / sixteen, each / (gpus * float(gpu.memory_rate) * efficiency.bandwidth))
     free = efficiency.memory * float(gpu.memory) * gpus - held
-    gain = float(width) if kept == 1.0 else (1.0 - kept**width) / (1.0 - kept)
+    gain = drafts.gain if drafts else 1.0
     return Server(matrix_s, extra_s, context_s, float(attention_flops(model, 1.0, 1.0)) / sixteen, float(free // each), BLOCK_TOKENS - 1.0,
                   float(model.context or np.inf), width, gain, 8.0 * each)  # fmt: skip
 

@@ -33,6 +33,21 @@ class Efficiency:
 
 
 @dataclass(frozen=True, slots=True)
+class Drafts:
+    """Speculative decoding: a small model proposes, the large one checks."""
+
+    model: LanguageModel
+    length: int  # proposed in an iteration
+    acceptance: float  # chance that a proposal is kept, alike for all
+
+    @property
+    def gain(self) -> float:
+        """Tokens that an answer wins in an iteration, (1 - q^(k+1)) / (1 - q)."""
+        width = self.length + 1
+        return float(width) if self.acceptance == 1.0 else (1.0 - self.acceptance**width) / (1.0 - self.acceptance)
+
+
+@dataclass(frozen=True, slots=True)
 class Shortage:
     """Why a model fits on no replica: bytes needed, bytes there, and both in words."""
 
@@ -80,22 +95,23 @@ def flops_per_gpu(gpu: Accelerator, precision: str) -> float:
 
 def iteration_s(
     model: LanguageModel, gpu: Accelerator, gpus: int, precision: str, decode: ArrayLike, prefill: ArrayLike,
-    context: ArrayLike, prompt: ArrayLike, efficiency: Efficiency,
+    context: ArrayLike, prompt: ArrayLike, efficiency: Efficiency, width: int = 1,
 ) -> Floats:  # fmt: skip
     """Time of one iteration of a server that mixes answers and prompts.
 
-    t = max(2 P n / F, W / B) + max(A_d / F_16, K / B) + A_p / F_16 + exchange + overhead, n = decode + prefill: matrices,
+    t = max(2 P n / F, W / B) + max(A_d / F_16, K / B) + A_p / F_16 + exchange + overhead, n = w decode + prefill: matrices,
     attention of answers and attention of prompts are kernels one after another, each bound by arithmetic or memory.
     exchange: 2 all-reduces a layer of 2 (g-1)/g n h bytes each over half the fabric's rate, and their latency.
     decode: answers in progress [1]. prefill: prompt tokens mixed in [1]. context: mean context of answers [1]. prompt:
-    length of prompts [1], any shapes that broadcast. gpus: g, tensor parallel. Returns [s], as broadcast.
+    length of prompts [1], any shapes that broadcast. gpus: g, tensor parallel. width: w, tokens of an answer that are
+    checked at once, 1 without drafts. Returns [s], as broadcast.
     Raises InputError where the chip's fabric does not join so many GPUs. Valid for caches spread evenly over the GPUs
     (latent caches: by requests), without pipelines or expert parallelism across domains.
     References: [1] Williams, Waterman, Patterson 2009. [2] arXiv 2308.16369 for chunked prefill. [3] arXiv 1909.08053.
     """
     _check(gpu, gpus)
     decode, prefill = np.asarray(decode, float), np.asarray(prefill, float)
-    tokens, count = decode + prefill, parameters(model)
+    tokens, count = decode * width + prefill, parameters(model)
     linear = gpus * flops_per_gpu(gpu, precision) * efficiency.compute
     sixteen = gpus * float(gpu.bf16) * efficiency.compute  # attention stays in BF16
     memory = gpus * float(gpu.memory_rate) * efficiency.bandwidth
@@ -103,7 +119,7 @@ def iteration_s(
         2.0 * (count.active - count.embedding) * tokens / linear, read_bytes(model, tokens, precision) / memory
     )
     answers = np.maximum(
-        attention_flops(model, decode, context, absorbed=True) / sixteen,
+        attention_flops(model, decode * width, context, absorbed=True) / sixteen,
         decode * kv_bytes(model, context, precision) / memory,
     )
     prompts = attention_flops(model, prefill, np.asarray(prompt, float) / 2.0) / sixteen
@@ -128,24 +144,25 @@ def _check(gpu: Accelerator, gpus: int) -> None:
 
 def fits(
     model: LanguageModel, gpu: Accelerator, gpus: int, precision: str, input_tokens: float, output_tokens: float,
-    efficiency: Efficiency,
+    efficiency: Efficiency, drafts: Drafts | None = None,
 ) -> int:  # fmt: skip
     """The most requests that a replica's memory holds.
 
-    slots = floor((share M g - weights) / cache of one whole request), at most `max_batch`.
-    gpus: g. input_tokens, output_tokens: of one request [1]. Returns slots [1], 0 where weights or one request do not
+    slots = floor((share M g - weights) / cache of one whole request), at most `max_batch`; a draft's weights and cache
+    stand beside. gpus: g. input_tokens, output_tokens: of one request [1]. Returns slots [1], 0 where weights or one request do not
     fit. Raises InputError for an unknown precision. Valid for paged caches; counts each request at its end, so
     preemption never happens. Reference: [1] arXiv 2309.06180.
     """
-    free = efficiency.memory * float(gpu.memory) * gpus - weight_bytes(model, precision)
-    each = float(kv_bytes(model, input_tokens + output_tokens, precision))
+    weights, each = _held(model, precision, input_tokens + output_tokens, drafts)
+    free = efficiency.memory * float(gpu.memory) * gpus - weights
     most = max(1, int(efficiency.max_batch * max(1.0, gpus / _GPUS_OF_MAX_BATCH)))
     return int(min(most, max(0.0, free // each)))
 
 
 def replica(
-    model: LanguageModel, gpu: Accelerator, precision: str, tokens: float, most_gpus: int, efficiency: Efficiency
-) -> int | Shortage:
+    model: LanguageModel, gpu: Accelerator, precision: str, tokens: float, most_gpus: int, efficiency: Efficiency,
+    drafts: Drafts | None = None,
+) -> int | Shortage:  # fmt: skip
     """The fewest GPUs that serve a model well, or what is missing.
 
     1, 2, 4, ... up to the scale-up domain: the first that holds `least_batch` requests, else the largest that holds one.
@@ -154,21 +171,30 @@ def replica(
     """
     limit = max(1, min(gpu.domain if gpu.domain_rate is not None else 1, most_gpus))
     sizes = [2**power for power in range(limit.bit_length())]
-    held = {size: fits(model, gpu, size, precision, tokens, 0.0, efficiency) for size in sizes}
+    held = {size: fits(model, gpu, size, precision, tokens, 0.0, efficiency, drafts) for size in sizes}
     if held[sizes[-1]] == 0:
-        return _shortage(model, gpu, sizes[-1], precision, tokens, efficiency)
+        return _shortage(model, gpu, sizes[-1], precision, tokens, efficiency, drafts)
     return next((size for size in sizes if held[size] >= efficiency.least_batch), sizes[-1])
 
 
 def _shortage(
-    model: LanguageModel, gpu: Accelerator, gpus: int, precision: str, tokens: float, efficiency: Efficiency
-) -> Shortage:
-    weights, one = weight_bytes(model, precision), float(kv_bytes(model, tokens, precision))
+    model: LanguageModel, gpu: Accelerator, gpus: int, precision: str, tokens: float, efficiency: Efficiency,
+    drafts: Drafts | None,
+) -> Shortage:  # fmt: skip
+    weights, one = _held(model, precision, tokens, drafts)
     have = efficiency.memory * float(gpu.memory) * gpus
     need = weights if weights > have else weights + one
     parts = f"{_gb(weights)} for weights" + ("" if weights > have else f" and {_gb(one)} for a request")
     there = f"{gpus} x {_gb(float(gpu.memory))} has {_gb(have)} usable"
     return Shortage(need, have, f"{model.name} in {precision} needs {parts}, {there}: short by {_gb(need - have)}")
+
+
+def _held(model: LanguageModel, precision: str, tokens: float, drafts: Drafts | None) -> tuple[float, float]:
+    """Bytes of weights and of one request's cache, a draft's counted."""
+    weights, each = weight_bytes(model, precision), float(kv_bytes(model, tokens, precision))
+    if drafts is None:
+        return weights, each
+    return weights + weight_bytes(drafts.model, precision), each + float(kv_bytes(drafts.model, tokens, precision))
 
 
 def _gb(size: float) -> str:
@@ -177,47 +203,118 @@ def _gb(size: float) -> str:
 
 def curve(
     model: LanguageModel, gpu: Accelerator, gpus: int, precision: str, input_tokens: float, output_tokens: float,
-    efficiency: Efficiency,
+    efficiency: Efficiency, hit: float = 0.0, drafts: Drafts | None = None,
 ) -> Serving:  # fmt: skip
     """How a replica serves requests of one length, by requests in flight.
 
     With D answers in progress, prompts come in as answers leave: X = D / (out t). A share m = min(1, D chunks / out) of
     iterations carries a chunk of a prompt: t = (1 - m) t(D, 0) + m t(D, chunk); a single request meets no other's prompt.
     A first token takes half an iteration, its prompt's chunks among D answers, and the wait behind other prompts,
-    rho s / (2 (1 - rho)), rho = X s their share of time. In flight: b = D + X first (Little).
-    gpus: of the replica. input_tokens, output_tokens: means [1]. Returns Serving over b = 1 to the slots of `fits`.
+    rho s / (2 (1 - rho)), rho = X s their share of time. In flight: b = D + X first (Little). Of a prompt, 1 - hit is read,
+    each token looking at (1 + hit) / 2 of it. Drafts: an answer takes out / g iterations, which check k + 1 of its tokens
+    after k of the draft; g as in `Drafts`.
+    gpus: of the replica. input_tokens, output_tokens: means [1]. hit: share of a prompt found in the cache [1]. drafts:
+    of speculative decoding. Returns Serving over b = 1 to the slots of `fits`; `iteration_s` is between two tokens.
     Raises InputError with the shortage where nothing fits. Valid for a steady state at full clocks with greedy batching,
-    no prefix reuse, no speculation. References: [1] arXiv 2308.16369. [2] Little 1961. [3] Pollaczek 1930.
+    caches shared by no two requests in memory, drafts that read prompts for nothing.
+    References: [1] arXiv 2308.16369. [2] Little 1961. [3] Pollaczek 1930. [4] arXiv 2211.17192. [5] arXiv 2407.00079.
     """
     _check(gpu, gpus)
-    slots = fits(model, gpu, gpus, precision, input_tokens, output_tokens, efficiency)
-    if slots == 0:
-        short = _shortage(model, gpu, gpus, precision, input_tokens + output_tokens, efficiency)
-        raise InputError(Problem("gpus", short.words))
-    context = input_tokens + output_tokens / 2.0
-    chunks = float(np.ceil(input_tokens / efficiency.chunk_tokens))
+    slots = _slots(model, gpu, gpus, precision, input_tokens, output_tokens, efficiency, drafts)
+    context, gain = input_tokens + output_tokens / 2.0, drafts.gain if drafts else 1.0
+    read, turns = max(input_tokens * (1.0 - hit), 1.0), output_tokens / gain  # the last token is always read
+    chunks = float(np.ceil(read / efficiency.chunk_tokens))
 
     def took(decode: Floats, prefill: ArrayLike) -> Floats:
-        return iteration_s(model, gpu, gpus, precision, decode, prefill, context, input_tokens, efficiency)
+        seen = input_tokens * (1.0 + hit)
+        return _turn(model, gpu, gpus, precision, decode, prefill, context, seen, efficiency, drafts)
 
     answers = np.geomspace(1e-6, slots, 400)
     busy = np.maximum(answers, 1.0)  # while it runs, a decoder has at least one answer
-    plain, chunk = took(busy, 0.0), input_tokens / chunks
-    share = np.minimum(busy * chunks / output_tokens, 1.0)  # of iterations that carry a chunk
-    full = plain + share * (took(busy, np.maximum(chunk, busy * input_tokens / output_tokens)) - plain)
+    plain, chunk = took(busy, 0.0), read / chunks
+    share = np.minimum(busy * chunks / turns, 1.0)  # of iterations that carry a chunk
+    full = plain + share * (took(busy, np.maximum(chunk, busy * read / turns)) - plain)
     alone = chunks * took(busy, chunk)
-    flight = answers * (1.0 + (0.5 * full + alone) / (output_tokens * full))
+    flight = answers * (1.0 + (0.5 * full + alone) / (turns * full))
     others = 1.0 - 1.0 / np.maximum(flight, 1.0)  # nobody meets his own prompt
     few = np.maximum(plain + answers * others * (full - plain), answers * full)
     t = np.where(answers < 1.0, few, full)
-    rate = np.maximum.accumulate(answers / (output_tokens * t))  # a server that would lose by taking more does not
+    rate = np.maximum.accumulate(answers / (turns * t))  # a server that would lose by taking more does not
     prompt = alone - chunks * plain  # what the prompt itself adds
     load = np.minimum(rate * prompt * others, 1.0 - 1e-9)
     first = np.maximum.accumulate(0.5 * t + alone + prompt * load / (2.0 * (1.0 - load)))
     flight = answers + rate * first
     batch = np.unique(np.round(np.geomspace(1.0, slots, 48)))
     rate, t, first = (np.interp(batch, flight, values) for values in (rate, t, first))
-    return Serving(gpus, batch, rate, t, first, weight_bytes(model, precision),
+    return Serving(gpus, batch, rate, t / gain, first, weight_bytes(model, precision),
+                   float(kv_bytes(model, input_tokens + output_tokens, precision)))  # fmt: skip
+
+
+def _turn(
+    model: LanguageModel, gpu: Accelerator, gpus: int, precision: str, decode: Floats, prefill: ArrayLike, context: float,
+    prompt: float, efficiency: Efficiency, drafts: Drafts | None,
+) -> Floats:  # fmt: skip
+    """One iteration of a replica, with what its draft proposes before."""
+    width = drafts.length + 1 if drafts else 1
+    whole = iteration_s(model, gpu, gpus, precision, decode, prefill, context, prompt, efficiency, width)
+    if drafts is None:
+        return whole
+    return whole + drafts.length * iteration_s(
+        drafts.model, gpu, gpus, precision, decode, 0.0, context, 0.0, efficiency
+    )
+
+
+def _slots(
+    model: LanguageModel, gpu: Accelerator, gpus: int, precision: str, input_tokens: float, output_tokens: float,
+    efficiency: Efficiency, drafts: Drafts | None,
+) -> int:  # fmt: skip
+    """`fits`, or InputError with the shortage."""
+    slots = fits(model, gpu, gpus, precision, input_tokens, output_tokens, efficiency, drafts)
+    if slots == 0:
+        short = _shortage(model, gpu, gpus, precision, input_tokens + output_tokens, efficiency, drafts)
+        raise InputError(Problem("gpus", short.words))
+    return slots
+
+
+def reading(
+    model: LanguageModel, gpu: Accelerator, gpus: int, precision: str, input_tokens: float, efficiency: Efficiency,
+    hit: float = 0.0,
+) -> Serving:  # fmt: skip
+    """How a replica reads prompts whose answers are written elsewhere, one after another.
+
+    s = chunks t(0, chunk); 1 / s prompts a second, first token after s. input_tokens: mean [1]. hit: share of it found in
+    the cache [1]. Returns Serving with one request in flight. Raises InputError with the shortage where weights and one
+    prompt do not fit. Valid for prompts of one length. Reference: [1] arXiv 2401.09670.
+    """
+    _check(gpu, gpus)
+    _slots(model, gpu, gpus, precision, input_tokens, 1.0, efficiency, None)
+    read = max(input_tokens * (1.0 - hit), 1.0)
+    chunks = float(np.ceil(read / efficiency.chunk_tokens))
+    seen = input_tokens * (1.0 + hit)
+    took = chunks * float(iteration_s(model, gpu, gpus, precision, 0.0, read / chunks, 0.0, seen, efficiency))
+    each = float(kv_bytes(model, input_tokens, precision))
+    return Serving(
+        gpus, np.ones(1), np.array([1.0 / took]), np.array([took]), np.array([took]), weight_bytes(model, precision), each
+    )  # fmt: skip
+
+
+def writing(
+    model: LanguageModel, gpu: Accelerator, gpus: int, precision: str, input_tokens: float, output_tokens: float,
+    efficiency: Efficiency, drafts: Drafts | None = None,
+) -> Serving:  # fmt: skip
+    """How a replica writes answers whose prompts were read elsewhere, by answers in progress.
+
+    X = D / ((out - 1) / g t(D)): the reader gives the first token. input_tokens, output_tokens: means [1]. Returns Serving;
+    `first_token_s` is half an iteration, the wait to join. Raises InputError with the shortage where nothing fits. Valid
+    as `curve`. References: [1] arXiv 2401.09670. [2] arXiv 2311.18677.
+    """
+    _check(gpu, gpus)
+    slots = _slots(model, gpu, gpus, precision, input_tokens, output_tokens, efficiency, drafts)
+    batch, gain = np.unique(np.round(np.geomspace(1.0, slots, 48))), drafts.gain if drafts else 1.0
+    context = input_tokens + output_tokens / 2.0
+    t = _turn(model, gpu, gpus, precision, batch, 0.0, context, 0.0, efficiency, drafts)
+    rate = np.maximum.accumulate(batch * gain / (max(output_tokens - 1.0, gain) * t))
+    return Serving(gpus, batch, rate, t / gain, 0.5 * t, weight_bytes(model, precision),
                    float(kv_bytes(model, input_tokens + output_tokens, precision)))  # fmt: skip
 
 
