@@ -216,7 +216,7 @@ def quantiles(values: Floats, weight: Floats, shares: tuple[float, ...]) -> list
     """Weighted quantiles: the least value below which a share of the weight lies; None without any."""
     if not values.size:
         return [None for _ in shares]
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values)  # ties are alike: numpy sorts in vectors then
     upto = np.cumsum(weight[order])
     at = np.searchsorted(upto, np.array(shares) * upto[-1])
     return [float(values[order[min(i, order.size - 1)]]) for i in at]

@@ -132,12 +132,12 @@ def _changed(row: dict[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def coarse(setup: Setup) -> Setup:
-    """The same run at steps of at least ten minutes that divide it evenly; nobody is followed one by one."""
+    """The same run at steps of at least ten minutes that divide it evenly; no single request is followed."""
     spec = setup.scenario.spec
     steps = max(1, int(spec.duration // max(spec.step, STEP_S)))
-    step_s = min(spec.duration / steps, 3600.0)
-    outputs = spec.outputs.model_copy(update={"requests": False})
-    scenario = replace(setup.scenario, spec=spec.model_copy(update={"step": step_s, "outputs": outputs}))
+    quiet = spec.outputs.model_copy(update={"requests": False})
+    changes = {"step": min(spec.duration / steps, 3600.0), "outputs": quiet}
+    scenario = replace(setup.scenario, spec=spec.model_copy(update=changes))
     return replace(setup, scenario=scenario, work=made_of(scenario, setup.hosts, setup.cities))
 
 
