@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -75,7 +76,7 @@ def _degrading(text: document.Document) -> list[Problem]:
         if name not in groups:
             known = unknown("", "group of ships", name, groups)
             told.append(text.problem(("degrading", i, "ship"), known.what, known.nearest, known.next))
-        elif isinstance(groups[name], int) and number.isdigit() and int(number) >= groups[name]:
+        elif isinstance(groups[name], int) and re.fullmatch("[0-9]{1,6}", number) and int(number) >= groups[name]:
             told.append(text.problem(("degrading", i, "ship"), f"{name} has the numbers 0 to {groups[name] - 1}"))
     return told
 
