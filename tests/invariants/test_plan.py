@@ -131,3 +131,20 @@ def test_without_or_tools_the_search_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ortools.sat.python", None)
     with pytest.raises(InputError, match=r"pip install 'aether-fabric\[plan\]'"):
         search.search(one_job(), rounds=1)
+
+
+def test_room_that_no_gang_can_fill_is_no_part_of_the_bound():
+    count, shape = 80, (6, 12)
+    same = {k: [0.0] * count for k in ("memory_bytes", "begin_bit", "end_bit", "slot_bit")}
+    p = one_job(names=tuple(map(str, range(count))), gpus=[64] * count, members=[1] * count, slots=[2] * count, release=[0] * count, deadline=[12] * count,
+                worth_usd=np.linspace(50.0, 150.0, count), limit_s=[np.inf] * count, place=[0] * count, split=[True] * count, partial=[False] * count,
+                allowed=[[True] * 6] * count, **same)  # fmt: skip
+    p = replace(p, hosts=tuple("abcdef"), gpu=np.full(shape, 72.0), memory_bytes=np.full(6, 1e12), link_bit=np.full(shape, 1e9),
+                price_usd=np.full(shape, 0.01), carbon_kg=np.zeros(shape), round_trip_s=np.full((1, *shape), 0.05, np.float32))  # fmt: skip
+    assert (plan.packed(p) == 64).all()
+    made = plan.bounded(p)
+    best = np.linspace(50.0, 150.0, count)[-36:].sum() - 36 * 2 * 64 * 0.01  # one job a host and slot
+    assert made.value_usd == pytest.approx(best)
+    assert best * (1 - 1e-9) <= made.bound_usd < 1.02 * best  # 1.10 with all 72
+    mixed = replace(p, jobs=replace(p.jobs, gpus=np.array([64, 7] * (count // 2))))
+    assert set(plan.packed(mixed).ravel().tolist()) == {71}  # 64 + 7

@@ -59,6 +59,10 @@ def sources(
             continue
         allowed = capacity.allowed(workload.where, workload.jurisdictions, hosts.group, hosts.country)
         allowed &= (np.arange(len(hosts.names)) < hosts.ships) == (workload.stream.process == "orbit")
+        if not hosts.names:
+            lacks = f"{workload.name}: there is neither ship nor site for its data"
+            problems.append(Problem(f"workloads[{i}].stream", lacks, next="Give ships or sites"))
+            continue
         try:
             made.append(_source(scenario, workload.name, workload.stream, allowed, hosts, cities, gateways, relays, laser,
                                 flying.get(workload.name), terminal))  # fmt: skip

@@ -233,7 +233,8 @@ def _swing(swing: threshold.Swing, known: Mapping[str, Assumption]) -> dict[str,
 def _beside(orbit: Side, ground: Side, known: Mapping[str, Assumption]) -> dict[str, Any]:
     """Orbit over ground, its range, and the value of each single assumption at which the two cost alike."""
     ratio = threshold.ranged(lambda v: orbit.per_gpu_hour(v) / ground.per_gpu_hour(v), known)
-    swings = ratio.swings[:SWINGS]
+    both = 0.0 < ratio.nominal < np.inf  # neither has no hour that could have worked
+    swings = ratio.swings[:SWINGS] if both else ()
     found = [threshold.threshold(orbit.per_gpu_hour, ground.per_gpu_hour, s.name, known) for s in swings]
     return {
         "ratio": {"low": ratio.low, "nominal": ratio.nominal, "high": ratio.high, "best": ratio.best, "worst": ratio.worst},

@@ -25,6 +25,7 @@ PACE, SLOWER = (
     0.01,
 )  # first step, of the median worth of a GPU and slot, and how far it shrinks: lowest bound of those tried
 KEPT = (0.9, 0.99)  # of means of the direction and its square, those of the reference
+SUMS = 100_000  # GPUs of a host up to which all sums are looked at; above, rounding to a common divisor loses little
 TRIED = 10  # steps of prices between greedy plans that follow them
 
 
@@ -155,13 +156,14 @@ def bounded(problem: Problem, steps: int = STEPS) -> Schedule:
     """The best of greedy plans that follow scarcity prices, with the Lagrangian bound that the prices prove.
 
     L(p) = sum over jobs of max(0, worth - least cost at cost + p) + sum of p x room >= any plan's value, for every p >= 0; p goes
-    down the subgradient room - used, each by a step of its own size. Limits of memory and links are left out of the bound.
+    down the subgradient room - used, each by a step of its own size. Room is what jobs of these sizes can fill. Limits of memory
+    and links are left out of the bound.
     problem: what there is. steps: of the prices. Returns a Schedule with bound_usd.
 
     [1] Fisher, Management Science 27, 1981 (the bound). [2] Kingma and Ba, arXiv 1412.6980 (the step).
     """
     best = greedy(problem)
-    room, jobs, table = problem.room, problem.jobs, problem.table
+    room, jobs, table = packed(problem), problem.jobs, problem.table
     price, used = np.zeros(room.shape), np.zeros(room.shape)
     mean, square = np.zeros(room.shape), np.zeros(room.shape)
     density = jobs.worth_usd / np.maximum(table[:, 0] * table[:, 1] * table[:, 2], 1)
@@ -183,6 +185,24 @@ def bounded(problem: Problem, steps: int = STEPS) -> Schedule:
         price = np.maximum(price - pace * (mean / even[0]) / (np.sqrt(square / even[1]) + 1e-9), 0.0)
     low = max(low, best.value_usd)  # what rounding leaves
     return Schedule(best.job, best.host, best.slot, best.members, best.value_usd, best.worth_usd, low, "Lagrangian")
+
+
+def packed(problem: Problem) -> Ints:
+    """The most GPUs of each host and slot that jobs of these sizes can fill (H, T): 64 of 72 where all ask for 64.
+
+    The largest sum of whole multiples of the sizes that does not exceed the room. [1] Martello and Toth, Knapsack Problems, 1990.
+    """
+    sizes, most = np.unique(problem.jobs.gpus), int(problem.room.max(initial=0))
+    if most > SUMS or not sizes.size:
+        step = int(np.gcd.reduce(sizes)) if sizes.size else 1
+        return problem.room // step * step
+    sums = np.zeros(most + 1, np.bool_)
+    sums[0] = True
+    for size in sizes[sizes <= most].tolist():
+        rows = np.pad(sums, (0, -sums.size % size)).reshape(-1, size)
+        sums = np.logical_or.accumulate(rows, axis=0).ravel()[: most + 1]
+    made: Ints = np.maximum.accumulate(np.where(sums, np.arange(most + 1), 0))[problem.room]
+    return made
 
 
 def broken(problem: Problem, made: Schedule) -> list[str]:

@@ -19,11 +19,16 @@ def fits(
     """Where and when one member of a job may run (H, T): allowed, near enough, GPUs, memory and link for it."""
     made = np.zeros(room.shape, np.bool_)
     for h in range(room.shape[0]):
-        if allowed[h]:
+        if not allowed[h]:
+            continue
+        for t in range(release, deadline):
+            made[h, t] = (room[h, t] >= gpus) & (left[h, t] >= memory)
+        if limit < np.inf:
             for t in range(release, deadline):
-                made[h, t] = (
-                    (room[h, t] >= gpus) & (left[h, t] >= memory) & (trip[h, t] <= limit) & (link[h, t] >= flow)
-                )
+                made[h, t] &= trip[h, t] <= limit
+        if flow > 0.0:
+            for t in range(release, deadline):
+                made[h, t] &= link[h, t] >= flow
     return made
 
 
@@ -56,18 +61,28 @@ def _apart(may: Bools, cost: Floats, release: int, deadline: int, most: float, s
     chosen, low = np.full(ticks, -1, np.int64), np.full(ticks, FAR)
     for h in range(hosts):
         for t in range(release, deadline):
-            if may[h, t] and cost[h, t] < low[t]:
-                low[t], chosen[t] = cost[h, t], h
+            less = may[h, t] & (cost[h, t] < low[t])
+            low[t] = cost[h, t] if less else low[t]
+            chosen[t] = h if less else chosen[t]
     for t in range(release + 1, deadline):
         before = chosen[t - 1]
         if before >= 0 and may[before, t] and cost[before, t] <= low[t]:
             chosen[t] = before
-    order = np.argsort(low[release:deadline], kind="mergesort")
-    for k in range(order.size):
-        t = release + order[k]
-        if k >= slots or low[t] >= FAR or (not whole and low[t] >= most):
+    edge = _edge(low[release:deadline], slots)
+    spare = slots - (low[release:deadline] < edge).sum()
+    for t in range(release, deadline):
+        kept = low[t] < edge
+        if low[t] == edge and spare > 0:
+            kept, spare = True, spare - 1
+        if not kept or low[t] >= FAR or (not whole and low[t] >= most):
             chosen[t] = -1
     return chosen
+
+
+@njit(cache=True, nogil=True)
+def _edge(low: Floats, slots: int) -> float:
+    """The dearest of the cheapest slots: above all where there are no more than asked for."""
+    return np.partition(low, slots - 1)[slots - 1] if 0 < slots < low.size else np.inf
 
 
 @njit(cache=True, nogil=True)
@@ -105,55 +120,47 @@ def _spend(chosen: Ints, gpus: int, memory: int, begin: float, end: float, flow:
 
 
 @njit(cache=True, nogil=True)
-def gang(count: Ints, cost: Floats, members: int):  # type: ignore[no-untyped-def]
-    """The cheapest hosts for all members: (cost, (H,) members at each); cost FAR where they do not fit."""
-    got, total, wanted = np.zeros(count.size, np.int64), 0.0, members
-    while wanted > 0:
-        best, host = FAR, -1
-        for h in range(count.size):
-            if count[h] > got[h] and got[h] == 0 and cost[h] < best:
-                best, host = cost[h], h
-        if host < 0:
-            break
-        got[host] = min(count[host], wanted)
-        total += cost[host] * got[host]
-        wanted -= got[host]
-    return (total if wanted == 0 else FAR), got
-
-
-@njit(cache=True, nogil=True)
 def _members(
-    may: Bools, h: int, t: int, members: int, gpus: int, memory: int, bits: float, room: Ints, left: Ints, link: Floats
-) -> int:  # fmt: skip
-    if not may[h, t]:
-        return 0
-    most = min(members, room[h, t] // gpus)
-    if memory > 0:
-        most = min(most, left[h, t] // memory)
-    if bits > 0.0:
-        most = min(most, int(link[h, t] / bits))
-    return most
+    may: Bools, members: int, gpus: int, memory: int, bits: float, room: Ints, left: Ints, link: Floats, release: int, deadline: int
+) -> Ints:  # fmt: skip
+    """How many members have room at each host (T, H). Divisions are dear, and all or one are the usual answers."""
+    hosts, ticks = may.shape
+    made = np.zeros((ticks, hosts), np.int64)
+    for h in range(hosts):
+        for t in range(release, deadline):
+            if not may[h, t]:
+                continue
+            most = members
+            if room[h, t] < gpus * most:
+                most = room[h, t] // gpus if room[h, t] >= 2 * gpus else 1
+            if left[h, t] < memory * most:
+                most = left[h, t] // memory
+            if link[h, t] < bits * most:
+                most = int(link[h, t] / bits)
+            made[t, h] = most
+    return made
 
 
 @njit(cache=True, nogil=True)
-def _gang_whole(may: Bools, price: Floats, members: int, gpus: int, memory: int, slots: int, release: int, deadline: int,
-                bits: float, room: Ints, left: Ints, link: Floats) -> Ints:  # fmt: skip
-    """Members at each host and slot (H, T), the same hosts throughout; bits: of a member, in any slot."""
-    hosts, ticks = may.shape
+def _gang_whole(count: Ints, price: Floats, members: int, slots: int, release: int, deadline: int) -> Ints:
+    """Members at each host and slot (H, T), the same hosts throughout; count: (T, H) that have room, price: (T, H)."""
+    ticks, hosts = count.shape
     made, best, first = np.zeros((hosts, ticks), np.int64), FAR, -1
-    keep, count, cost = np.zeros(hosts, np.int64), np.zeros(hosts, np.int64), np.zeros(hosts)
-    for s in range(release, deadline - slots + 1):
+    keep, full, cost, there = np.zeros(hosts, np.int64), np.zeros(hosts, np.int64), np.zeros(hosts), np.zeros(hosts)
+    for t in range(release, deadline):
+        s = t - slots + 1
         for h in range(hosts):
-            count[h], cost[h] = members, 0.0
-            for t in range(s, s + slots):
-                count[h] = min(count[h], _members(may, h, t, members, gpus, memory, bits, room, left, link))
-                if count[h] == 0:
-                    cost[h] = FAR
-                    break
-                cost[h] += price[h, t]
-        total, got = gang(count, cost, members)
+            full[h] += count[t, h] == 0
+            cost[h] += price[t, h]
+            if s > release:
+                full[h] -= count[s - 1, h] == 0
+                cost[h] -= price[s - 1, h]
+            there[h] = cost[h] if full[h] == 0 else FAR
+        if s < release:
+            continue
+        total, got = _hosts(count[s : t + 1], there, members, best)
         if total < best:
-            best, first, keep = total, s, got.copy()
+            best, first, keep = total, s, got
     if first >= 0:
         for t in range(first, first + slots):
             made[:, t] = keep
@@ -161,16 +168,36 @@ def _gang_whole(may: Bools, price: Floats, members: int, gpus: int, memory: int,
 
 
 @njit(cache=True, nogil=True)
-def _gang_split(may: Bools, price: Floats, members: int, gpus: int, memory: int, slots: int, release: int, deadline: int,
-                bits: float, room: Ints, left: Ints, link: Floats, most: float, whole: bool) -> Ints:  # fmt: skip
-    """Members at each host and slot (H, T), the cheapest slots; as if it began and ended in each."""
-    hosts, ticks = may.shape
-    made, low = np.zeros((hosts, ticks), np.int64), np.full(ticks, FAR)
-    count = np.zeros(hosts, np.int64)
+def _hosts(count: Ints, cost: Floats, members: int, most: float):  # type: ignore[no-untyped-def]
+    """The cheapest hosts for all members: (cost, (H,) members at each), FAR where they do not fit or cost `most` or more.
+
+    count: (slots, H) that have room, the least over the slots counts. cost: (H,) of a member, FAR where there is no room; spent.
+    """
+    got, total, wanted = np.zeros(count.shape[1], np.int64), 0.0, members
+    while wanted > 0:
+        h = 0
+        for other in range(1, cost.size):
+            h = other if cost[other] < cost[h] else h
+        if cost[h] >= FAR or total + cost[h] * wanted >= most:
+            return FAR, got
+        got[h] = min(count[:, h].min(), wanted)
+        total += cost[h] * got[h]
+        wanted -= got[h]
+        cost[h] = FAR
+    return total, got
+
+
+@njit(cache=True, nogil=True)
+def _gang_split(count: Ints, price: Floats, members: int, slots: int, release: int, deadline: int, most: float, whole: bool) -> Ints:  # fmt: skip
+    """Members at each host and slot (H, T), the cheapest slots; count: (T, H) that have room, price: (T, H)."""
+    ticks, hosts = count.shape
+    made, low, there = np.zeros((hosts, ticks), np.int64), np.full(ticks, FAR), np.zeros(hosts)
     for t in range(release, deadline):
         for h in range(hosts):
-            count[h] = _members(may, h, t, members, gpus, memory, bits, room, left, link)
-        low[t], made[:, t] = gang(count, price[:, t].copy(), members)
+            there[h] = price[t, h] if count[t, h] > 0 else FAR
+        low[t], got = _hosts(count[t : t + 1], there, members, FAR)
+        if low[t] < FAR:
+            made[:, t] = got
     order, run = np.argsort(low, kind="mergesort"), 0
     for k in range(ticks):
         t = order[k]
@@ -193,14 +220,14 @@ def place(
     jobs (J, 9): gpus, members, slots, release, deadline, memory, may split, partial, place. bits (J, 3): to begin and to end at a
     host, in each slot. price: paid of a GPU and slot; guide: what it is chosen by (H, T). Returns how many rows.
     """
-    filled = 0
+    filled, turned = 0, guide.T.copy()  # (T, H), as gangs look at it
     for j in order:
         gpus, members, slots, release, deadline, memory, _, partial, where = jobs[j]
         if slots <= 0 or (not partial and deadline - release < slots):
             continue
         may = fits(allowed[j], gpus, limit[j], trip[where], room, memory, left, bits[j, 2], link, release, deadline)
         if members > 1:
-            filled = _place_gang(j, jobs[j], worth[j], bits[j], may, price, guide, room, left, link, rows, filled)
+            filled = _place_gang(j, jobs[j], worth[j], bits[j], may, price, turned, room, left, link, rows, filled)
             continue
         chosen = _one(jobs[j], worth[j], bits[j], may, guide, link)
         paid, run = 0.0, 0
@@ -244,16 +271,18 @@ def _one(job: Ints, worth: float, bits: Floats, may: Bools, guide: Floats, link:
 
 @njit(cache=True, nogil=True)
 def _place_gang(
-    j: int, job: Ints, worth: float, bits: Floats, may: Bools, price: Floats, guide: Floats, room: Ints, left: Ints, link: Floats,
+    j: int, job: Ints, worth: float, bits: Floats, may: Bools, price: Floats, turned: Floats, room: Ints, left: Ints, link: Floats,
     rows: Ints, filled: int,
 ) -> int:  # fmt: skip
     gpus, members, slots, release, deadline, memory, split, partial, _ = job
     every = bits[0] + bits[1] + bits[2]  # as if it began and ended in each slot
+    count = _members(may, members, gpus, memory, every, room, left, link, release, deadline)
     if split:
-        most = worth / (slots * gpus * members)
-        at = _gang_split(may, guide, members, gpus, memory, slots, release, deadline, every, room, left, link, most, not partial)  # fmt: skip
+        at = _gang_split(
+            count, turned, members, slots, release, deadline, worth / (slots * gpus * members), not partial
+        )
     else:
-        at = _gang_whole(may, guide, members, gpus, memory, slots, release, deadline, every, room, left, link)
+        at = _gang_whole(count, turned, members, slots, release, deadline)
     if not partial and (at.sum() < slots * members or (at * price).sum() * gpus >= worth):
         return filled
     for h in range(room.shape[0]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,11 @@ def _whisker(axes: Axes, i: int, row: Mapping[str, float], text: str) -> None:
     axes.annotate(text, (row["nominal"], i), **beside)
 
 
-def terms(cost: Mapping[str, Any]) -> Plot:
-    """What a GPU-hour costs on both sides, term by term, with its range."""
-    sides = {k: cost[k] for k in SIDES if cost.get(k)}
+def terms(cost: Mapping[str, Any]) -> Plot | None:
+    """What a GPU-hour costs on both sides, term by term, with its range; None where no side could have worked."""
+    sides = {k: cost[k] for k in SIDES if cost.get(k) and isfinite(cost[k]["usd_per_gpu_hour"]["high"])}
+    if not sides:
+        return None
     stacks = {
         k: [(t["asset"], t["share"] * s["usd_per_gpu_hour"]["nominal"]) for t in s["terms"]] for k, s in sides.items()
     }
@@ -88,7 +91,7 @@ def terms(cost: Mapping[str, Any]) -> Plot:
 def tornado(side: Mapping[str, Any], name: str) -> Plot | None:
     """What each assumption alone does to the cost of a GPU-hour, over its own range."""
     rows, nominal = side["swings"], side["usd_per_gpu_hour"]["nominal"]
-    if not rows:
+    if not rows or not isfinite(nominal):
         return None
 
     def paint(figure: Figure) -> None:

@@ -545,7 +545,8 @@ def explain(
         elif kind == "missing":
             what = "is missing"
         elif kind == "model_type":
-            what = f"must be a mapping of keys, got {type(item['input']).__name__}"
+            got = "nothing" if item["input"] is None else type(item["input"]).__name__
+            what = f"must be a mapping of keys, got {got}"
         problems.append(
             text.problem(
                 path, what[:1].lower() + what[1:] if what[:1].isupper() and what[1:2].islower() else what, near, follow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -81,7 +82,7 @@ def _ship(text: document.Document, at: document.Path_, ship: str) -> list[Proble
     if name not in groups:
         known = unknown("", "group of ships", name, groups)
         return [text.problem(at, known.what, known.nearest, known.next)]
-    if isinstance(groups[name], int) and number.isdigit() and int(number) >= groups[name]:
+    if isinstance(groups[name], int) and re.fullmatch("[0-9]{1,6}", number) and int(number) >= groups[name]:
         return [text.problem(at, f"{name} has the numbers 0 to {groups[name] - 1}")]
     return []
 

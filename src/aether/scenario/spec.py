@@ -128,7 +128,7 @@ class Place(Strict):
     latitude: Annotated[float, Unit("rad", least=-1.5707963268, most=1.5707963268)]
     longitude: Annotated[float, Unit("rad", least=-3.1415926536, most=6.2831853072)]
     country: str | None = Field(None, pattern=r"^[A-Z]{2}$", description="two letters")
-    people: float = Field(0.0, ge=0, description="who ask from here, for a place of demand")
+    people: float = Field(0.0, ge=0, le=1e11, description="who ask from here, for a place of demand")
     fibre: bool = Field(True, description="off: no local provider, only the place's own satellite terminal")
 
 
@@ -183,12 +183,12 @@ class SiteGroup(Strict):
 class Requests(Strict):
     """How many ask, when, and how long they ask. Exactly one of per_person_day, rate and trace."""
 
-    per_person_day: float | None = Field(None, ge=0, description="requests of one inhabitant in a day")
-    rate: Annotated[float, Unit("1/s", least=0.0)] | None = Field(
+    per_person_day: float | None = Field(None, ge=0, le=1e6, description="requests of one inhabitant in a day")
+    rate: Annotated[float, Unit("1/s", least=0.0, most=1e12)] | None = Field(
         None, description="of all places together, a day's mean"
     )
     trace: str | None = Field(None, description="a CSV file of request times and lengths, beside the scenario")
-    scale: float = Field(1.0, gt=0, description="times the trace's own rate")
+    scale: float = Field(1.0, gt=0, le=1e9, description="times the trace's own rate")
     repeat: bool = Field(True, description="a trace shorter than the run starts again")
     lengths: str = Field("azure-conversation", description="lengths of requests and answers, of the catalog")
     input_tokens: float | None = Field(None, gt=0, le=10_000_000, description="mean, instead of the lengths'")
@@ -448,7 +448,7 @@ KINDS = ("inference", "training", "tuning", "stream")
 class Degrading(Strict):
     """A part of a ship that fails slowly."""
 
-    ship: str = Field(pattern=r"^.+/[0-9]+$", description="group/number")
+    ship: str = Field(pattern=r"^.+/[0-9]{1,6}$", description="group/number")
     kind: Literal["pump", "pointing", "cells", "battery"]
     start: Annotated[float, Unit("s", least=0.0)]
     over: Annotated[float, Unit("s", least=0.0)] = Field(
@@ -660,6 +660,8 @@ class Spec(Strict):
             raise PydanticCustomError("step", "the step is longer than the duration")
         if self.duration / self.step > 2_000_000:
             raise PydanticCustomError("step", "more than 2,000,000 steps; take a longer step")
+        if self.watch is not None and not self.ships:
+            raise PydanticCustomError("watch", "watch: there are no ships to watch; give ships or leave watch out")
         return self
 
 

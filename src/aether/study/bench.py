@@ -15,6 +15,7 @@ from sgp4.api import Satrec
 from aether.base.clock import J2000_DAYS
 from aether.base.tables import Elements, Floats, Links, Snapshot
 from aether.network import access, flows, routing, topology
+from aether.placement import plan
 from aether.placement.policy import policies
 from aether.space import ground, motion, sun
 from aether.study import bench_peers as peers
@@ -37,6 +38,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
         *_fields(runs),
         _flows(runs),
         _placement(runs),
+        _plan(runs),
         *requests.rows(runs, quick),
         *_steps(runs, quick),
         *whole.tables(quick),
@@ -162,6 +164,32 @@ def _placement(runs: int) -> Row:
     )  # fmt: skip
     taken = times(lambda: policies["value"](snapshot), runs)
     return row("placement by value", "5,000 places x 100 hosts, overloaded", "ms", taken, 1e3)
+
+
+def _plan(runs: int) -> Row:
+    asked = jobs()
+    what = "500 jobs x 100 ships x 96 slots, overloaded"
+    return row("greedy plan of jobs", what, "ms", times(lambda: plan.greedy(asked), runs), 1e3, 20.0)
+
+
+def jobs() -> plan.Problem:
+    """500 jobs, services and streams, a fifth in gangs, that ask for 1.3 times what 100 ships of 72 GPUs have left by eclipse."""
+    rng, count, ships, slots = np.random.default_rng(1), 500, 100, 96
+    dark = (np.arange(slots) + rng.integers(0, 6, (ships, 1))) % 6 < 2
+    gpus, release = rng.choice([8, 16, 32, 64], count), rng.integers(0, slots // 2, count)
+    members = np.where(rng.random(count) < 0.2, rng.integers(2, 5, count), 1)
+    deadline = np.minimum(release + rng.integers(16, 64, count), slots)
+    partial = rng.random(count) < 0.2
+    work = np.where(partial, deadline - release, np.ceil(0.8 * (deadline - release)).astype(int))
+    none, bits = np.zeros(count), np.full(count, 64e9)
+    asked = plan.Jobs(
+        tuple(f"job {n}" for n in range(count)), gpus, members, work, release, deadline, gpus * members * work * rng.uniform(0.1, 0.8, count), gpus * 20e9,
+        bits, bits, none, np.full(count, np.inf), none.astype(np.int64), partial | (rng.random(count) < 0.6), partial, rng.random((count, ships)) < 0.9,
+    )  # fmt: skip
+    return plan.Problem(
+        900.0, tuple(f"ship {h}" for h in range(ships)), np.where(dark, 28.8, 72.0), np.full(ships, 72 * 288e9), np.full((ships, slots), 9e12),
+        rng.uniform(0.01, 0.05, (ships, slots)), np.zeros((ships, slots)), 0.0, np.full((1, ships, slots), 0.05, np.float32), asked,
+    )  # fmt: skip
 
 
 def _steps(runs: int, quick: bool) -> list[Row]:

@@ -62,13 +62,15 @@ def forecast(
         problems.append(Problem("--samples", f"{samples} is not between 2 and 100,000"))
     if out is not None and out.suffix not in (".csv", ".parquet"):
         problems.append(Problem("--out", f"{out} ends in neither .csv nor .parquet"))
+    elif out is not None and not out.parent.is_dir():
+        problems.append(Problem("--out", f"there is no folder {out.parent}"))
     if problems:
         raise InputError(problems)
     setup = _over(assemble(scenario), hours * HOUR_S)
     events = calendar(setup)
-    if out is not None:
-        write(setup, events, out)
     drawn = draw(setup, samples, threads, progress)
+    if out is not None:  # last, so that an interruption leaves nothing
+        write(setup, events, out)
     return {
         "scenario": scenario.spec.name, "start": scenario.spec.start.isoformat(), "hours": hours, "step_s": setup.scenario.clock.step_s, "samples": samples,
         "promised": {name: promised(values) for name, values in (("orbit_gpu_hours", drawn.orbit_gpu_h), ("ground_gpu_hours", drawn.ground_gpu_h),

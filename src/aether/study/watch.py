@@ -76,12 +76,16 @@ def _signs(setup: Setup, outcome: Outcome) -> tuple[Floats, Floats]:
     moved_j = setup.scenario.clock.step_s * (
         e["charge_w"] * fleet.charge_efficiency - e["discharge_w"] / fleet.discharge_efficiency
     )
+    holds_j = fleet.battery_j * health.battery
+    gauge = np.divide(
+        e["charge_j"], holds_j, out=np.full_like(holds_j, np.nan), where=holds_j > 0.0
+    )  # none when all is lost
     noise = stream(setup.scenario.spec.seed, "telemetry").standard_normal((len(watch.PARTS), *e["gpu_w"].shape))
     signs = watch.indicators(
         e["array_w"], fleet.array_rated_w * e["array_cosine"] * e["lit"] * season[:, None], column("heat", "chip_k"),
         column("heat", "radiator_k"), e["gpu_w"], fleet.gpus * fleet.gpu_full_w,
         1.0 / (1.0 / fleet.chip_plate_w_k + 1.0 / fleet.plate_coolant_w_k + 1.0 / fleet.coolant_radiator_w_k),
-        e["charge_j"] / (fleet.battery_j * health.battery), moved_j, fleet.battery_j,
+        gauge, moved_j, fleet.battery_j,
         np.array([setup.scenario.value(f"watch.{part}_noise") for part in watch.PARTS]), noise,
     )  # fmt: skip
     return time_s, signs
