@@ -210,8 +210,14 @@ def call_up(threads: int) -> Called | None:
 def _ready() -> None:
     from aether.results import sections, svg  # noqa: F401 - loaded once, for what is asked next
 
-    svg.draw("ready", "", (1.0, 1.0), _titled)  # fonts are found
+    svg.draw("ready", "", (2.0, 2.0), _everything)  # fonts are found, and what is made once is made now
 
 
-def _titled(figure: Any) -> None:
-    figure.suptitle("ready")
+def _everything(figure: Any) -> None:
+    """A little of all that figures are made of."""
+    axes = figure.subplots()
+    axes.plot([1.0, 2.0], [1.0, 2.0], label="ready")
+    axes.fill_between([1.0, 2.0], [1.0, 2.0])
+    axes.imshow([[0.0, 1.0]], extent=(1.0, 2.0, 1.0, 2.0), aspect="auto")
+    axes.set(xscale="log", xlabel="ready", title="ready")
+    axes.legend()
