@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from aether.base.tables import Floats
 from aether.base.units import fmt
-from aether.results import svg
+from aether.results import sinks, svg
 from aether.results.figures import COLOURS, Day, Plot, binned, drawn
 from aether.results.words import FAULT_WORDS, FAULTS, STAGES, many, moved, ms, percent
 
@@ -292,8 +291,8 @@ def failures(day: Day, told: Mapping[str, Any]) -> Plot | None:
     if not kinds:
         return None
     events = day.tables["events"]
-    faults = {k: events.filter(pc.equal(events["kind"], f"fault-{k}")) for k in kinds}
-    ends = {k: [np.sort(table[c].to_numpy()) for c in ("start_s", "end_s")] for k, table in faults.items()}
+    kind, times = np.array(events["kind"].to_pylist()), [sinks.numbers(events[c]) for c in ("start_s", "end_s")]
+    ends = {k: [np.sort(values[kind == f"fault-{k}"]) for values in times] for k in kinds}
 
     def paint(figure: Figure) -> None:
         panels = np.atleast_1d(figure.subplots(len(kinds), 1, sharex=True))

@@ -62,7 +62,7 @@ def cities(day: Day) -> dict[str, float]:
 def _shading(table: pa.Table, norm: Normalize) -> Floats:
     """The map's picture (latitude, longitude, 4): every point in its nearest cell's colour, paler where covered less."""
     columns = ("latitude_deg", "longitude_deg", "covered_share", "rtt_mean_s")
-    lat, lon, share, rtt = (table.column(c).to_numpy(zero_copy_only=False) for c in columns)
+    lat, lon, share, rtt = (sinks.numbers(table.column(c)) for c in columns)
     where = np.radians(np.mgrid[-90 + GRID_DEG / 2 : 90 : GRID_DEG, -180 + GRID_DEG / 2 : 180 : GRID_DEG])
     nearest = (_unit(*where).reshape(-1, 3) @ _unit(np.radians(lat), np.radians(lon)).T).argmax(axis=1)
     shown = _colours(1e3 * rtt, norm)
@@ -125,7 +125,7 @@ def _colours(rtt_ms: Floats, norm: Normalize) -> Floats:
 def _limits(day: Day, city_rtt_s: Floats) -> tuple[Normalize, str]:
     """The colours' scale [ms]: the middle 96 % of cells and cities, which ends of it are open ("": no scale)."""
     table = day.tables.get("coverage")
-    cells = np.zeros(0) if table is None else table.column("rtt_mean_s").to_numpy(zero_copy_only=False)
+    cells = np.zeros(0) if table is None else sinks.numbers(table.column("rtt_mean_s"))
     known = 1e3 * np.concatenate([city_rtt_s, cells])
     known = known[np.isfinite(known)]
     if not len(known):
@@ -281,7 +281,7 @@ def latitudes(told: Mapping[str, Any]) -> Plot:
 def hours(day: Day) -> Plot | None:
     """Mean round trip by latitude and local solar time; None where no cell was ever covered."""
     table = day.tables["coverage_hours"]
-    rtt = 1e3 * table.column("rtt_mean_s").to_numpy(zero_copy_only=False).reshape(-1, 24)
+    rtt = 1e3 * sinks.numbers(table.column("rtt_mean_s")).reshape(-1, 24)
     seen = np.isfinite(rtt)
     if not seen.any():
         return None
