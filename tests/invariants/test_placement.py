@@ -40,7 +40,7 @@ def snapshot(seed, classes=2, places=3, hosts=4, jobs=1):
         late_worth=float(rng.random()), energy_usd=rng.uniform(0.0, 0.4, need.shape), carbon_usd=rng.uniform(0.0, 0.1, need.shape),
         light_s=rng.choice([0.0, 900.0, np.inf], hosts), charge_share=rng.random(hosts),
         contact_s=rng.choice([0.0, 300.0, np.inf], hosts), cache_share=rng.random(hosts), installed_gpu=rng.uniform(0.0, 5.0, hosts), ahead_s=900.0,
-        weights=tuple(rng.uniform(0.0, 2.0, 8)),
+        weights=tuple(rng.uniform(0.0, 2.0, 9)),
         job_gpu=np.where(rng.random((jobs, hosts)) < 0.5, rng.uniform(0.1, 3.0, (jobs, hosts)), 0.0),
         job_value_usd=rng.uniform(0.0, 1.0, jobs),
     )  # fmt: skip
@@ -116,7 +116,7 @@ def complete(seed):
         allowed=np.ones((1, hosts), dtype=np.bool_), round_trip_s=np.zeros((places, hosts), dtype=np.float32),
         limit_s=np.ones(1), value_usd=np.ones(1), late_worth=0.5, energy_usd=np.zeros((1, hosts)), carbon_usd=np.zeros((1, hosts)),
         light_s=np.full(hosts, np.inf), charge_share=np.ones(hosts), contact_s=np.full(hosts, np.inf), cache_share=rng.random(hosts),
-        installed_gpu=np.full(hosts, 2.0), ahead_s=900.0, weights=(1.0,) * 8, job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
+        installed_gpu=np.full(hosts, 2.0), ahead_s=900.0, weights=(1.0,) * 9, job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
     )  # fmt: skip
 
 

@@ -188,7 +188,7 @@ def crowd(setup, people, seed):
         free_gpu_s=setup.hosts.gpus * 60.0 * rng.random(hosts), need_gpu_s=need, allowed=np.array([s.allowed for s in work.services]),
         round_trip_s=np.full((places, hosts), 0.05, np.float32), limit_s=np.ones(len(need)), value_usd=np.ones(len(need)), late_worth=0.5,
         energy_usd=np.zeros(need.shape), carbon_usd=np.zeros(need.shape), light_s=np.full(hosts, np.inf), charge_share=np.ones(hosts),
-        contact_s=np.full(hosts, np.inf), cache_share=np.zeros(hosts), installed_gpu=setup.hosts.gpus, ahead_s=900.0, weights=(1.0,) * 8,
+        contact_s=np.full(hosts, np.inf), cache_share=np.zeros(hosts), installed_gpu=setup.hosts.gpus, ahead_s=900.0, weights=(1.0,) * 9,
         job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ def snapshot(requests, free_gpu_s, need, trip, value=(1.0,), **more):
         late_worth=0.5, energy_usd=np.zeros(need.shape), carbon_usd=np.zeros(need.shape),
         light_s=np.full(len(free_gpu_s), np.inf), charge_share=np.ones(len(free_gpu_s)),
         contact_s=np.full(len(free_gpu_s), np.inf), cache_share=np.zeros(len(free_gpu_s)), installed_gpu=np.array(free_gpu_s) / 60.0,
-        ahead_s=900.0, weights=(1.0, 0.5, 0.5, 0.3, 0.2, 0.2, 0.5, 0.5), job_gpu=np.zeros((0, len(free_gpu_s))), job_value_usd=np.zeros(0),
+        ahead_s=900.0, weights=(1.0, 1.0, 0.5, 0.5, 0.3, 0.2, 0.2, 0.5, 0.5), job_gpu=np.zeros((0, len(free_gpu_s))), job_value_usd=np.zeros(0),
     )  # fmt: skip
     return replace(made, **more)
 
@@ -180,6 +180,7 @@ def test_what_is_no_gang_takes_from_each_host_what_that_has():
 
 TURNS = {
     "trip": {"round_trip_s": np.array([[0.02, 0.01]], np.float32)},
+    "prefix": {"kept": np.array([[[0.0, 0.5]]])},
     "load": {"installed_gpu": np.array([2.0, 1.0])},  # half of the first is not free
     "cache": {"cache_share": np.array([0.8, 0.1])},
     "dark": {"light_s": np.array([300.0, 800.0])},

@@ -259,6 +259,9 @@ class Snapshot:
     job_gpu: Floats  # (W, H) GPUs that a training job asks of a host; 0 where it has no part
     job_value_usd: Floats  # (W,) worth of a GPU-second of training
     job_apart: frozenset[int] = frozenset()  # jobs whose members go on without one another
+    kept: Floats | None = (
+        None  # (Q, C, H) share of a prompt that a host still has cached; None where no class reuses any
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,3 +350,4 @@ class State:
     scaled: tuple[Scaled, ...] = ()
     underway: Underway | None = None  # where the scenario has jobs
     cache_share: Floats | None = None  # (H,) of memory for caches in use, where anything was served
+    kept: Floats | None = None  # (Q, C, H) share of a prompt that a host has cached, where a class reuses any

@@ -41,6 +41,7 @@ class Served:
     by_host: Floats  # (Q, H) requests served
     inference_gpu: Floats  # (H,) GPUs at full clocks at work for people
     cache_share: Floats  # (H,) of memory for caches in use
+    kept: Floats | None  # (Q, C, H) share of a prompt that is cached there for the next tick
     training_gpu: Floats  # (H,)
     jobs: tuple[Progress, ...]
     spent: tuple[job.Spent, ...]
@@ -149,7 +150,7 @@ def observe(
         contact_s=_contact_s(setup, block, i, attached), cache_share=np.zeros(len(gpu)) if state.cache_share is None else state.cache_share,
         installed_gpu=hosts.gpus, ahead_s=setup.scenario.value("placement.router_ahead"),
         weights=tuple(setup.scenario.value(f"placement.router_{k}") for k in ROUTER), job_gpu=job_gpu,
-        job_value_usd=np.array(price) / 3600.0, job_apart=apart,
+        job_value_usd=np.array(price) / 3600.0, job_apart=apart, kept=state.kept,
     )  # fmt: skip
 
 
@@ -219,7 +220,8 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
     return Served(
         requests=asked, served=served, late=_sum(plan, done * late, shape), rejected=lost, reasons=_reasons(snapshot, plan, carried, lost),
         waiting=left, first_token_s=_mean(plan, done, first_s, shape), network_s=_mean(plan, done, network_s, shape),
-        by_host=by_host, inference_gpu=(by_host * need).sum(axis=0) / step_s + parted.gpu, cache_share=cached, training_gpu=training_gpu,
+        by_host=by_host, inference_gpu=(by_host * need).sum(axis=0) / step_s + parted.gpu, cache_share=cached, kept=_kept(setup, plan, done, shape),
+        training_gpu=training_gpu,
         jobs=tuple(p for p, _ in moved.jobs), spent=spent, paces=moved.paces, parts=moved.parts, rates_bit_s=moved.rates,
         moved_bit=np.append(_moved(setup, plan, carried, spent, step_s), parted.moved_bit),
         lost_bit=_unmoved(plan, carried, step_s) + parted.lost_bit,
@@ -227,6 +229,22 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
         busiest=_busiest(carried, spent, links, step_s), plan=plan, done=done, trip_s=network_s,
         wait_s=age_s[plan.work, plan.place], parted=parted, streamed=(), tuned=(), sized=(),
     )  # fmt: skip
+
+
+def _kept(setup: Setup, plan: Plan, done: Floats, shape: tuple[int, ...]) -> Floats | None:
+    """Share of a prompt of each class and place that each host has cached after a tick (Q, C, H), None where none reuses any.
+
+    h n[c, h] / n[c], h the class's share of prompts found in a cache that holds its conversation, n requests served: who comes
+    back finds his own where he was served.
+    """
+    hit = np.array([s.asked.prefix_hit for s in setup.work.services])
+    if not hit.any():
+        return None
+    hosts = len(setup.hosts.names)
+    cell = (plan.work * shape[1] + plan.place) * hosts + plan.host
+    each = np.bincount(cell, done, shape[0] * shape[1] * hosts).reshape(*shape, hosts)
+    total = each.sum(axis=2, keepdims=True)
+    return hit[:, None, None] * np.divide(each, total, out=np.zeros_like(each), where=total > 0.0)
 
 
 def _sum(plan: Plan, values: Floats, shape: tuple[int, ...]) -> Floats:

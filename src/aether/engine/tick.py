@@ -118,6 +118,7 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
         *_data(served, state),
         underway,
         state.cache_share if served is None else served.cache_share,
+        state.kept if served is None else served.kept,
     )
     return after, Tick(capacity, energy, heat, mesh, served, ran)
 

@@ -1,4 +1,4 @@
-"""How the policy `router` scores hosts, as routers of inference do: way, load, cache, light, charge, contact, energy, carbon."""
+"""How the policy `router` scores hosts, as routers of inference do: way, prefix hit, load, cache, light, charge, contact, energy, carbon."""
 
 from __future__ import annotations
 
@@ -6,22 +6,34 @@ import numpy as np
 
 from aether.base.tables import Floats, Snapshot
 
-TERMS = ("trip", "load", "cache", "dark", "charge", "contact", "energy", "carbon")  # in the order of `Snapshot.weights`
+TERMS = (
+    "trip",
+    "prefix",
+    "load",
+    "cache",
+    "dark",
+    "charge",
+    "contact",
+    "energy",
+    "carbon",
+)  # in the order of `Snapshot.weights`
 
 
 def score(snapshot: Snapshot) -> Floats:
     """What the router ranks by, higher first.
 
-    score = -sum_k w_k b_k, burdens b_k of `burdens`, weights w_k of `Snapshot.weights` in the order of `TERMS`.
+    score = -sum_k w_k b_k, burdens b_k of `burdens`, and of a prompt the share that the host has not cached; weights w_k of
+    `Snapshot.weights` in the order of `TERMS`.
     Returns (Q, C, H). Valid as a ranking alone: load and cache are those at the tick's beginning, and grow no further as
     the tick is filled. Reference: [1] llm-d.ai, inference scheduler, scorers.
     """
     weight = dict(zip(TERMS, snapshot.weights, strict=True))
     near, each = burdens(snapshot)
+    missed = 0.0 if snapshot.kept is None else weight["prefix"] * (1.0 - snapshot.kept)
     whole = np.zeros(snapshot.need_gpu_s.shape)
     for name, values in each.items():
         whole = whole + weight[name] * values
-    return -weight["trip"] * near - whole[:, None, :]
+    return -weight["trip"] * near - missed - whole[:, None, :]
 
 
 def burdens(snapshot: Snapshot) -> tuple[Floats, dict[str, Floats]]:

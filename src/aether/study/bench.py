@@ -161,7 +161,7 @@ def _placement(runs: int) -> Row:
         late_worth=0.5, energy_usd=np.zeros((1, hosts)), carbon_usd=np.zeros((1, hosts)),
         light_s=np.full(hosts, np.inf), charge_share=np.ones(hosts), contact_s=np.full(hosts, np.inf),
         cache_share=np.zeros(hosts), installed_gpu=np.full(hosts, 2e4 / 60.0), ahead_s=900.0,
-        weights=(1.0,) + (0.0,) * 7, job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
+        weights=(1.0,) + (0.0,) * 8, job_gpu=np.zeros((0, hosts)), job_value_usd=np.zeros(0),
     )  # fmt: skip
     taken = times(lambda: policies["value"](snapshot), runs)
     return row("placement by value", "5,000 places x 100 hosts, overloaded", "ms", taken, 1e3)
