@@ -133,11 +133,12 @@ def _ground(setup: Setup, totals: Totals) -> Side:
     first, count = setup.hosts.ships, setup.hosts.sites
     rows = np.arange(first, first + count)
     hours = setup.scenario.clock.step_s / HOUR_S * YEAR_S / setup.scenario.clock.duration_s
-    used, free = (
-        np.sum([totals.work.hosts[f"{k}_gpu"] for k in ("inference", "training", "batch")], axis=0)[rows],
-        totals.work.hosts["free_gpu"][rows],
-    )
-    gpus = setup.hosts.gpus[rows]
+    work, gpus = totals.work, setup.hosts.gpus[rows]
+    used = np.sum([work.hosts[f"{k}_gpu"] for k in ("inference", "training", "batch")], axis=0)[rows]
+    used += work.data.gpu_ticks.sum(axis=0)[rows]
+    free = (
+        work.hosts["free_gpu"][rows] if setup.work.some else gpus * totals.ticks
+    )  # not written down where nothing is asked
     busy = np.divide(used / totals.ticks, gpus, out=np.zeros(count), where=gpus > 0)
     sites = tuple(_site(setup, j, float(busy[j])) for j in range(count))
     flops = np.array([setup.scenario.catalog.accelerator(setup.hosts.accelerator[r]).bf16.value for r in rows])
