@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from aether.results import figures, report, results, worldmap
+from aether.results import figures, report, results, svg, worldmap
 from aether.study import runs
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -209,3 +209,14 @@ def test_coasts_do_not_jump_across_the_map():
     for line in worldmap.coasts():
         assert np.abs(line[:, 0]).max() <= 180.0
         assert np.abs(np.diff(line[:, 0])).max() < 90.0
+
+
+def test_a_logarithmic_axis_has_plain_numbers():
+    def paint(figure):
+        axes = figure.subplots()
+        axes.plot([0.02, 3.0], [0.0, 1.0])
+        svg.logarithmic(axes)
+
+    drawn = svg.draw("log", "a line", (4.0, 2.0), paint)
+    assert "mathdefault" not in drawn
+    assert all(f">{number}<" in drawn for number in ("0.02", "0.1", "1", "2"))

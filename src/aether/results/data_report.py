@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from aether.base.units import fmt
 from aether.results import svg
@@ -117,8 +116,7 @@ def _insight(rows: Sequence[Mapping[str, Any]]) -> Plot | None:
         for i, (_, mid, high, colour) in enumerate(bars):
             axes.plot([mid, high], [i, i], color=colour, linewidth=3.0)
             axes.plot([mid], [i], color=colour, marker="o")
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        svg.logarithmic(axes)
         axes.set(xlabel="time to insight [s], p50 to p95", yticks=range(len(bars)))
         axes.set(yticklabels=[b[0] for b in bars], ylim=(len(bars) - 0.5, -0.5))
         axes.grid(visible=False, axis="y")

@@ -13,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart by people with any colour vision
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
@@ -68,6 +69,14 @@ def _inline(text: str, name: str, alt: str) -> str:
         rest = rest.replace(stand_in, colour)
     rest = re.sub(r"\n\s*", "\n", rest)
     return f'<svg {box[0] if box else ""} role="img" aria-label="{escape(alt)}">{rest}'
+
+
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic x axis with plain numbers at 1, 2 and 5 of each decade: nothing here draws powers."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def legend(axes: Axes, **options: Any) -> None:

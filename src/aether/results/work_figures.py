@@ -138,7 +138,8 @@ def followed(row: Mapping[str, Any], number: int) -> Plot | None:
             linestyle="--",
             label="fluid, means of place and tick",
         )
-        axes.set(xlabel="time to first token [s]", ylabel="share of requests [%]", xscale="log", ylim=(0.0, 1.0))
+        axes.set(xlabel="time to first token [s]", ylabel="share of requests [%]", ylim=(0.0, 1.0))
+        svg.logarithmic(axes)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         svg.legend(axes)
 
