@@ -67,3 +67,11 @@ def test_without_faults_nothing_degrades() -> None:
 def test_a_ship_that_is_not_there_cannot_degrade() -> None:
     with pytest.raises(InputError, match="numbers 0 to 3"):
         aether.run(RUN | {"degrading": [PUMP | {"ship": "ai1/4"}]})
+
+
+def test_without_faults_a_part_that_degrades_interrupts_no_training() -> None:
+    asked = {"name": "train", "training": {"model": "llama-3.1-8b", "tokens": 1e12, "batch": 4e6}}
+    told = RUN | {"duration": "7 h", "workloads": [asked], "couplings": {"faults": False, "anomaly": False}}
+    hit, sound = (aether.run(told | {"degrading": d}).summary["work"]["training"][0] for d in ([PUMP], []))
+    assert hit["interruptions"] == sound["interruptions"] == 0
+    assert hit["tokens"] == pytest.approx(sound["tokens"])

@@ -110,7 +110,9 @@ def _health(setup: Setup, time_s: Floats) -> degradation.Health | None:
 
 
 def _broken(setup: Setup) -> list[Outage]:
-    """Ships that break since what degraded was let be, and those that rest."""
+    """Ships that break since what degraded was let be, and those that rest; none without faults."""
+    if not setup.scenario.spec.couplings.faults:
+        return []
     return [*degradation.breakdowns(setup.degrading, setup.drains, setup.scenario.clock.duration_s), *setup.drains]
 
 
@@ -125,6 +127,8 @@ def redrawn(setup: Setup, calm: Block) -> Block:
     setup: faults on, in all else the one that `calm` was made of but for its seed. Returns the Block that `block` would make.
     """
     spec, time_s = setup.scenario.spec, calm.time_s
+    if setup.degrading:  # arrays and what batteries look ahead to are others then
+        return block(setup, calm.first, time_s, calm.mesh_pairs)
     failed = faults.window(
         (*setup.outages, *_broken(setup), *setup.happenings.struck),
         setup.hosts,
@@ -140,6 +144,7 @@ def redrawn(setup: Setup, calm: Block) -> Block:
         calm, relays=relays, working=_working(setup, failed), ship_up=failed.ship_up, gateway_up=failed.gateway_up,
         links_down=failed.links_down, arrivals=work.arrivals(setup.scenario, setup.work, calm.first, time_s),
         interruptions=faults.interruptions(setup.scenario, setup.work.runs, calm.dose, calm.first, len(time_s), _sudden(setup)),
+        made=tuple(streams.ahead(setup, source, time_s, failed.gateway_up) for source in setup.sources),
     )  # fmt: skip
 
 
