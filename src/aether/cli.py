@@ -8,6 +8,8 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,12 +82,7 @@ def run(
 
     from aether.study import runs  # the engine loads while those who draw the report do
 
-    with terminal.progress(quiet=json_) as bar:
-
-        def advance(label: str, done: float, of: float, clock: str) -> None:
-            _Signals.check()
-            bar(label, done, of, clock)
-
+    with _progress(json_) as advance:
         made = runs.saved(loaded, folder, advance, threads, not no_report, called)
     if json_:
         print(results.dumps(made.summary), end="")
@@ -109,18 +106,13 @@ def plan(
     json_: Json = False,
 ) -> None:
     """Place a scenario's jobs over the capacity that services and training leave: what, where, when, at what price."""
-    from aether.results import plan_terminal, results, terminal
+    from aether.results import plan_terminal, results
     from aether.scenario.load import load
     from aether.study import plans
 
     loaded = load(scenario, overrides(set_), catalog, seed)
     slot_s = _seconds("--slot", slot)
-    with terminal.progress(quiet=json_) as bar:
-
-        def advance(label: str, done: float, of: float, clock: str) -> None:
-            _Signals.check()
-            bar(label, done, of, clock)
-
+    with _progress(json_) as advance:
         made = plans.make(loaded, slot_s, search, advance)
     print(results.dumps(made), end="") if json_ else plan_terminal.plan(made)
 
@@ -138,17 +130,12 @@ def compare_policies(
     json_: Json = False,
 ) -> None:
     """The same scenario under rival placement policies: served, late, first token, energy, price, carbon, moves."""
-    from aether.results import plan_terminal, results, terminal
+    from aether.results import plan_terminal, results
     from aether.scenario.load import load
     from aether.study import policies as rivals
 
     loaded = load(scenario, overrides(set_), catalog, seed)
-    with terminal.progress(quiet=json_) as bar:
-
-        def advance(label: str, done: float, of: float, clock: str) -> None:
-            _Signals.check()
-            bar(label, done, of, clock)
-
+    with _progress(json_) as advance:
         rows = rivals.compare(loaded, [n.strip() for n in policies.split(",") if n.strip()], advance)
     told = {"scenario": loaded.spec.name, "step_s": rows[0]["step_s"], "policies": rows}
     print(results.dumps(told), end="") if json_ else plan_terminal.policies(told)
@@ -169,17 +156,12 @@ def forecast(
     json_: Json = False,
 ) -> None:
     """Eclipses, anomaly passes, contacts and reboosts ahead, and the GPU-hours and tokens that can be promised."""
-    from aether.results import plan_terminal, results, terminal
+    from aether.results import plan_terminal, results
     from aether.scenario.load import load
     from aether.study import forecast as ahead
 
     loaded = load(scenario, overrides(set_), catalog, seed)
-    with terminal.progress(quiet=json_) as bar:
-
-        def advance(label: str, done: float, of: float, clock: str) -> None:
-            _Signals.check()
-            bar(label, done, of, clock)
-
+    with _progress(json_) as advance:
         made = ahead.forecast(loaded, hours, samples, threads, out, advance)
     print(results.dumps(made), end="") if json_ else plan_terminal.forecast(made)
 
@@ -208,16 +190,11 @@ def export(
     json_: Json = False,
 ) -> None:
     """Write positions (CZML, CCSDS OEM) or forwarding state (Hypatia's ns-3) for other tools."""
-    from aether.results import results, terminal
+    from aether.results import results
     from aether.study import exports, runs
 
     loaded = runs.load(scenario, overrides(set_), catalog, seed)
-    with terminal.progress(quiet=json_) as bar:
-
-        def advance(label: str, done: float, of: float, clock: str) -> None:
-            _Signals.check()
-            bar(label, done, of, clock)
-
+    with _progress(json_) as advance:
         made = exports.export(loaded, format_, out, advance, links)
     if json_:
         print(results.dumps(asdict(made)), end="")
@@ -245,17 +222,12 @@ def train_plan(
     json_: Json = False,
 ) -> None:
     """Plan a training job: run the twin, then find how its ships train soonest, what it costs and what each change gains."""
-    from aether.results import results, terminal, train_terminal
+    from aether.results import results, train_terminal
     from aether.study import runs
     from aether.study import train_plan as plans
 
     loaded = runs.load(scenario, overrides(set_), catalog, seed)
-    with terminal.progress(quiet=json_) as bar:
-
-        def advance(label: str, done: float, of: float, clock: str) -> None:
-            _Signals.check()
-            bar(label, done, of, clock)
-
+    with _progress(json_) as advance:
         made = plans.plan(loaded, run_, advance, threads)
     print(results.dumps(made), end="") if json_ else train_terminal.plan(made)
 
@@ -263,15 +235,10 @@ def train_plan(
 @app.command()
 def warm(json_: Json = False) -> None:
     """Compile all kernels ahead, for this machine and user."""
-    from aether.results import results, terminal
+    from aether.results import results
     from aether.study import warm as ahead
 
-    with terminal.progress(quiet=json_) as bar:
-
-        def advance(label: str, done: float, of: float, name: str) -> None:
-            _Signals.check()
-            bar(label, done, of, name)
-
+    with _progress(json_) as advance:
         made = ahead.warm(advance)
     if json_:
         print(results.dumps(made), end="")
@@ -464,6 +431,20 @@ def compare(
 
     changed = results.diff(results.load(before).summary, results.load(after).summary)
     print(results.dumps(changed), end="") if json_ else terminal.changes(changed)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, float, float, str], None]]:
+    """A progress bar that long work tells how far it is, and that ends it where it has been interrupted."""
+    from aether.results import terminal
+
+    with terminal.progress(quiet=quiet) as bar:
+
+        def advance(label: str, done: float, of: float, clock: str) -> None:
+            _Signals.check()
+            bar(label, done, of, clock)
+
+        yield advance
 
 
 def overrides(given: list[str] | None) -> dict[str, Any]:

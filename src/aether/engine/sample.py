@@ -18,9 +18,7 @@ from aether.workloads import batching, demand, inference
 WAYS = (
     9  # round trips with their waits, at even shares of a tick's requests of a group; ours, enough for a city's spread
 )
-SEEN = (
-    5 + WAYS
-)  # requests of one replica, its share of full clocks, requests of its group, mean wait, prompts a reader got; ways
+SEEN = 5 + WAYS  # requests of a replica, its share of full clocks, requests of its group, mean wait, prompts read; ways
 QUANTILES = (0.5, 0.95, 0.99)
 CURVE = (0.01, 0.05, *(round(0.1 * n, 1) for n in range(1, 10)), 0.95, 0.98, 0.99)  # shares that the report draws
 TIMES = ("first_token", "token_gap", "answer")
@@ -165,13 +163,12 @@ def _arrivals(rng: np.random.Generator, asked: Floats, step_s: float) -> tuple[I
 
 def _read(setup: Setup, service: Service, name: str, asked: Floats, time_s: Floats) -> Floats:
     """Time that the prompt of each request takes where prompts are read (N,): of the reader's request of that moment."""
-    assert service.readers is not None
     rng, clock = stream(setup.scenario.spec.seed, f"follow/{service.name}/{name}/read"), setup.scenario.clock
     _, come_s = _arrivals(rng, asked, clock.step_s)
     if not come_s.size:
         return np.zeros(time_s.size)
     read_in, _ = _lengths(setup, service, rng, come_s.size)
-    part = next(iter(service.readers.serving))
+    part = next(iter(service.reading.serving))
     hit = np.minimum(np.rint(service.asked.prefix_hit * read_in), read_in - 1.0)
     done = batching.serve(
         server(setup, service, part, reads=True), [0, come_s.size], come_s, read_in, np.ones(come_s.size), hit_tokens=hit

@@ -63,8 +63,7 @@ def reserve(setup: Setup, snapshot: Snapshot) -> tuple[Snapshot, tuple[Reserved,
     free, requests, held = snapshot.free_gpu_s.copy(), snapshot.requests.copy(), []
     for q in parted(setup):
         service = setup.work.services[q]
-        assert service.readers is not None
-        need, total = service.readers.need_gpu_s, float(requests[q].sum())
+        need, total = service.reading.need_gpu_s, float(requests[q].sum())
         can = np.where(np.isfinite(need), free / np.where(np.isfinite(need), need, 1.0), 0.0)
         able = snapshot.allowed[q] & np.isfinite(snapshot.need_gpu_s[q])
         most = float((free[able] / snapshot.need_gpu_s[q, able]).sum())
@@ -82,11 +81,10 @@ def hand_over(setup: Setup, plan: Plan, reserved: tuple[Reserved, ...], way: Way
     made, hosts = [], len(setup.hosts.names)
     for held in reserved:
         service = setup.work.services[held.service]
-        assert service.readers is not None
         mine = plan.work == held.service
         asked = np.bincount(plan.host[mine], plan.requests[mine], hosts)
         readers = np.flatnonzero(held.gpu_s > 0.0)
-        left = held.gpu_s[readers] / service.readers.need_gpu_s[readers]
+        left = held.gpu_s[readers] / service.reading.need_gpu_s[readers]
         rows: list[tuple[int, int, float, float]] = []
         for writer in np.argsort(-asked, kind="stable")[: int((asked > 0.0).sum())]:
             delay, wanted = latency_s(setup, way, readers, int(writer)), float(asked[writer])
@@ -109,8 +107,7 @@ def loads(setup: Setup, handed: tuple[Handed, ...], links: Links, way: Ways) -> 
 
 
 def _load(setup: Setup, handed: Handed, links: Links, way: Ways) -> Load:
-    readers = setup.work.services[handed.service].readers
-    assert readers is not None
+    readers = setup.work.services[handed.service].reading
     parts = []
     for reader in np.unique(handed.reader):  # rows stand by reader
         rows = handed.reader == reader
@@ -130,14 +127,13 @@ def settle(
     each = np.zeros(shape[0])
     for held, one, rate in zip(reserved, handed, rates_bit_s, strict=True):
         service = setup.work.services[held.service]
-        assert service.readers is not None
-        wanted = one.requests * service.readers.cache_bit / step_s
+        wanted = one.requests * service.reading.cache_bit / step_s
         came = np.minimum(1.0, rate / np.where(wanted > 0.0, wanted, 1.0)) * one.requests
         mine = plan.work == held.service
         asked = np.bincount(plan.host[mine], plan.requests[mine], hosts)
         got = np.bincount(one.writer, came, hosts)
         share[held.service] = np.where(asked > 0.0, np.minimum(1.0, got / np.where(asked > 0.0, asked, 1.0)), 1.0)
-        used = service.readers.need_gpu_s[one.reader]
+        used = service.reading.need_gpu_s[one.reader]
         here = np.bincount(one.reader, came * used, hosts) / step_s
         gpu, placed = gpu + here, placed + np.bincount(one.reader, one.requests * used, hosts) / step_s
         took = one.latency_s + _read_s(setup, service, held, here)[one.reader]
@@ -149,17 +145,15 @@ def settle(
 
 def _replicas(setup: Setup, service: Service, held: Reserved) -> float:
     """How many could read, at all hosts that do."""
-    assert service.readers is not None
-    step_s, serving = setup.scenario.spec.step, service.readers.serving
+    step_s, serving = setup.scenario.spec.step, service.reading.serving
     rows = np.flatnonzero(held.gpu_s > 0.0)
     return sum(float(held.room_gpu_s[h]) / step_s / serving[setup.hosts.accelerator[h]].gpus for h in rows)
 
 
 def _read_s(setup: Setup, service: Service, held: Reserved, gpu: Floats) -> Floats:
     """From a prompt's arrival at each reader to its first token (H,): queue, then the prompt."""
-    assert service.readers is not None
     step_s, kinds, made = setup.scenario.spec.step, np.array(setup.hosts.accelerator), np.zeros(len(gpu))
-    for kind, serving in service.readers.serving.items():
+    for kind, serving in service.reading.serving.items():
         rows = np.flatnonzero((kinds == kind) & (gpu > 0.0))
         room = held.room_gpu_s[rows] / step_s
         load = service.target * np.clip(gpu[rows] / np.maximum(room, 1e-12), 0.0, 1.0)

@@ -53,6 +53,13 @@ class Service:
     readers: Readers | None = None  # where the hosts above only write
 
     @property
+    def reading(self) -> Readers:
+        """The readers, for those who know that prompts are read apart."""
+        if self.readers is None:
+            raise ValueError(f"{self.name} reads its prompts where it writes")
+        return self.readers
+
+    @property
     def holds(self) -> Bools:
         """Hosts that hold its weights, to read or to write (H,)."""
         held = self.allowed & np.isfinite(self.need_gpu_s)

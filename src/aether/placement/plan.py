@@ -16,9 +16,7 @@ import numpy as np
 from aether.base.tables import Bools, Floats, Floats32, Ints
 from aether.placement import plan_kernels as kernels
 
-MEGA = (
-    1e6  # memory is counted in whole MB, as the exact solver needs whole numbers: asked rounded up, there rounded down
-)
+MEGA = 1e6  # memory counts in whole MB, as the exact solver needs: asked rounded up, there rounded down
 STEPS = 400  # of the bound's prices; twice as many lower it by less than a hundredth (measured on 500 x 100 x 96)
 PACE, SLOWER = (
     0.3,

@@ -26,9 +26,7 @@ from aether.scenario.load import Scenario
 from aether.space import drag, motion, radiation, sun, visibility
 from aether.study.ablation import packaged
 
-STEP_S = (
-    600.0  # of the runs by chance: deliverable compute changes by less than 0.8 points from one minute (docs/design.md)
-)
+STEP_S = 600.0  # of the runs by chance: within 0.8 points of deliverable compute at one minute (docs/design.md)
 SKY_S = 60.0  # between samples of the calendar; begins and ends lie between samples
 WINDOW = 120  # samples of the calendar at once
 CONFIDENCE = (0.50, 0.90, 0.99)

@@ -26,9 +26,7 @@ STREAMED = (
 )  # data parallel, streaming; 25, 100, 250 B tokens: arXiv 2501.18512, Table 1
 STREAMED_PARAMETERS, STREAMED_H, STREAMED_BITS = 1e9, 100, 4  # the same table
 REPLICAS = (1, 2, 4, 8)  # the same tables
-CADENCE = (
-    300  # largest H of the same paper's section 5.1, on 90 M to 550 M parameters: "all perform somewhat comparably"
-)
+CADENCE = 300  # largest H of the same paper's section 5.1, on 90 M to 550 M parameters
 
 
 def bandwidth(
