@@ -326,6 +326,7 @@ class Underway:
     """How far jobs have come that are placed into what is left (J,); members M."""
 
     done_s: Floats  # of work kept
+    best_s: Floats  # of work done at some time, thrown away or not
     host: Ints  # (J, M) of each member, -1 while it does not run
     finished_s: Floats  # when, infinity while not
     preemptions: Floats

@@ -13,6 +13,7 @@ from aether.base.tables import Elements, Fleet, Floats, Ints, Outage
 from aether.engine import faults, places
 from aether.engine.happenings import Happenings, happenings
 from aether.engine.hosts import Hosts, hosts
+from aether.engine.manoeuvres import Manoeuvres, manoeuvres
 from aether.engine.places import End, Sites
 from aether.engine.sources import Source, imagers, sources
 from aether.engine.work import Work, work
@@ -62,6 +63,7 @@ class Setup:
     sources: tuple[Source, ...]  # of streams of data
     degrading: tuple[Degradation, ...]
     happenings: Happenings  # what the scenario's events do
+    manoeuvres: Manoeuvres
     drains: tuple[Outage, ...] = ()  # rests of ships that the watch has ordered
 
     @property
@@ -133,6 +135,7 @@ def assemble(scenario: Scenario) -> Setup:
         sources=sources(scenario, there, cities, gateways, relays, beam, flown, laser),
         degrading=_degrading(scenario, fleet.name),
         happenings=happenings(scenario, there, cities, gateways),
+        manoeuvres=manoeuvres(scenario, fleet, group),
     )
 
 

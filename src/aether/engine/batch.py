@@ -21,6 +21,7 @@ class Ran:
 
     underway: Underway
     gpu: Floats  # (H,) GPUs at full clocks that jobs held
+    useful_gpu: Floats  # (H,) of them at work that had not been done before
 
 
 def begin(setup: Setup) -> Underway:
@@ -28,7 +29,9 @@ def begin(setup: Setup) -> Underway:
     jobs = setup.work.jobs
     count, most = len(jobs.names), int(jobs.members.max(initial=1))
     zero = np.zeros(count)
-    return Underway(zero, np.full((count, most), -1, np.int64), np.full(count, np.inf), zero, zero, zero, zero, zero)
+    return Underway(
+        zero, zero, np.full((count, most), -1, np.int64), np.full(count, np.inf), zero, zero, zero, zero, zero
+    )
 
 
 def advance(
@@ -52,7 +55,15 @@ def advance(
         _order(jobs), open_now, jobs.gpus, jobs.members, jobs.allowed, jobs.place, jobs.limit_s, trip, ranks,
         np.where(jobs.split, 0, 1), before.host, left,
     )  # fmt: skip
-    return Ran(_moved(setup, before, host, open_now, start_s, sky[1]), room - left)
+    after = _moved(setup, before, host, open_now, start_s, sky[1])
+    return Ran(after, room - left, _useful(setup, before, after, host))
+
+
+def _useful(setup: Setup, before: Underway, after: Underway, host: Ints) -> Floats:
+    """GPUs at full clocks of each host on work that no one had done before (H,): what is thrown away is not done twice."""
+    share = (after.best_s - before.best_s) / setup.scenario.spec.step
+    each = np.where(host >= 0, (share * setup.work.jobs.gpus)[:, None], 0.0)
+    return np.bincount(np.maximum(host, 0).ravel(), each.ravel(), len(setup.hosts.names)).astype(np.float64)
 
 
 def _granted(setup: Setup, served: Served) -> Floats:
@@ -92,7 +103,8 @@ def _moved(setup: Setup, before: Underway, host: Ints, open_now: Bools, start_s:
     finished = ran & (done + spent >= wanted - 1e-6) & ~jobs.partial
     at = np.where(finished, start_s + np.where(ran, np.minimum(moving, step_s), 0.0) + spent, before.finished_s)
     return replace(
-        before, done_s=done + spent, host=np.where(finished[:, None], -1, host), finished_s=at, preemptions=before.preemptions + preempted,
+        before, done_s=done + spent, best_s=np.maximum(before.best_s, done + spent),
+        host=np.where(finished[:, None], -1, host), finished_s=at, preemptions=before.preemptions + preempted,
         moves=before.moves + (ran & was & ~same), lost_s=lost, moving_s=np.maximum(moving - np.where(ran, step_s, 0.0), 0.0),
         held_s=before.held_s + np.where(ran, np.where(finished, at - start_s, end_s - start_s), 0.0),
     )  # fmt: skip

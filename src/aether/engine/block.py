@@ -9,6 +9,7 @@ import numpy as np
 from aether.base.tables import Bools, Dose, Floats, Ints, Light, Outage, Pose, Track
 from aether.engine import faults, streams, work
 from aether.engine.assemble import Setup
+from aether.engine.manoeuvres import thrusting
 from aether.network import topology
 from aether.operations import degradation
 from aether.space import attitude, motion, power, radiation, sun
@@ -39,6 +40,7 @@ class Block:
     held: tuple[Ints, Ints]  # the rows of `mesh_pairs` in which each relay stands, as `topology.held` has it
     working: Floats  # (T, H) GPUs of each host not failed, worn out or out of service
     ship_up: Floats  # (T, K) share of the tick in which a ship is in service at all
+    thrusting: Floats  # (T, K) share of the tick in which a ship thrusts: its lasers lose the mesh
     gateway_up: Floats  # (T, W)
     links_down: tuple[Ints, ...]  # of each tick: terminals of relays that have dropped out
     arrivals: Floats  # (T, Q, C) requests
@@ -95,7 +97,8 @@ def block(setup: Setup, first: int, time_s: Floats, previous: Ints | None) -> Bl
         Pose(pose.array_cosine[now], pose.absorbed_w_m2[now], pose.sink_k[now]), dose,
         boresight, array_w[now],
         power.Outlook(outlook.light_s[now], outlook.light_array_w[now], outlook.dark_s[now], outlook.dark_array_w[now]),
-        paused, intact, pairs, topology.held(pairs, setup.relay_count), _working(setup, failed), failed.ship_up, failed.gateway_up, failed.links_down,
+        paused, intact, pairs, topology.held(pairs, setup.relay_count), _working(setup, failed), failed.ship_up,
+        _thrusting(setup, time_s), failed.gateway_up, failed.links_down,
         work.arrivals(setup.scenario, setup.work, first, time_s),
         faults.interruptions(setup.scenario, setup.work.runs, dose, first, len(time_s), _sudden(setup)),
         tuple(streams.ahead(setup, source, time_s, failed.gateway_up) for source in setup.sources),
@@ -141,7 +144,7 @@ def redrawn(setup: Setup, calm: Block) -> Block:
     relays.fixed_m[failed.relay_down] = np.nan
     relays.inertial_m[failed.relay_down] = np.nan
     return replace(
-        calm, relays=relays, working=_working(setup, failed), ship_up=failed.ship_up, gateway_up=failed.gateway_up,
+        calm, relays=relays, working=_working(setup, failed), ship_up=failed.ship_up, thrusting=_thrusting(setup, time_s), gateway_up=failed.gateway_up,
         links_down=failed.links_down, arrivals=work.arrivals(setup.scenario, setup.work, calm.first, time_s),
         interruptions=faults.interruptions(setup.scenario, setup.work.runs, calm.dose, calm.first, len(time_s), _sudden(setup)),
         made=tuple(streams.ahead(setup, source, time_s, failed.gateway_up) for source in setup.sources),
@@ -158,6 +161,11 @@ def struck(setup: Setup, ahead: Block) -> Block:
         interruptions=faults.interruptions(setup.scenario, setup.work.runs, ahead.dose, ahead.first, len(ahead.time_s), _sudden(setup)),
         made=tuple(streams.ahead(setup, source, ahead.time_s, failed.gateway_up) for source in setup.sources),
     )  # fmt: skip
+
+
+def _thrusting(setup: Setup, time_s: Floats) -> Floats:
+    spec = setup.scenario.spec
+    return thrusting(setup.manoeuvres, len(setup.fleet.name), time_s, spec.step, spec.couplings.manoeuvres)
 
 
 def _working(setup: Setup, failed: faults.Window) -> Floats:

@@ -141,8 +141,8 @@ def _tell(told: Progress, label: str, setup: Setup, t: int) -> None:
     told(label, t, clock.ticks, f"{clock.date(t * clock.step_s):%Y-%m-%d %H:%M}")
 
 
-FORESEEN = ("eclipse", "attitude", "anomaly", "faults")  # couplings that change what a block holds
-MESH = ("attitude", "acquisition", "faults")  # couplings that change the mesh
+FORESEEN = ("eclipse", "attitude", "anomaly", "faults", "manoeuvres")  # couplings that change what a block holds
+MESH = ("attitude", "acquisition", "faults", "manoeuvres")  # couplings that change the mesh
 
 
 def play_variants(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aether.base.tables import Bools, Capacity, Floats, Ints, Links, Plan, Progress, Serving, Snapshot, State
-from aether.engine import scaling, split, streams, tuners
+from aether.engine import prefixes, scaling, split, streams, tuners
 from aether.engine.assemble import Setup
 from aether.engine.block import Block
 from aether.engine.carry import Carried, carry
@@ -22,6 +22,7 @@ from aether.placement.policy import policies
 from aether.placement.router import TERMS as ROUTER
 from aether.workloads import across, inference, job
 
+BRIM = 0.95  # load of replicas at which requests are left waiting; ours, the queue would grow without end at 1
 BUSIEST = 8  # lasers written down each tick
 REASONS = ("full", "far", "network")  # why requests gave up: no compute left, no host in reach, no room on the links
 
@@ -57,6 +58,7 @@ class Served:
     trip_s: Floats  # (P,) their round trip
     wait_s: Floats  # (P,) and their wait before they were placed
     parted: split.Parted
+    again_gpu: Floats  # (H,) of those, at prompts read again since their conversation was moved
     streamed: tuple[streams.Streamed, ...]
     tuned: tuple[tuners.Tuning, ...]
     sized: tuple[scaling.Scaling, ...]
@@ -75,7 +77,7 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
     whole = observe(setup, waiting.sum(axis=0) + asked, state, block, i, capacity, way, data, attached)
     snapshot, reserved = split.reserve(setup, whole)
     name = setup.scenario.spec.placement.policy if setup.scenario.spec.couplings.placement else "nearest-only"
-    plan = policies.get(name, "placement.policy")(snapshot)
+    plan, again = prefixes.place(policies.get(name, "placement.policy"), snapshot, setup.work.services, _slack(setup))
     paces, parts = _paces(setup, block, i, capacity, plan)
     syncing = tuple(run.members[part > 0.0] if pace > 0.0 else run.members[:0]
                     for run, pace, part in zip(setup.work.runs, paces[:, -1], parts, strict=True))  # fmt: skip
@@ -85,6 +87,11 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
     carried = carry(setup, plan, links, way, syncing, paces[:, -1], together(list(loads)).parts)
     parted = split.settle(setup, plan, reserved, handed, _last_rates(loads, carried, len(handed)))
     carried = replace(carried, share=carried.share * parted.share[plan.work, plan.host])
+    most = prefixes.free(snapshot, plan) * _slack(setup)
+    fits = prefixes.room(
+        most, plan, plan.requests * carried.share, prefixes.cached_gpu_s(setup.work.services, plan), again
+    )
+    carried = replace(carried, share=carried.share * fits[plan.host])
     rates = np.array(
         [
             _rate(run, one, len(here))
@@ -97,7 +104,7 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
         pace = min(1.0, float(paces[w, -1]) / width)
         moved.append(job.advance(run.job, jobs[w], snapshot.step_s, pace, float(rates[w]), block.interruptions[i][w], width))  # fmt: skip
     done = _Moved(tuple(moved), paces, tuple(part / part.mean() for part in parts), rates)
-    made = _account(setup, waiting, asked, block, i, snapshot, plan, carried, done, links, parted)
+    made = _account(setup, waiting, asked, block, i, snapshot, plan, carried, done, links, parted, again)
     streamed, tuned, sized = close(setup, data, given, loads, carried, block, i, made.served)
     return replace(made, streamed=streamed, tuned=tuned, sized=sized)
 
@@ -203,16 +210,16 @@ def _rate(run: Run, sync_bit_s: Floats, here: int) -> float:
 
 
 def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int, snapshot: Snapshot, plan: Plan, carried: Carried,
-             moved: _Moved, links: Links, parted: split.Parted) -> Served:  # fmt: skip
+             moved: _Moved, links: Links, parted: split.Parted, again_gpu_s: Floats) -> Served:  # fmt: skip
     hosts, work, step_s = setup.hosts, setup.work, snapshot.step_s
     shape, spent = asked.shape, tuple(s for _, s in moved.jobs)
     done = plan.requests * carried.share
     served = _sum(plan, done, shape)
     patience = np.array([int(s.asked.patience // step_s) for s in work.services], dtype=np.int64)
     left, lost, age_s = _queue(waiting, asked, served, step_s, patience)
-    first_s, network_s, late, cached = _first_tokens(setup, snapshot, plan, done, age_s, parted.first_s)
     by_host = _by_host(plan, done, (shape[0], len(hosts.names)))
-    need = np.where(np.isfinite(snapshot.need_gpu_s), snapshot.need_gpu_s, 0.0)
+    used = _by_host(plan, done * (prefixes.cached_gpu_s(work.services, plan) + again_gpu_s), by_host.shape)
+    first_s, network_s, late, cached = _first_tokens(setup, snapshot, plan, age_s, parted.first_s, used)
     training_gpu = np.zeros(len(hosts.names))
     for w, run in enumerate(work.runs):
         busy = (spent[w].useful_s + spent[w].rework_s) / step_s
@@ -220,31 +227,17 @@ def _account(setup: Setup, waiting: Floats, asked: Floats, block: Block, i: int,
     return Served(
         requests=asked, served=served, late=_sum(plan, done * late, shape), rejected=lost, reasons=_reasons(snapshot, plan, carried, lost),
         waiting=left, first_token_s=_mean(plan, done, first_s, shape), network_s=_mean(plan, done, network_s, shape),
-        by_host=by_host, inference_gpu=(by_host * need).sum(axis=0) / step_s + parted.gpu, cache_share=cached, kept=_kept(setup, plan, done, shape),
+        by_host=by_host, inference_gpu=np.minimum(used.sum(axis=0), prefixes.free(snapshot, plan)) / step_s + parted.gpu, cache_share=cached,
+        kept=prefixes.kept(work.services, plan, done, shape, len(hosts.names)),
         training_gpu=training_gpu,
         jobs=tuple(p for p, _ in moved.jobs), spent=spent, paces=moved.paces, parts=moved.parts, rates_bit_s=moved.rates,
         moved_bit=np.append(_moved(setup, plan, carried, spent, step_s), parted.moved_bit),
         lost_bit=_unmoved(plan, carried, step_s) + parted.lost_bit,
         ground_gpu=block.working[i, hosts.ships :],
         busiest=_busiest(carried, spent, links, step_s), plan=plan, done=done, trip_s=network_s,
-        wait_s=age_s[plan.work, plan.place], parted=parted, streamed=(), tuned=(), sized=(),
+        wait_s=age_s[plan.work, plan.place], parted=parted,
+        again_gpu=_by_host(plan, done * again_gpu_s, by_host.shape).sum(axis=0) / step_s, streamed=(), tuned=(), sized=(),
     )  # fmt: skip
-
-
-def _kept(setup: Setup, plan: Plan, done: Floats, shape: tuple[int, ...]) -> Floats | None:
-    """Share of a prompt of each class and place that each host has cached after a tick (Q, C, H), None where none reuses any.
-
-    h n[c, h] / n[c], h the class's share of prompts found in a cache that holds its conversation, n requests served: who comes
-    back finds his own where he was served.
-    """
-    hit = np.array([s.asked.prefix_hit for s in setup.work.services])
-    if not hit.any():
-        return None
-    hosts = len(setup.hosts.names)
-    cell = (plan.work * shape[1] + plan.place) * hosts + plan.host
-    each = np.bincount(cell, done, shape[0] * shape[1] * hosts).reshape(*shape, hosts)
-    total = each.sum(axis=2, keepdims=True)
-    return hit[:, None, None] * np.divide(each, total, out=np.zeros_like(each), where=total > 0.0)
 
 
 def _sum(plan: Plan, values: Floats, shape: tuple[int, ...]) -> Floats:
@@ -289,23 +282,21 @@ def _queue(waiting: Floats, asked: Floats, served: Floats, step_s: float, patien
 
 
 def _first_tokens(
-    setup: Setup, snapshot: Snapshot, plan: Plan, done: Floats, age_s: Floats, read_s: Floats
+    setup: Setup, snapshot: Snapshot, plan: Plan, age_s: Floats, read_s: Floats, used: Floats
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Time to first token of each row [s], its round trip [s], the share of it that is late (P,), and caches in use (H,).
 
     Round trip + wait for the tick it was placed in + queue of the replicas + prefill at their load; where prompts are read
-    apart, queue and prefill are those of the readers, and the way from there comes on top (Q, H).
+    apart, queue and prefill are those of the readers, and the way from there comes on top (Q, H). used: GPU-seconds (Q, H).
     """
     hosts, first = setup.hosts, np.zeros(len(plan.work))
     trip = snapshot.round_trip_s[plan.place, plan.host].astype(np.float64)
-    need = np.where(np.isfinite(snapshot.need_gpu_s), snapshot.need_gpu_s, 0.0)
-    used = _by_host(plan, done * need[plan.work, plan.host], need.shape)
-    room = np.maximum(snapshot.free_gpu_s - (snapshot.job_gpu * plan.job_share).sum(axis=0) * snapshot.step_s, 1e-12)
+    room = np.maximum(prefixes.free(snapshot, plan), 1e-12)
     late, cached = np.zeros(len(plan.work)), np.zeros(len(hosts.names))
     kinds = np.array(hosts.accelerator)
     for q, service in enumerate(setup.work.services):
         others = used.sum(axis=0) - used[q]
-        load = service.target * np.clip(used[q] / np.maximum(room - others, 1e-12), 0.0, 1.0)
+        load = np.clip(service.target * used[q] / np.maximum(room - others, 1e-12), 0.0, max(service.target, BRIM))
         for kind, serving in service.serving.items():
             at = np.flatnonzero((used[q] > 0.0) & (kinds == kind))
             mine_share = np.clip((room[at] - others[at]) / room[at], 0.0, 1.0)
@@ -318,6 +309,11 @@ def _first_tokens(
         mine = plan.work == q
         late[mine] = first[mine] > service.asked.max_first_token
     return first, trip, late, np.minimum(cached, 1.0)
+
+
+def _slack(setup: Setup) -> float:
+    """What hosts can do over what placement fills."""
+    return max(1.0, BRIM / setup.scenario.value("serving.target_load"))
 
 
 def _server(serving: Serving, load: Floats, gpus: Floats) -> Floats:

@@ -22,7 +22,7 @@ CAUSES = {
     "working": "faults (worn out, failed, out of service)", "placed": "placement (nothing asked of it, or not allowed)",
     "delivered": "waiting (links, synchronisation, restarts, work done again)",
     "power": "power (eclipse, array, battery)", "heat": "heat (radiator)", "radiation": "radiation (anomaly pauses, upsets)",
-    "reach": "network reach (acquisition, no path to a gateway)",
+    "reach": "network reach (acquisition, manoeuvres, no path to a gateway)",
 }  # fmt: skip
 HOUR_S = 3600.0  # definition
 KWH_J = 3.6e6  # definition

@@ -125,7 +125,8 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
 
 def _fleet(setup: Setup, state: State, block: Block, i: int) -> tuple[Fleet, Floats]:
     """The ships as they are in a tick, and what their batteries hold: less where parts degrade."""
-    fleet = replace(setup.fleet, gpus=block.working[i, : len(setup.fleet.name)])
+    thrust_w = block.thrusting[i] * setup.manoeuvres.thrust_w
+    fleet = replace(setup.fleet, gpus=block.working[i, : len(setup.fleet.name)], bus_w=setup.fleet.bus_w + thrust_w)
     if block.health is None:
         return fleet, state.charge_j
     battery_j = fleet.battery_j * block.health.battery[i]
@@ -170,7 +171,7 @@ def _jobs(
 def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Ints, Floats]:
     """The mesh of a tick: ships take relays, links get range and rate, gateways open the way down."""
     spec, relays = setup.scenario.spec, setup.relay_count
-    up_here = block.ship_up[i][:, None] >= 0.5
+    up_here = ((block.ship_up[i] >= 0.5) & (block.thrusting[i] < 0.5))[:, None]
     ships_m, aloft_m = (np.where(up_here, p[i], np.nan) for p in (block.ships.fixed_m, block.ships.inertial_m))
     nodes_m = np.concatenate([block.relays.fixed_m[i], ships_m])
     terminal, grazing_m = setup.relay_laser, setup.scenario.value("link.grazing")

@@ -42,6 +42,7 @@ class Service:
     model: LanguageModel
     serving: dict[str, Serving]  # by accelerator; those that hold the model
     need_gpu_s: Floats  # (H,) of one request with replicas at their target load, infinity where the model does not fit
+    whole_gpu_s: Floats  # (H,) the same of a request none of whose prompt is cached
     target: float  # load that replicas are kept at
     allowed: Bools  # (H,)
     people: Floats  # (C,) who ask, zero elsewhere
@@ -258,7 +259,7 @@ def _service(
         if isinstance(found, str):
             return f"{name}: split.prefill: {found}"
         cache_bit = 8.0 * float(models.kv_bytes(model, read_in, asked.precision))
-        readers, writers = Readers(*found, cache_bit), groups["decode"]
+        readers, writers = Readers(*found[:2], cache_bit), groups["decode"]
     made = _fitted(scenario, hosts, asked, model, writers, lengths, drafts, "write" if readers else "both")
     if isinstance(made, str):
         return f"{name}: {made}"
@@ -270,12 +271,13 @@ def _service(
 def _fitted(
     scenario: Scenario, hosts: Hosts, asked: Inference, model: LanguageModel, on: Bools, lengths: tuple[float, float],
     drafts: inference.Drafts | None, does: str,
-) -> tuple[dict[str, Serving], Floats] | str:  # fmt: skip
-    """Replicas by accelerator at some hosts and GPU-seconds of a request at each (H,); words where none fits.
+) -> tuple[dict[str, Serving], Floats, Floats] | str:  # fmt: skip
+    """Replicas by accelerator at some hosts, GPU-seconds of a request at each (H,), and of one that no cache holds; words where none fits.
 
     does: "both", "read" or "write".
     """
     serving: dict[str, Serving] = {}
+    whole: dict[str, Serving] = {}
     words: dict[str, str] = {}
     tokens = lengths[0] + (lengths[1] if does != "read" else 1.0)
     for part in dict.fromkeys(a for a, ok in zip(hosts.accelerator, on, strict=True) if ok):
@@ -294,14 +296,21 @@ def _fitted(
             serving[part] = inference.writing(*kind, *lengths, reached, drafts)
         else:
             serving[part] = inference.curve(*kind, *lengths, reached, asked.prefix_hit, drafts)
+            if asked.prefix_hit:
+                whole[part] = inference.curve(*kind, *lengths, reached, 0.0, drafts)
     if not serving:
         return "; ".join(words.values())
+    need = _need_gpu_s(scenario, hosts, on, serving)
+    return serving, need, _need_gpu_s(scenario, hosts, on, whole) if whole else need
+
+
+def _need_gpu_s(scenario: Scenario, hosts: Hosts, on: Bools, serving: dict[str, Serving]) -> Floats:
+    """GPU-seconds of a request with replicas at their target load (H,), infinity where none stands."""
     target = scenario.value("serving.target_load")
-    need = np.array([
+    return np.array([
         serving[a].gpus / serving[a].request_s[-1] / target if ok and a in serving and g >= serving[a].gpus else np.inf
         for a, ok, g in zip(hosts.accelerator, on, hosts.gpus, strict=True)
     ])  # fmt: skip
-    return serving, need
 
 
 def _drafts(scenario: Scenario, asked: Inference) -> inference.Drafts | None:

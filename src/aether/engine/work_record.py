@@ -73,8 +73,8 @@ class WorkRecord:
         self.followed[t] = sample.observe(setup, s, tick.capacity)
         for w, (spent, job) in enumerate(zip(s.spent, s.jobs, strict=True)):
             self.jobs[t, w] = [*(getattr(spent, k) for k in SPENT), job.step, spent.sent_bit, s.rates_bit_s[w]]
-        jobs = self.hosts["batch_gpu"][t, :ships]
-        return _placed(setup, s)[:ships] + jobs, _delivered(setup, s)[:ships] + jobs
+        held, useful = (tick.ran.gpu[:ships], tick.ran.useful_gpu[:ships]) if tick.ran is not None else (0.0, 0.0)
+        return _placed(setup, s)[:ships] + held, _delivered(setup, s)[:ships] + useful
 
 
 def _placed(setup: Setup, s: Served) -> Floats:
@@ -84,7 +84,7 @@ def _placed(setup: Setup, s: Served) -> Floats:
     placed = np.bincount(s.plan.host, rows, len(setup.hosts.names)) / setup.scenario.spec.step
     for w, run in enumerate(setup.work.runs):
         placed[run.members] += run.gpus * s.plan.job_share[w, run.members]
-    return placed + s.data_gpu + s.parted.placed_gpu
+    return placed + s.data_gpu + s.parted.placed_gpu + s.again_gpu
 
 
 def _delivered(setup: Setup, s: Served) -> Floats:

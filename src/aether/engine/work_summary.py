@@ -10,6 +10,7 @@ import numpy as np
 from aether.base.tables import Event, Outage
 from aether.engine import data_record, sample
 from aether.engine.assemble import Setup
+from aether.engine.manoeuvres import REBOOST
 from aether.engine.scaling import scaled
 from aether.engine.serve import REASONS
 from aether.engine.totals import Totals
@@ -196,8 +197,15 @@ def outage_events(setup: Setup) -> list[Event]:
     duration_s, names = setup.scenario.clock.duration_s, {
         "ship": setup.fleet.name, "gateway": setup.gateways.names, "site": setup.hosts.names[setup.hosts.ships :], "gpu": setup.hosts.names,
     }  # fmt: skip
-    return [
+    failed = [
         Event(f"fault-{o.kind}", names[o.kind][o.subject] if o.kind in names else f"{o.kind} {o.subject}", max(o.start_s, 0.0), min(o.end_s, duration_s))
         for o in _acting(setup)
+        if o.start_s < duration_s
+    ]  # fmt: skip
+    thrust = setup.manoeuvres.all if setup.scenario.spec.couplings.manoeuvres else ()
+    dv = setup.manoeuvres.delta_v_m_s
+    return failed + [
+        Event(o.cause, names["ship"][o.subject], o.start_s, min(o.end_s, duration_s), float(dv[o.subject]) * (o.cause == REBOOST))
+        for o in thrust
         if o.start_s < duration_s
     ]  # fmt: skip

@@ -593,6 +593,7 @@ class Couplings(Strict):
     access: bool = Field(True, description="off: every place reaches every host at once, without delay")
     flows: bool = Field(True, description="off: links carry all that is asked of them")
     faults: bool = Field(True, description="off: nothing fails")
+    manoeuvres: bool = Field(True, description="off: ships neither sink nor make way, and never thrust")
     placement: bool = Field(True, description="off: requests stay with their nearest host, whatever its load")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from aether.base.clock import Clock, stream
+from aether.base.clock import Clock
 from aether.base.errors import InputError, Problem
 from aether.base.events import Search
 from aether.base.processes import drop, spread
@@ -18,19 +18,20 @@ from aether.base.tables import Event, Floats
 from aether.engine import faults
 from aether.engine.assemble import Setup, assemble, planes
 from aether.engine.block import block, redrawn, window
+from aether.engine.manoeuvres import avoidances, manoeuvres
 from aether.engine.run import Progress
 from aether.engine.tick import start, step
 from aether.engine.work import work as made_of
 from aether.results import sinks
 from aether.scenario.load import Scenario
-from aether.space import drag, motion, radiation, sun, visibility
+from aether.space import motion, radiation, sun, visibility
 from aether.study.ablation import packaged
 
 STEP_S = 600.0  # of the runs by chance: within 0.8 points of deliverable compute at one minute (docs/design.md)
 SKY_S = 60.0  # between samples of the calendar; begins and ends lie between samples
 WINDOW = 120  # samples of the calendar at once
 CONFIDENCE = (0.50, 0.90, 0.99)
-HOUR_S, YEAR_S = 3600.0, 365.25 * 86400.0  # definition; Julian year
+HOUR_S = 3600.0  # definition
 KINDS = ("eclipse", "anomaly", "contact", "reboost")
 
 
@@ -75,7 +76,7 @@ def forecast(
                      ("gpu_hours", drawn.orbit_gpu_h + drawn.ground_gpu_h), ("output_tokens", drawn.tokens))},
         "least_of": f"99 % rests on the least of {samples} samples: one more falls below it with a chance of 1 in {samples + 1}" if samples < 99 else "",
         "calendar": {kind: _of_kind(events, kind, hours * HOUR_S, len(setup.fleet.name)) for kind in KINDS},
-        "ships": _ships(setup, events, hours * HOUR_S), "reboost": "modelled: sunk by the band in the cycle's mean density; the first by chance",
+        "ships": _ships(setup, events, hours * HOUR_S), "reboost": "modelled: sunk by the band in the cycle's mean density; ships of a group in turn",
     }  # fmt: skip
 
 
@@ -89,15 +90,19 @@ def _over(setup: Setup, duration_s: float) -> Setup:
     """The same fabric for so long, at steps of ten minutes."""
     spec = setup.scenario.spec.model_copy(update={"duration": duration_s, "step": min(STEP_S, duration_s)})
     scenario = replace(setup.scenario, spec=spec)
-    return reseeded(replace(setup, scenario=scenario), spec.seed)
+    ahead = replace(setup, scenario=scenario, manoeuvres=manoeuvres(scenario, setup.fleet, setup.group))
+    return reseeded(ahead, spec.seed)
 
 
 def reseeded(setup: Setup, seed: int) -> Setup:
-    """The same fabric with faults and requests of another seed."""
+    """The same fabric with faults, avoidances and requests of another seed."""
     scenario = replace(setup.scenario, spec=setup.scenario.spec.model_copy(update={"seed": seed}))
     count = len(setup.gateways.names)
     drawn = faults.outages(scenario, setup.hosts, setup.relay_count, count, planes(setup.group, setup.ships))
-    return replace(setup, scenario=scenario, outages=drawn, work=made_of(scenario, setup.hosts, setup.cities))
+    aside = replace(setup.manoeuvres, by_chance=avoidances(scenario, len(setup.group)))
+    return replace(
+        setup, scenario=scenario, outages=drawn, manoeuvres=aside, work=made_of(scenario, setup.hosts, setup.cities)
+    )
 
 
 def draw(setup: Setup, samples: int, threads: int = 2, progress: Progress | None = None) -> Drawn:
@@ -182,26 +187,20 @@ def _gateways(setup: Setup, fixed_m: Floats) -> Floats:
 
 
 def _reboosts(setup: Setup, duration_s: float) -> list[Event]:
-    """When ships are raised again: each time drag has let them sink by the band, dv = v da / (2 a); from a first by chance."""
-    value, rng, made = setup.scenario.value, stream(setup.scenario.spec.seed, "forecast/reboost"), list[Event]()
-    for number, group in enumerate(setup.scenario.spec.ships):
-        orbit = group.orbit
-        altitude = next(o.altitude for o in (orbit.ring, orbit.cluster, orbit.walker) if o is not None)
-        phase = rng.random(group.count)
-        if altitude > 1_000e3:  # the density model ends there, and drag asks for next to nothing
-            continue
-        k = int(np.flatnonzero(setup.group == number)[0])
-        radius = drag.EARTH_RADIUS_M + altitude
-        area, mass = float(setup.fleet.drag_area_m2[k]), float(setup.fleet.mass_kg[k])
-        yearly = float(drag.delta_v_per_year(altitude, drag.density(altitude), area, mass))
-        each = float(np.sqrt(drag.MU_M3_S2 / radius)) * value("reboost.band") / (2.0 * radius)
-        every_s = each / yearly * YEAR_S
-        for n, name in enumerate(setup.fleet.name[i] for i in np.flatnonzero(setup.group == number)):
-            for at in np.arange(phase[n] * every_s, duration_s, every_s):
-                made.append(
-                    Event("reboost", name, float(at), min(float(at) + value("reboost.duration"), duration_s), each)
-                )
-    return made
+    """When ships are raised again."""
+    if not setup.scenario.spec.couplings.manoeuvres:
+        return []
+    made = setup.manoeuvres
+    return [
+        Event(
+            o.cause,
+            setup.fleet.name[o.subject],
+            o.start_s,
+            min(o.end_s, duration_s),
+            float(made.delta_v_m_s[o.subject]),
+        )
+        for o in made.planned
+    ]
 
 
 def _of_kind(events: Sequence[Event], kind: str, duration_s: float, ships: int) -> dict[str, float]:

@@ -22,6 +22,7 @@ FRAGMENTS = (2, 4, 8, 16, 32)  # 10B: 16 of three layers, arXiv 2501.18512
 BESIDE = (1, 2, 5)  # steps that a fragment hides behind; 1 to 5 there
 BITS = (16, 8, 4)  # bf16, fp8, and the fp4 of the same paper
 QUORUMS = (0.5, 2 / 3, 0.75, 1.0)  # own choice: from a majority to all
+GRACES = (0.0, 30.0, 120.0)  # s that a decoupled round waits beyond its quorum; own choice, a restart takes 420
 NEARLY = 0.995  # of the best goodput: of settings as good as that, the nearest to plain data parallel is taken
 UTILISATION = 0.95  # of time in compute, for which the bandwidth needed is told
 UNSAID = "outside the published range: not stated"
@@ -56,7 +57,7 @@ LIMITS = (
     "Members, links and faults are those of the run, taken to go on as they were for the days that the job takes.",
     "Random faults (nodes, upsets) come at their mean rates; eclipses, anomaly passes and heat as the run had them.",
     "Plans do not move load from one ship to another; a longer restart from a copy on the ground is not charged.",
-    "Manoeuvres have no model of their own; they stand in the outages of ships.",
+    "Reboosts and avoidances are those of the run: a member that thrusts has no mesh, which stands under network reach.",
 )
 
 
@@ -85,6 +86,7 @@ def search(model: Model) -> Settings:
         return (
             way,
             members - settings.needed,
+            settings.grace_s,
             settings.sync_every,
             -settings.bits,
             settings.overlap_steps,
@@ -111,8 +113,9 @@ def _candidates(model: Model) -> Iterator[Settings]:
             method = method if apart != "elastic" else "streaming" if fragments > 1 else "diloco"
             if method == "decoupled" and every == 1:
                 continue
-            yield replace(plain, method=method, sync_every=every, fragments=fragments, overlap_steps=beside, bits=float(bits),
-                          apart=apart, needed=needed)  # fmt: skip
+            for grace_s in GRACES if apart == "decoupled" and needed < members else GRACES[:1]:
+                yield replace(plain, method=method, sync_every=every, fragments=fragments, overlap_steps=beside, bits=float(bits),
+                              apart=apart, needed=needed, grace_s=grace_s)  # fmt: skip
 
 
 def _cadences(layers: int) -> Iterator[tuple[int, int, float]]:
