@@ -1,6 +1,7 @@
 """Prefix hits, drafts and prompts read apart: what they change in the fluid, one by one and on the mesh, and what they keep."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from aether.base.errors import InputError
 from aether.base.tables import Snapshot
 from aether.engine import split
+from aether.engine.carry import Paths
+from aether.engine.loads import Load
 from aether.engine.run import simulate
 from aether.scenario.load import load
 from aether.workloads import batching, inference
@@ -149,6 +152,24 @@ def test_first_tokens_come_from_the_reader_and_one_by_one_as_in_the_fluid(over_m
     assert row["first_token_p50_s"] > alone
     assert row["followed"]["first_token_p50_s"] == pytest.approx(row["first_token_p50_s"], rel=0.4)
     assert [g["host"] for g in row["followed"]["groups"]] == ["a"]
+
+
+def test_a_cache_takes_its_bits_over_the_slowest_link_of_its_way():
+    service = SimpleNamespace(reading=SimpleNamespace(cache_bit=2.4e9))
+    setup = SimpleNamespace(work=SimpleNamespace(services=(service,)))
+    zero = np.zeros(3)
+    handed = split.Handed(0, np.zeros(3, int), np.arange(3), zero, zero)
+    ways = Paths(np.array([0, 2, 2, 3]), np.array([4, 1, 0]))
+    sent = split.sending_s(setup, (handed,), (Load(ways, zero),), np.array([1e12, 100e9, 1.0, 1.0, 200e9]))
+    np.testing.assert_allclose(sent[0], [0.024, 0.0, 0.0024])
+
+
+def test_the_way_of_a_cache_stands_in_the_first_token(over_mesh, monkeypatch):
+    fast = work(over_mesh)[1]["first_token_p50_s"], work(over_mesh)[1]["followed"]["first_token_p50_s"]
+    monkeypatch.setattr(split, "sending_s", lambda _, handed, *__: [np.full(len(h.reader), 0.5) for h in handed])
+    slow = work(parted(["dublin"], ["a"]))[1]
+    assert slow["first_token_p50_s"] - fast[0] == pytest.approx(0.5, abs=0.2)
+    assert slow["followed"]["first_token_p50_s"] - fast[1] == pytest.approx(0.5, abs=0.2)
 
 
 def test_a_split_without_hosts_is_told_and_not_run():

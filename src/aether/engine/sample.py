@@ -78,7 +78,8 @@ def _see_ways(setup: Setup, served: Served, made: Floats) -> None:
     """Mean wait, and round trips with waits at even shares, of each service and group; written into `made`."""
     plan, names = served.plan, list(dict.fromkeys(setup.hosts.group))
     group = np.array([names.index(name) for name in setup.hosts.group])[plan.host]
-    cell, way_s = plan.work * len(names) + group, served.trip_s + served.wait_s
+    travel_s = served.parted.travel_s[plan.work, plan.host]
+    cell, way_s = plan.work * len(names) + group, served.trip_s + served.wait_s + travel_s
     order = np.lexsort((way_s, cell))
     order = order[served.done[order] > 0.0]
     bounds = np.searchsorted(cell[order], np.arange(made.shape[0] * len(names) + 1))
@@ -98,8 +99,8 @@ def follow(setup: Setup, q: int, seen: Floats, fluid: Spread) -> dict[str, Any]:
     Arrivals in a tick are Poisson about what a replica was given; lengths are drawn, or taken from the trace. Each request
     adds a round trip and a wait before it was placed, drawn from those of its tick and group. Who has not begun when his
     patience ends (a step at least, the run's finest) gives up. Groups weigh by the requests they served. Where prompts
-    are read apart a reader is followed beside, and each answer takes a prompt's time of its moment; the cache's time on its
-    way is not in the answer. seen: (T, Q, G, SEEN). fluid: times to first token of the run.
+    are read apart a reader is followed beside, and each answer takes a prompt's time of its moment and its cache's on the way.
+    seen: (T, Q, G, SEEN). fluid: times to first token of the run.
     """
     rows = {name: _group(setup, q, name, members, seen[:, q, g])
             for g, (name, members) in enumerate(groups(setup).items()) if seen[:, q, g, 0].any()}  # fmt: skip

@@ -85,7 +85,8 @@ def serve(setup: Setup, state: State, block: Block, i: int, capacity: Capacity, 
     handed = split.hand_over(setup, plan, reserved, way)
     loads = (*data_loads(setup, data, given, links, way), *split.loads(setup, handed, links, way))
     carried = carry(setup, plan, links, way, syncing, paces[:, -1], together(list(loads)).parts)
-    parted = split.settle(setup, plan, reserved, handed, _last_rates(loads, carried, len(handed)))
+    sent_s = split.sending_s(setup, handed, loads[len(loads) - len(handed) :], carried.capacity_bit_s)
+    parted = split.settle(setup, plan, reserved, handed, _last_rates(loads, carried, len(handed)), sent_s)
     carried = replace(carried, share=carried.share * parted.share[plan.work, plan.host])
     most = prefixes.free(snapshot, plan) * _slack(setup)
     fits = prefixes.room(

@@ -42,6 +42,7 @@ class Parted:
         Floats  # (Q, H) of the requests placed at a writer whose prompt was read and came; 1 where none is read apart
     )
     first_s: Floats  # (Q, H) from the request's arrival to its first token at the writer; 0 where none is read apart
+    travel_s: Floats  # (Q, H) of it, the cache's way from its reader
     gpu: Floats  # (H,) that read
     placed_gpu: Floats  # (H,) that would have read all that was placed
     asked: Floats  # (Q,) prompts that came to one replica that reads
@@ -116,16 +117,32 @@ def _load(setup: Setup, handed: Handed, links: Links, way: Ways) -> Load:
     return together(parts)
 
 
+def sending_s(
+    setup: Setup, handed: tuple[Handed, ...], loads: tuple[Load, ...], capacity_bit_s: Floats
+) -> list[Floats]:
+    """Time that one cache takes to be sent, alone on the slowest link of its way: V / C (P,); 0 where it crosses none."""
+    made = []
+    for one, load in zip(handed, loads, strict=True):
+        slowest, start = np.full(len(one.reader), np.inf), load.paths.start
+        crossed = np.flatnonzero(np.diff(start) > 0)
+        if crossed.size:
+            slowest[crossed] = np.minimum.reduceat(capacity_bit_s[load.paths.link], start[crossed])
+        with np.errstate(divide="ignore"):
+            made.append(setup.work.services[one.service].reading.cache_bit / slowest)
+    return made
+
+
 def settle(
-    setup: Setup, plan: Plan, reserved: tuple[Reserved, ...], handed: tuple[Handed, ...], rates_bit_s: list[Floats]
+    setup: Setup, plan: Plan, reserved: tuple[Reserved, ...], handed: tuple[Handed, ...], rates_bit_s: list[Floats],
+    sent_s: list[Floats],
 ) -> Parted:  # fmt: skip
-    """What was read and came; rates_bit_s: of each service's caches (P,)."""
+    """What was read and came; of each service's caches (P,): rates_bit_s of all together, sent_s that one takes by `sending_s`."""
     hosts, step_s = len(setup.hosts.names), setup.scenario.spec.step
     shape = (len(setup.work.services), hosts)
-    share, first_s = np.ones(shape), np.zeros(shape)
+    share, first_s, travel_s = np.ones(shape), np.zeros(shape), np.zeros(shape)
     gpu, placed, moved, lost = np.zeros(hosts), np.zeros(hosts), 0.0, 0.0
     each = np.zeros(shape[0])
-    for held, one, rate in zip(reserved, handed, rates_bit_s, strict=True):
+    for held, one, rate, sent in zip(reserved, handed, rates_bit_s, sent_s, strict=True):
         service = setup.work.services[held.service]
         wanted = one.requests * service.reading.cache_bit / step_s
         came = np.minimum(1.0, rate / np.where(wanted > 0.0, wanted, 1.0)) * one.requests
@@ -136,11 +153,14 @@ def settle(
         used = service.reading.need_gpu_s[one.reader]
         here = np.bincount(one.reader, came * used, hosts) / step_s
         gpu, placed = gpu + here, placed + np.bincount(one.reader, one.requests * used, hosts) / step_s
-        took = one.latency_s + _read_s(setup, service, held, here)[one.reader]
-        first_s[held.service] = np.bincount(one.writer, came * took, hosts) / np.maximum(got, 1e-30)
+        travel = one.latency_s + sent
+        took = travel + _read_s(setup, service, held, here)[one.reader]
+        first_s[held.service], travel_s[held.service] = (
+            np.bincount(one.writer, came * each, hosts) / np.maximum(got, 1e-30) for each in (took, travel)
+        )
         each[held.service] = float(came.sum()) / max(_replicas(setup, service, held), 1.0)
         moved, lost = moved + float(rate.sum()) * step_s, lost + float((wanted - rate).sum()) * step_s
-    return Parted(share, first_s, gpu, placed, each, moved, lost)
+    return Parted(share, first_s, travel_s, gpu, placed, each, moved, lost)
 
 
 def _replicas(setup: Setup, service: Service, held: Reserved) -> float:

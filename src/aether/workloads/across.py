@@ -110,7 +110,7 @@ def together(shares: Floats, needed: int, grace_s: float, round_s: float, apart:
     (M,) of it that each member keeps, whose mean is the width that `job.advance` takes. Pace 0: the job waits.
     Raises InputError for a quorum of none. Valid for members of equal batches.
 
-    [1] arXiv 2604.21428 for a quorum and a grace window; that laggards hand in a share of a round is ours.
+    [1] arXiv 2604.21428: least quorum, grace window, merging weighed by tokens; theirs adapts the window, here it is fixed.
     """
     if not 1 <= needed <= len(shares):
         raise InputError(Problem("training.quorum", f"{needed} of {len(shares)} members cannot be a quorum"))
