@@ -25,12 +25,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from aether.base.errors import InputError, Problem, unknown
 from aether.base.provenance import Assumption
-from aether.economics.cost import YEAR_S, Term, annuity
+from aether.economics import cost
+from aether.economics.cost import YEAR_S, Amount, Term, added, annuity
 from aether.scenario.catalog import Catalog, Part
 
-Value = Callable[[str], float]
+Value = Callable[[str], Amount]  # an assumption's value by name, SI: a number, or draws of it (N,)
+FEW = 1e-9  # lost in a life, below which the quotient loses its digits
 ATTRITION = ("faults.gpu_orbit", "faults.gpu_ground")  # rates at which GPUs are lost, or need hands
 
 
@@ -93,15 +97,15 @@ def assumptions(
     return named | {name: catalog.assume(name) for name in general}
 
 
-def nominal(known: Mapping[str, Assumption], changed: Mapping[str, float] | None = None) -> Value:
+def nominal(known: Mapping[str, Assumption], changed: Mapping[str, Amount] | None = None) -> Value:
     """A Value that looks names up: nominal, or as changed.
 
-    known: by name; changed: SI values instead of the nominal ones. The Value raises InputError for a name that is not
+    known: by name; changed: SI values instead of the nominal ones, or draws (N,) of them. The Value raises InputError for a name that is not
     there, as for a part whose catalog entry has no price.
     """
     given = changed or {}
 
-    def value(name: str) -> float:
+    def value(name: str) -> Amount:
         if name in given:
             return given[name]
         if name in known:
@@ -114,25 +118,30 @@ def nominal(known: Mapping[str, Assumption], changed: Mapping[str, float] | None
     return value
 
 
-def loads(group: ShipCost, value: Value) -> float:
+def loads(group: ShipCost, value: Value) -> Amount:
     """Launcher loads of a group: n = packing max(M / m_p, V / V_b), by mass or by volume, whichever is more.
 
     Returns [1]; a fraction where ships share flights. Raises InputError for a launcher that lifts nothing.
     """
     payload_kg, bay_m3 = value(f"{group.launcher}.payload"), value(f"{group.launcher}.bay_volume")
-    if payload_kg <= 0.0 or bay_m3 <= 0.0:
+    if not (cost.above_zero(payload_kg) and cost.above_zero(bay_m3)):
         raise InputError(Problem(group.launcher, "payload and bay must be positive"))
-    return group.packing * max(group.lifted_kg / payload_kg, group.volume_m3 / bay_m3)
+    by_mass, by_volume = group.lifted_kg / payload_kg, group.volume_m3 / bay_m3
+    drawn = isinstance(by_mass, np.ndarray) or isinstance(by_volume, np.ndarray)
+    return group.packing * (np.maximum(by_mass, by_volume) if drawn else max(by_mass, by_volume))
 
 
-def replaced(value: Value) -> float:
+def replaced(value: Value) -> Amount:
     """GPUs to install more, over those wanted, so that as many live on the mean of a ship's life: aL / (1 - e^-aL) - 1.
 
     Rate a = faults.gpu_orbit, life L = cost.life_orbit; failures at a constant rate, none repaired. Returns [1]:
     0.24 at 9 % a year over five years.
     """
     lost = value("faults.gpu_orbit") * value("cost.life_orbit")
-    return lost / -math.expm1(-lost) - 1.0 if lost > 1e-9 else 0.5 * lost
+    if not isinstance(lost, np.ndarray):
+        return lost / -math.expm1(-lost) - 1.0 if lost > FEW else 0.5 * lost
+    few = lost <= FEW
+    return np.where(few, 0.5 * lost, np.where(few, 1.0, lost) / -np.expm1(-np.where(few, 1.0, lost)) - 1.0)
 
 
 def orbit(group: ShipCost, value: Value) -> tuple[Term, ...]:
@@ -158,9 +167,9 @@ def orbit(group: ShipCost, value: Value) -> tuple[Term, ...]:
     if group.hulls:
         lifted["hull"] = group.hulls * value("cost.hull")
     yearly = {name: annuity(capital, rate_s, life_s) for name, capital in (hardware | lifted).items()}
-    worth = math.fsum(hardware.values())
-    insured = value("cost.launch_insurance") * (worth + math.fsum(lifted.values()))
-    others = math.fsum(usd for name, usd in yearly.items() if name != "accelerators")
+    worth = added(hardware.values())
+    insured = value("cost.launch_insurance") * (worth + added(lifted.values()))
+    others = added(usd for name, usd in yearly.items() if name != "accelerators")
     return (
         *(Term(name, usd) for name, usd in yearly.items()),
         Term("insurance", annuity(insured, rate_s, life_s) + value("cost.orbit_insurance") * YEAR_S * worth),
@@ -197,7 +206,7 @@ def ground(site: SiteCost, value: Value) -> tuple[Term, ...]:
     )
 
 
-def _to_users(gpus: float, value: Value, rate_s: float) -> float:
+def _to_users(gpus: float, value: Value, rate_s: Amount) -> Amount:
     """Gateways as capital, relays as hired, and fibre from the gateways on [USD/year]."""
     rate_bit_s = gpus * value("cost.user_rate")
     sites = rate_bit_s / value("cost.gateway_rate") * value("cost.gateway")
@@ -205,5 +214,5 @@ def _to_users(gpus: float, value: Value, rate_s: float) -> float:
     return annuity(sites, rate_s, value("cost.gateway_life")) + relays + _backhaul(gpus, value)
 
 
-def _backhaul(gpus: float, value: Value) -> float:
+def _backhaul(gpus: float, value: Value) -> Amount:
     return gpus * value("cost.user_rate") * value("cost.backhaul") * YEAR_S

@@ -7,11 +7,10 @@ for that reason; a difference smaller than they are says nothing.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from aether.economics.boundary import ShipCost, SiteCost, Value, replaced
-from aether.economics.cost import YEAR_S
+from aether.economics.cost import YEAR_S, Amount, added
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,7 @@ class Emission:
     """CO2 equivalent of one cause in a year: kg_year [kg]."""
 
     cause: str
-    kg_year: float
+    kg_year: Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +26,13 @@ class Footprint:
     """A year of ships or of a site. Burnt mass and water stand beside carbon, not in it."""
 
     emissions: tuple[Emission, ...]
-    burnt_kg_year: float = 0.0  # of ships and stages that re-enter at the end of life
-    water_kg_year: float = 0.0  # evaporated at the site
+    burnt_kg_year: Amount = 0.0  # of ships and stages that re-enter at the end of life
+    water_kg_year: Amount = 0.0  # evaporated at the site
 
     @property
-    def kg_year(self) -> float:
+    def kg_year(self) -> Amount:
         """All causes [kg CO2 equivalent a year]."""
-        return math.fsum(e.kg_year for e in self.emissions)
+        return added(e.kg_year for e in self.emissions)
 
 
 def orbit(group: ShipCost, value: Value) -> Footprint:
