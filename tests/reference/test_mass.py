@@ -46,7 +46,7 @@ def test_a_harness_at_twice_the_voltage_weighs_a_quarter() -> None:
 
 
 def test_armour_stops_what_comes_too_often() -> None:
-    # NASA SP-8013: log10 N = -14.37 - 1.213 log10 m [1/m2/s]; 10 m2 in ten years and one hit in twenty: 6.3e-4 ... 1.3e-3 g
+    # NASA SP-8013: log10 N = -14.37 - 1.213 log10 m [1/m2/s], and one hit in twenty on 10 m2 in ten years
     mass_g = 10.0 ** ((-14.37 - math.log10(0.05 / (10.0 * 10.0 * YEAR_S))) / 1.213)
     single_m = 0.54 * mass_g**0.352 * 0.5 ** (1 / 6) * 20.0**0.875 / 100.0
     assert mass.armour_thickness(10.0, 10.0 * YEAR_S, 0.05) == pytest.approx(single_m)

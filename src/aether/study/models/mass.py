@@ -1,4 +1,4 @@
-"""The models of mass that `aether validate` knows: one set of assumptions for all cases, nothing fitted to any of them."""
+"""The models of mass that `aether validate` knows: one set of assumptions for all cases, fitted to none."""
 
 from __future__ import annotations
 
