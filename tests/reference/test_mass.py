@@ -37,11 +37,12 @@ def test_a_wing_twice_as_long_needs_booms_eight_times_as_heavy() -> None:
 
 def test_a_harness_loses_what_it_may() -> None:
     # 10 kW at 100 V over 10 m at 2 %: 100 A, 2 V, 0.02 ohm; 20 m of copper at 1.72e-8 ohm m is 17.2 mm2, 3.08 kg
-    assert mass.harness_mass(10e3, 100.0, 10.0, 0.02, 0.0) == pytest.approx(3.08, rel=0.01)
+    copper = packaged().value("mass.conductor")
+    assert mass.harness_mass(10e3, 100.0, 10.0, 0.02, copper, 0.0) == pytest.approx(3.08, rel=0.01)
 
 
 def test_a_harness_at_twice_the_voltage_weighs_a_quarter() -> None:
-    low, high = (mass.harness_mass(10e3, volt, 10.0, 0.02, 0.5) for volt in (100.0, 200.0))
+    low, high = (mass.harness_mass(10e3, volt, 10.0, 0.02, 1.54e-4, 0.5) for volt in (100.0, 200.0))
     assert high == pytest.approx(low / 4.0)
 
 

@@ -181,8 +181,8 @@ def _known(part: str, *numbers: Assumption | None) -> list[float]:
 
 
 def _harness(power_w: float, length_m: float, value: Value) -> float:
-    loss, cover = value("mass.harness_loss"), value("mass.harness_cover")
-    return mass.harness_mass(power_w, value("mass.bus_voltage"), length_m, loss, cover)
+    loss, metal, cover = value("mass.harness_loss"), value("mass.conductor"), value("mass.harness_cover")
+    return mass.harness_mass(power_w, value("mass.bus_voltage"), length_m, loss, metal, cover)
 
 
 def _loop(design: Design, value: Value) -> tuple[dict[str, float], float]:
