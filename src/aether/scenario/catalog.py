@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
@@ -20,51 +19,32 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aether.base.errors import InputError, Problem, unknown
 from aether.base.provenance import Assumption, Confidence
 from aether.scenario import document
+from aether.scenario.hardware import (
+    Angle,
+    BitRate,
+    ByteRate,
+    Bytes,
+    EnergyPrice,
+    Flops,
+    Hardware,
+    Length,
+    Mass,
+    Number,
+    Power,
+    PowerPrice,
+    Price,
+    Rate,
+    Share,
+    Temperature,
+    Time,
+    Volume,
+)
+from aether.scenario.hardware import Battery as Battery
+from aether.scenario.hardware import Part as Part
+from aether.scenario.hardware import Radiator as Radiator
+from aether.scenario.hardware import Ship as Ship
+from aether.scenario.hardware import SolarArray as SolarArray
 from aether.scenario.quantity import Sourced, Unit
-
-Length = Annotated[Assumption, Sourced(Unit("m", above=0.0))]
-Thickness = Annotated[Assumption, Sourced(Unit("m", least=0.0))]
-Area = Annotated[Assumption, Sourced(Unit("m^2", above=0.0))]
-Volume = Annotated[Assumption, Sourced(Unit("m^3", above=0.0))]
-Mass = Annotated[Assumption, Sourced(Unit("kg", least=0.0))]
-Power = Annotated[Assumption, Sourced(Unit("W", least=0.0))]
-Energy = Annotated[Assumption, Sourced(Unit("J", above=0.0))]
-Temperature = Annotated[Assumption, Sourced(Unit("K", above=0.0))]
-Angle = Annotated[Assumption, Sourced(Unit("rad"))]
-Time = Annotated[Assumption, Sourced(Unit("s", least=0.0))]
-Rate = Annotated[Assumption, Sourced(Unit("1/s", least=0.0))]
-Share = Annotated[Assumption, Sourced(Unit("1", least=0.0, most=1.0))]
-Number = Annotated[Assumption, Sourced(Unit("1", least=0.0))]
-BitRate = Annotated[Assumption, Sourced(Unit("bit/s", above=0.0))]
-Bytes = Annotated[Assumption, Sourced(Unit("byte", above=0.0))]
-ByteRate = Annotated[Assumption, Sourced(Unit("byte/s", above=0.0))]
-Flops = Annotated[Assumption, Sourced(Unit("FLOP/s", least=0.0))]
-Price = Annotated[Assumption, Sourced(Unit("USD", least=0.0))]
-PowerPrice = Annotated[Assumption, Sourced(Unit("USD/W", least=0.0))]
-EnergyPrice = Annotated[Assumption, Sourced(Unit("USD/J", least=0.0))]
-AreaPrice = Annotated[Assumption, Sourced(Unit("USD/m^2", least=0.0))]
-
-
-class Part(BaseModel):
-    """What every catalog entry has."""
-
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
-
-    name: str = Field(description="catalog name, lower case with hyphens")
-    title: str = Field("", description="the name people know")
-    source: str = Field(description="where the entry's numbers were read")
-    date: str = Field("", description="date of the source")
-    confidence: Confidence = Field("estimated", description="measured, published, disclosed or estimated")
-    note: str = Field("", description="what a reader should know")
-
-    def assumptions(self) -> Iterator[Assumption]:
-        """Every sourced number of the part."""
-        for key in type(self).model_fields:
-            value = getattr(self, key)
-            if isinstance(value, Assumption):
-                yield value
-            elif isinstance(value, Part):
-                yield from value.assumptions()
 
 
 class Accelerator(Part):
@@ -89,60 +69,7 @@ class Accelerator(Part):
     price: Price | None = Field(None, description="one unit")
 
 
-class SolarArray(Part):
-    """A photovoltaic wing. `density` is net at the bus for a new array facing the Sun at 1 au, or gross cells are given."""
-
-    density: Annotated[Assumption, Sourced(Unit("W/m^2", above=0.0))] | None = Field(
-        None, description="net output of the disclosed design, packing, temperature and conversion included"
-    )
-    efficiency: Share | None = Field(None, description="cell efficiency in the AM0 spectrum at 28 degC")
-    packing: Share | None = Field(None, description="cell area over wing area")
-    temperature_coefficient: Annotated[Assumption, Sourced(Unit("1/K", most=0.0))] | None = Field(
-        None, description="relative change of output per kelvin"
-    )
-    conversion: Share | None = Field(None, description="array terminals to the ship's bus")
-    areal_mass: Annotated[Assumption, Sourced(Unit("kg/m^2", above=0.0))] = Field(
-        description="deployed wing, structure included"
-    )
-    stowed_thickness: Thickness = Field(description="wing area times this is the stowed volume")
-    price: PowerPrice | None = Field(None, description="deployed wing over its new output at the bus")
-    degradation: Rate = Field(description="share of output lost per time")
-
-
-class Battery(Part):
-    """A battery pack."""
-
-    specific_energy: Annotated[Assumption, Sourced(Unit("J/kg", above=0.0))] = Field(description="pack level")
-    energy_density: Annotated[Assumption, Sourced(Unit("J/m^3", above=0.0))] = Field(description="pack level")
-    depth_of_discharge: Share = Field(description="share of nameplate used in normal running")
-    charge_efficiency: Share = Field(description="into the cells")
-    discharge_efficiency: Share = Field(description="out of the cells")
-    charge_rate: Rate = Field(description="largest charge power over nameplate energy (1/h is 1 C)")
-    cycle_fade: Number = Field(description="share of nameplate lost per full cycle")
-    price: EnergyPrice | None = Field(None, description="pack over its nameplate energy")
-
-
-class Radiator(Part):
-    """A two-sided radiator with a pumped loop."""
-
-    emissivity: Share
-    absorptivity: Share = Field(description="solar, new")
-    absorptivity_aged: Share = Field(description="solar, after `ageing`")
-    ageing: Time = Field(description="time in which the coating ages")
-    effectiveness: Share = Field(
-        description="fin and flow: mean radiating flux over that of an ideal panel at coolant temperature"
-    )
-    areal_mass: Annotated[Assumption, Sourced(Unit("kg/m^2", above=0.0))] = Field(
-        description="panel planform, fluid included"
-    )
-    stowed_thickness: Thickness
-    heat_capacity: Annotated[Assumption, Sourced(Unit("J/K/m^2", above=0.0))] = Field(
-        description="panel planform, fluid included"
-    )
-    price: AreaPrice | None = Field(None, description="panel planform with its loop")
-
-
-class Terminal(Part):
+class Terminal(Hardware):
     """A laser terminal."""
 
     rate: BitRate = Field(description="of the modem, each way")
@@ -169,55 +96,6 @@ class Launcher(Part):
     bay_diameter: Length
     bay_volume: Volume
     price: Price = Field(description="one launch")
-
-
-class Ship(Part):
-    """A compute ship: what is aboard. An area or energy left out is sized from the load at the design orbit."""
-
-    variant: Literal["satellite", "hull", "assembled"] = Field(
-        "satellite", description="hull: the upper stage stays in orbit as the ship"
-    )
-    accelerator: str
-    gpus: int = Field(ge=1)
-    array: str
-    array_area: Area | None = None
-    battery: str
-    battery_energy: Energy | None = None
-    radiator: str
-    radiator_area: Area | None = Field(None, description="planform; both faces radiate")
-    terminal: str
-    terminals: int = Field(ge=1, le=64, description="laser terminals for the mesh of relays")
-    neighbour_terminal: str | None = Field(
-        None, description="laser terminal between ships of a group; the same when left out"
-    )
-    neighbour_terminals: int = Field(
-        0, ge=0, le=16, description="terminals for the neighbours in the ship's ring or formation"
-    )
-    attitude: str
-    bus_power: Power = Field(description="avionics, attitude and communication besides the laser terminals")
-    pump_share: Share = Field(description="pumps and power conditioning over compute power")
-    shielding: Thickness = Field(description="aluminium equivalent around the chips")
-    scale_out: ByteRate | None = Field(
-        None,
-        description="per GPU each way, outside the scale-up domain; the assumption training.scale_out when left out",
-    )
-    accelerator_mass_share: Share = Field(description="mass kept of the unit as installed on the ground")
-    structure_share: Share = Field(description="structure, booms and harness over the mass of what they carry")
-    bus_mass: Mass = Field(description="avionics, attitude, propulsion and propellant")
-    margin: Share = Field(description="mass margin by maturity")
-    hull_mass: Mass | None = Field(None, description="dry mass of a retained stage")
-    hull_volume: Volume | None = Field(None, description="pressurised or bay volume of a retained stage")
-    disclosed_mass: Mass | None = Field(None, description="mass said by the maker, for comparison")
-    disclosed_power: Power | None = Field(None, description="peak power said by the maker, for comparison")
-    launcher: str
-    design_altitude: Length
-    design_node: Time = Field(description="local time of the ascending node of the design orbit")
-    coolant_limit: Temperature | None = Field(
-        None, description="warmest coolant of the ship's loop; the accelerator's own when left out"
-    )
-    design_sink: Temperature = Field(description="radiator sink used for sizing")
-    drag_area: Area | None = Field(None, description="across the flight direction in the ship's attitude")
-    bus_price: Price | None = Field(None, description="avionics, propulsion, structure and integration of one ship")
 
 
 class Shell(BaseModel):

@@ -16,10 +16,14 @@ import numpy as np
 from aether.base.tables import Fleet, Floats
 from aether.base.units import fmt
 from aether.scenario.catalog import Accelerator, Catalog, Radiator, Ship, SolarArray
-from aether.space import attitude, orbits, power, sun, thermal
+from aether.space import attitude, bill, mass, orbits, power, sun, thermal
 
 DESIGN_YEAR = 2026  # any year: eclipse seasons repeat within a day
 DAY_S = 86400.0  # definition
+BUS = (  # what is stowed in the body besides computers and battery
+    "bus", "power electronics", "avionics", "attitude control", "thrusters", "propellant", "pumps", "coolant",
+    "coolant lines", "loop fittings", "shielding", "other",
+)  # fmt: skip
 TOKEN_M2 = 1.0  # of a radiator that no area could make large enough, so that a run can still show how it fails
 
 
@@ -92,7 +96,7 @@ def budget(ship: Ship, catalog: Catalog, eclipse_load: float = 0.0) -> Budget:
     load = N (chip + host)(1 + pumps) + terminals + avionics; array = load / density;
     battery = t_e (bus + idle + s (full - idle)) / (n_d depth);
     radiator = heat / (2 epsilon sigma eta ((T_l - drop)^4 - T_s^4)), heat = load, T_l the warmest coolant that loop and
-    chip allow; mass = (sum of parts)(1 + structure)(1 + margin) + hull.
+    chip allow; mass by `bill.masses` from the parts, with structure, propellant, growth and margin, + hull.
 
     ship: what is aboard; catalog: its parts, all nominal values. eclipse_load s [1]: share of compute to carry through
     the year's longest eclipse of the design orbit (sun-synchronous); 0 keeps GPUs waiting with their memory alive,
@@ -113,11 +117,11 @@ def budget(ship: Ship, catalog: Catalog, eclipse_load: float = 0.0) -> Budget:
     given = {"array": ship.array_area, "battery": ship.battery_energy, "radiator": ship.radiator_area}
     have = {part: _value(given[part], need if math.isfinite(need) else TOKEN_M2) for part, need in needs.items()}
 
-    masses = _masses(ship, catalog, have, terminals_kg)
+    masses = bill.masses(_design(ship, catalog, have, load_w, terminals_kg), catalog.value)
     lifted_kg = sum(masses.values())
     if ship.hull_mass is not None:
         masses["hull"] = ship.hull_mass.value  # built already: no margin on it
-    volumes = _volumes(ship, catalog, have)
+    volumes = _volumes(ship, catalog, have, masses)
     volume_m3 = sum(volumes.values())
     launcher = catalog.launcher(ship.launcher)
     by_mass, by_volume = lifted_kg / launcher.payload.value, volume_m3 / launcher.bay_volume.value
@@ -208,8 +212,13 @@ def as_dict(made: Budget) -> dict[str, Any]:
 
 
 def _beside(made: Budget) -> str:
+    """Specific figures, and what the parts say beside the maker: predicted with growth, without a planner's margin."""
+    told = f"{made.load_w / made.mass_kg:.3g} W/kg, {made.mass_kg / (made.load_w / 1e3):.3g} kg/kW"
     said = made.ship.disclosed_mass
-    return f"{made.load_w / made.mass_kg:.3g} W/kg" + (f"; the maker says {fmt(said.value, 'kg')}" if said else "")
+    if said is None:
+        return told
+    apart = (made.mass_kg - made.masses_kg["margin"]) / said.value - 1.0
+    return f"{told}; the maker says {fmt(said.value, 'kg')}, the parts without margin {100.0 * apart:+.0f} %"
 
 
 def _value(given: Any, otherwise: float) -> float:
@@ -250,23 +259,31 @@ def _needs(ship: Ship, catalog: Catalog, load_w: float, array_m2: float, dark_j:
     return {"array": array_m2, "battery": battery_j, "radiator": radiator_m2}
 
 
-def _masses(ship: Ship, catalog: Catalog, have: dict[str, float], terminals_kg: float) -> dict[str, float]:
-    """Mass by part [kg], structure over all it carries, margin over both; the hull apart."""
-    gpu = catalog.accelerator(ship.accelerator)
-    masses = {
-        "accelerators": _units(ship, gpu) * gpu.unit_mass.value * ship.accelerator_mass_share.value,
-        "array": have["array"] * catalog.array(ship.array).areal_mass.value,
-        "battery": have["battery"] / catalog.battery(ship.battery).specific_energy.value,
-        "radiator": have["radiator"] * catalog.radiator(ship.radiator).areal_mass.value,
-        "terminals": terminals_kg,
-        "bus": ship.bus_mass.value,
-    }
-    masses["structure"] = ship.structure_share.value * sum(masses.values())
-    masses["margin"] = ship.margin.value * sum(masses.values())
-    return masses
+def _design(ship: Ship, catalog: Catalog, have: dict[str, float], load_w: float, terminals_kg: float) -> bill.Design:
+    """What is aboard, for its bill of mass."""
+    gpu, cells = catalog.accelerator(ship.accelerator), catalog.array(ship.array)
+    units, kept = _units(ship, gpu), ship.accelerator_mass_share.value
+    across_m2 = attitude.drag_area(ship.attitude, have["array"], have["radiator"], f"{ship.name}.attitude")
+    life_s = catalog.value("cost.life_orbit")
+    return bill.Design(
+        array=cells, array_area_m2=have["array"], array_w=have["array"] * array_density(cells),
+        battery=catalog.battery(ship.battery), battery_j=have["battery"], radiator=catalog.radiator(ship.radiator),
+        radiator_area_m2=have["radiator"], heat_w=load_w, altitude_m=ship.design_altitude.value,
+        drag_area_m2=_value(ship.drag_area, across_m2), life_s=life_s, keeping_s=_value(ship.keeping, life_s),
+        wings=float(ship.wings), computers_kg=units * gpu.unit_mass.value * kept, terminals_kg=terminals_kg,
+        other_kg=_value(ship.other_mass, 0.0), shielding_m=ship.shielding.value,
+        # a hull and its racks are the shield; elsewhere each unit's boards have a box of their own
+        enclosed_m2=0.0 if ship.variant == "hull" else units * mass.box_area(kept * gpu.unit_volume.value),
+        maturity=ship.maturity, hull_kg=_value(ship.hull_mass, 0.0), bus_kg=_optional(ship.bus_mass),
+        structure_share=_optional(ship.structure_share), margin=_optional(ship.margin),
+    )  # fmt: skip
 
 
-def _volumes(ship: Ship, catalog: Catalog, have: dict[str, float]) -> dict[str, float]:
+def _optional(given: Any) -> float | None:
+    return None if given is None else float(given.value)
+
+
+def _volumes(ship: Ship, catalog: Catalog, have: dict[str, float], masses_kg: dict[str, float]) -> dict[str, float]:
     """Stowed volume by part [m3]; accelerators as they stand on the ground."""
     gpu = catalog.accelerator(ship.accelerator)
     return {
@@ -274,7 +291,7 @@ def _volumes(ship: Ship, catalog: Catalog, have: dict[str, float]) -> dict[str, 
         "array": have["array"] * catalog.array(ship.array).stowed_thickness.value,
         "battery": have["battery"] / catalog.battery(ship.battery).energy_density.value,
         "radiator": have["radiator"] * catalog.radiator(ship.radiator).stowed_thickness.value,
-        "bus": ship.bus_mass.value / catalog.value("ship.bus_density"),
+        "bus": sum(masses_kg.get(part, 0.0) for part in BUS) / catalog.value("ship.bus_density"),
     }
 
 
