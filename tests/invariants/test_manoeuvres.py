@@ -56,7 +56,9 @@ def test_ships_that_thrust_have_no_mesh_and_draw_what_their_jets_take(busy):
     assert seen > 0
     force_n = setup.fleet.mass_kg * setup.manoeuvres.delta_v_m_s / setup.scenario.value("reboost.duration")
     jet_w = setup.manoeuvres.thrust_w * setup.scenario.value("thruster.efficiency")
-    np.testing.assert_allclose(jet_w, force_n * 1700.0 * 9.80665 / 2.0)  # half the force times the exhaust's speed
+    np.testing.assert_allclose(
+        jet_w, force_n * setup.scenario.value("mass.specific_impulse") * 9.80665 / 2.0
+    )  # half the force times the exhaust's speed
 
 
 def test_manoeuvres_cost_what_is_deliverable_stand_in_the_calendar_and_stop_nothing_when_off(busy):

@@ -107,7 +107,7 @@ def test_terms_of_orbit_are_what_hand_computation_gives():
     assert made["array"] == pytest.approx(6e6 * 2.7 * factor)
     assert made["launch"] == pytest.approx(90e6 * factor)  # 100 t by mass: one load
     assert set(made) == {"accelerators", "array", "battery", "radiator", "bus", "terminals", "launch", "insurance", "network",
-                         "operations", "attrition"}  # fmt: skip
+                         "spectrum", "operations", "attrition"}  # fmt: skip
     others = sum(made[n] for n in ("array", "battery", "radiator", "bus", "terminals", "launch"))
     assert made["attrition"] == pytest.approx(0.24182 * (made["accelerators"] + 0.5 * others), rel=1e-4)
 

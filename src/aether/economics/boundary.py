@@ -5,9 +5,11 @@
 | accelerators | GPUs with hosts and switches, over the ship's life | the same GPUs, over the life of accelerators |
 | power, cooling, building | array, battery, radiator, bus (structure and integration in it) | facility, energy, water |
 | launch, hull | launcher loads; a stage that is not reused | none |
+| propellant | what thrusters burn in a life | none |
+| spectrum | licences and fees by ship | none |
 | network | terminals; gateways, relays hired, backhaul | network of the hall, backhaul |
 | insurance | launch once, then in orbit | property |
-| operations | control, collision avoidance, fees, fuel | staff and maintenance |
+| operations | control, collision avoidance | staff and maintenance |
 | attrition | GPUs lost for good: more are installed | GPUs exchanged |
 
 Every capital is recovered monthly over its own life at its side's cost of capital. On neither side: tax, profit, land
@@ -35,6 +37,7 @@ from aether.scenario.catalog import Catalog, Part
 
 Value = Callable[[str], Amount]  # an assumption's value by name, SI: a number, or draws of it (N,)
 FEW = 1e-9  # lost in a life, below which the quotient loses its digits
+RUNNING = ("energy", "water", "operations", "spectrum")  # terms that recover no capital
 ATTRITION = ("faults.gpu_orbit", "faults.gpu_ground")  # rates at which GPUs are lost, or need hands
 
 
@@ -58,6 +61,8 @@ class ShipCost:
     accelerator_kg: float
     lifted_kg: float  # as payload, accelerators included
     volume_m3: float  # stowed
+    propellant_kg: float = 0.0  # of the mass lifted
+    it_w: float = 0.0  # GPUs and hosts at full clocks
     packing: float = 1.0  # launcher loads bought over loads filled: flights are whole for a ship of several
     hulls: float = 0.0  # stages that stay
     hull_kg: float = 0.0  # their dry mass
@@ -119,16 +124,21 @@ def nominal(known: Mapping[str, Assumption], changed: Mapping[str, Amount] | Non
 
 
 def loads(group: ShipCost, value: Value) -> Amount:
-    """Launcher loads of a group: n = packing max(M / m_p, V / V_b), by mass or by volume, whichever is more.
+    """Launcher loads of a group: n = packing max(M r / m_p, V / V_b), by mass or by volume, whichever is more; r = cost.ship_mass.
 
     Returns [1]; a fraction where ships share flights. Raises InputError for a launcher that lifts nothing.
     """
     payload_kg, bay_m3 = value(f"{group.launcher}.payload"), value(f"{group.launcher}.bay_volume")
     if not (cost.above_zero(payload_kg) and cost.above_zero(bay_m3)):
         raise InputError(Problem(group.launcher, "payload and bay must be positive"))
-    by_mass, by_volume = group.lifted_kg / payload_kg, group.volume_m3 / bay_m3
+    by_mass, by_volume = lifted_kg(group, value) / payload_kg, group.volume_m3 / bay_m3
     drawn = isinstance(by_mass, np.ndarray) or isinstance(by_volume, np.ndarray)
     return group.packing * (np.maximum(by_mass, by_volume) if drawn else max(by_mass, by_volume))
+
+
+def lifted_kg(group: ShipCost, value: Value) -> Amount:
+    """What a group weighs at lift-off [kg]: accelerators as they are, all else off by as much as flown hardware is."""
+    return group.accelerator_kg + (group.lifted_kg - group.accelerator_kg) * value("cost.ship_mass")
 
 
 def replaced(value: Value) -> Amount:
@@ -144,6 +154,33 @@ def replaced(value: Value) -> Amount:
     return np.where(few, 0.5 * lost, np.where(few, 1.0, lost) / -np.expm1(-np.where(few, 1.0, lost)) - 1.0)
 
 
+def capital(group: ShipCost, value: Value) -> tuple[dict[str, Amount], dict[str, Amount]]:
+    """What all ships of a group cost at once by term [USD]: hardware, and what brings it up."""
+    hardware = {
+        "accelerators": group.units * value(f"{group.accelerator}.price"),
+        "array": group.array_w * value(f"{group.array}.price"),
+        "battery": group.battery_j * value(f"{group.battery}.price"),
+        "radiator": group.radiator_m2 * value(f"{group.radiator}.price"),
+        "bus": group.count * value(f"{group.ship}.bus_price"),
+        "terminals": sum(count * value(f"{name}.price") for name, count in group.terminals),
+    }
+    lifted = {"launch": loads(group, value) * value(f"{group.launcher}.price")}
+    if group.propellant_kg:
+        lifted["propellant"] = group.propellant_kg * value("cost.propellant")
+    if group.hulls:
+        lifted["hull"] = group.hulls * value("cost.hull")
+    return hardware, lifted
+
+
+def capital_ground(site: SiteCost, value: Value) -> dict[str, Amount]:
+    """What a site costs at once by term [USD]."""
+    return {
+        "accelerators": site.units * value(f"{site.accelerator}.price"),
+        "facility": site.it_w * value(f"{site.site}.facility_price"),
+        "network": site.it_w * value(f"{site.site}.network_price"),
+    }
+
+
 def orbit(group: ShipCost, value: Value) -> tuple[Term, ...]:
     """What a year of a group's ships costs, all of them.
 
@@ -155,17 +192,7 @@ def orbit(group: ShipCost, value: Value) -> tuple[Term, ...]:
     [1] McCalip; SemiAnalysis 2026: the same parts, see `aether.economics.published`.
     """
     life_s, rate_s = value("cost.life_orbit"), value("cost.capital_orbit")
-    hardware = {
-        "accelerators": group.units * value(f"{group.accelerator}.price"),
-        "array": group.array_w * value(f"{group.array}.price"),
-        "battery": group.battery_j * value(f"{group.battery}.price"),
-        "radiator": group.radiator_m2 * value(f"{group.radiator}.price"),
-        "bus": group.count * value(f"{group.ship}.bus_price"),
-        "terminals": sum(count * value(f"{name}.price") for name, count in group.terminals),
-    }
-    lifted = {"launch": loads(group, value) * value(f"{group.launcher}.price")}
-    if group.hulls:
-        lifted["hull"] = group.hulls * value("cost.hull")
+    hardware, lifted = capital(group, value)
     yearly = {name: annuity(capital, rate_s, life_s) for name, capital in (hardware | lifted).items()}
     worth = added(hardware.values())
     insured = value("cost.launch_insurance") * (worth + added(lifted.values()))
@@ -174,6 +201,7 @@ def orbit(group: ShipCost, value: Value) -> tuple[Term, ...]:
         *(Term(name, usd) for name, usd in yearly.items()),
         Term("insurance", annuity(insured, rate_s, life_s) + value("cost.orbit_insurance") * YEAR_S * worth),
         Term("network", _to_users(group.gpus, value, rate_s)),
+        Term("spectrum", group.count * value("cost.spectrum") * YEAR_S),
         Term("operations", value("cost.operations_orbit") * YEAR_S * worth),
         Term("attrition", replaced(value) * (yearly["accelerators"] + value("cost.stranded") * others)),
     )
@@ -189,9 +217,7 @@ def ground(site: SiteCost, value: Value) -> tuple[Term, ...]:
     [1] McCalip; SemiAnalysis 2026: the same parts, see `aether.economics.published`.
     """
     of, rate_s = site.site, value(f"{site.site}.cost_of_capital")
-    chips = site.units * value(f"{site.accelerator}.price")
-    building = site.it_w * value(f"{of}.facility_price")
-    wires = site.it_w * value(f"{of}.network_price")
+    chips, building, wires = capital_ground(site, value).values()
     drawn_j = site.drawn_w * YEAR_S
     energy_price = value(f"{site.country.lower()}.price")
     return (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aether.economics.boundary import ShipCost, SiteCost, Value, replaced
+from aether.economics.boundary import ShipCost, SiteCost, Value, lifted_kg, replaced
 from aether.economics.cost import YEAR_S, Amount, added
 
 
@@ -26,6 +26,7 @@ class Footprint:
     """A year of ships or of a site. Burnt mass and water stand beside carbon, not in it."""
 
     emissions: tuple[Emission, ...]
+    at_height: tuple[Emission, ...] = ()  # soot of launches, alumina of what burns up: apart, since so little is known
     burnt_kg_year: Amount = 0.0  # of ships and stages that re-enter at the end of life
     water_kg_year: Amount = 0.0  # evaporated at the site
 
@@ -35,11 +36,25 @@ class Footprint:
         return added(e.kg_year for e in self.emissions)
 
 
+BOUNDARIES = {  # causes of each, from the narrowest; a ground site has those that it has
+    "in use": ("electricity",),
+    "and launch": ("electricity", "launch"),
+    "and making": ("electricity", "launch", "accelerators", "ships", "hull", "facility"),
+    "and effects at height": ("electricity", "launch", "accelerators", "ships", "hull", "facility", "soot", "alumina"),
+}
+
+
+def within(made: Footprint, boundary: str) -> Amount:
+    """What counts within one of `BOUNDARIES` [kg CO2 equivalent a year]."""
+    return added(e.kg_year for e in (*made.emissions, *made.at_height) if e.cause in BOUNDARIES[boundary])
+
+
 def orbit(group: ShipCost, value: Value) -> Footprint:
     """Carbon of a year of a group's ships: (accelerators + ships + hulls + launch) / life, and what is lost made again.
 
     accelerators = N carbon.accelerator (1 + x); ships = (lifted - accelerators' mass) carbon.ship (1 + x z); launch =
-    lifted carbon.launch (1 + x z), x by `boundary.replaced`, z = cost.stranded; sunlight emits nothing.
+    lifted carbon.launch (1 + x z), x by `boundary.replaced`, z = cost.stranded; sunlight emits nothing. At height: soot = lifted
+    carbon.soot (1 + x z) / life; alumina = burnt a_share carbon.alumina.
     Returns Footprint; burnt = (lifted + hulls)(1 + x z) / life. Raises InputError for an assumption that is not there.
     Valid as an attributional mean; effects at height other than CO2 are left out, see the module's text.
 
@@ -48,15 +63,21 @@ def orbit(group: ShipCost, value: Value) -> Footprint:
     years = value("cost.life_orbit") / YEAR_S
     more = replaced(value)
     whole = 1.0 + more * value("cost.stranded")
-    ship_kg = group.lifted_kg - group.accelerator_kg
+    up_kg = lifted_kg(group, value)
+    ship_kg = up_kg - group.accelerator_kg
     emissions = [
         Emission("accelerators", group.gpus * value("carbon.accelerator") * (1.0 + more) / years),
         Emission("ships", ship_kg * value("carbon.ship") * whole / years),
-        Emission("launch", group.lifted_kg * value("carbon.launch") * whole / years),
+        Emission("launch", up_kg * value("carbon.launch") * whole / years),
     ]
     if group.hull_kg:
         emissions.append(Emission("hull", group.hull_kg * value("carbon.hull") * whole / years))
-    return Footprint(tuple(emissions), burnt_kg_year=(group.lifted_kg + group.hull_kg) * whole / years)
+    burnt = (up_kg + group.hull_kg) * whole / years
+    height = (
+        Emission("soot", up_kg * value("carbon.soot") * whole / years),
+        Emission("alumina", burnt * value("carbon.alumina_share") * value("carbon.alumina")),
+    )
+    return Footprint(tuple(emissions), height, burnt_kg_year=burnt)
 
 
 def ground(site: SiteCost, value: Value) -> Footprint:

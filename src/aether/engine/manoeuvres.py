@@ -63,7 +63,7 @@ def manoeuvres(scenario: Scenario, fleet: Fleet, group: Ints) -> Manoeuvres:
             starts = np.arange(first_s, duration_s, every_s).tolist() if np.isfinite(every_s) else []
             planned += [Outage("ship", k, at, at + length_s, REBOOST) for at in starts]
     push_n = fleet.mass_kg * each / length_s
-    thrust_w = push_n * GRAVITY_M_S2 * value("thruster.impulse") / (2.0 * value("thruster.efficiency"))
+    thrust_w = push_n * GRAVITY_M_S2 * value("mass.specific_impulse") / (2.0 * value("thruster.efficiency"))
     return Manoeuvres(tuple(planned), avoidances(scenario, len(group)), each, thrust_w)
 
 

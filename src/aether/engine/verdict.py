@@ -37,8 +37,8 @@ class Side:
     inference_h: float  # GPU-hours a year at work for people
     mtokens: float  # millions of tokens of answers a year
 
-    def usd_year(self, value: Value) -> float:
-        """All terms of a year [USD]."""
+    def usd_year(self, value: Value) -> cost.Amount:
+        """All terms of a year [USD]; of draws, draws."""
         return cost.total(self.terms(value))
 
     def terms(self, value: Value) -> tuple[cost.Term, ...]:
@@ -46,22 +46,41 @@ class Side:
         rows = [t for g in self.ships for t in boundary.orbit(g, value)] + [
             t for s in self.sites for t in boundary.ground(s, value)
         ]
-        merged: dict[str, float] = {}
+        merged: dict[str, cost.Amount] = {}
         for term in rows:
             merged[term.asset] = merged.get(term.asset, 0.0) + term.usd_year
         return tuple(cost.Term(asset, usd) for asset, usd in merged.items())
 
-    def per_gpu_hour(self, value: Value) -> float:
+    def per_gpu_hour(self, value: Value) -> cost.Amount:
         """Levelised over all that could have worked [USD per GPU-hour at full clocks]."""
         return cost.levelised([self.usd_year(value)], self.deliverable_h)
+
+    @property
+    def it_w(self) -> float:
+        """GPUs and hosts at full clocks [W]."""
+        return sum(g.it_w for g in self.ships) + sum(s.it_w for s in self.sites)
+
+    def capital_usd(self, value: Value) -> cost.Amount:
+        """What all of it costs before it works [USD]."""
+        up = [usd for g in self.ships for part in boundary.capital(g, value) for usd in part.values()]
+        return cost.added([*up, *(usd for s in self.sites for usd in boundary.capital_ground(s, value).values())])
+
+    def capital_share(self, value: Value) -> float:
+        """Share of a year's cost that recovers capital."""
+        terms = self.terms(value)
+        return 1.0 - cost.total(t for t in terms if t.asset in boundary.RUNNING) / cost.total(terms)
+
+
+def sides(setup: Setup, totals: Totals) -> tuple[Side, Side, dict[str, Assumption]]:
+    """Orbit, the ground beside it (a reference site where the scenario has none), and all that both rest on by name."""
+    orbit, ground = _orbit(setup, totals), _ground(setup, totals) if setup.hosts.sites else _reference(setup)
+    return orbit, ground, _known(setup, orbit, ground)
 
 
 def verdict(setup: Setup, totals: Totals) -> dict[str, Any]:
     """Cost and carbon of both sides; `missing` says in words what has no price."""
-    orbit, ground, own = _orbit(setup, totals), _ground(setup, totals), bool(setup.hosts.sites)
-    if not own:
-        ground = _reference(setup)
-    known = _known(setup, orbit, ground)
+    orbit, ground, known = sides(setup, totals)
+    own = bool(setup.hosts.sites)
     try:
         cost_told: dict[str, Any] = {
             "orbit": _side(orbit, known) if orbit.ships else None, "ground": _side(ground, known),
@@ -170,7 +189,8 @@ def ship_cost(made: sizing.Budget, count: int, catalog: Catalog) -> ShipCost:
         launcher=ship.launcher, count=float(count), gpus=float(ship.gpus * count), units=ship.gpus * count / part.gpus,
         array_w=made.array_w * count, battery_j=made.battery_j * count, radiator_m2=made.radiator_area_m2 * count,
         terminals=tuple(terminals), accelerator_kg=made.masses_kg.get("accelerators", 0.0) * count, lifted_kg=made.lifted_kg * count,
-        volume_m3=made.volume_m3 * count, packing=flown.per_ship / made.loads if made.loads > 0 else 1.0,
+        volume_m3=made.volume_m3 * count, propellant_kg=made.masses_kg.get("propellant", 0.0) * count,
+        it_w=(made.chips_w + made.hosts_w) * count, packing=flown.per_ship / made.loads if made.loads > 0 else 1.0,
         hulls=float(count) if ship.hull_mass is not None else 0.0, hull_kg=hull_kg,
     )  # fmt: skip
 
