@@ -36,7 +36,7 @@ class Years:
     alive: Floats  # (D, G, A + 1) share of ships that lives by age
     boards: Floats  # (D, A + 1) share of GPUs that works by age
     life: Ints  # (D, G, M + 1) months
-    ended: Floats  # (3, G) share of draws in which the life meant, propellant, dose ends the first launched
+    ended: Floats  # (G, 3) share of draws in which the life meant, propellant, dose ends the first launched
     drag_m_s: Floats  # (D, G, N + 1) summed
     plan: schedule.Schedule | None
 
@@ -117,7 +117,10 @@ def _made(fleet: Ships, alive: Floats, working: Floats, life: Ints) -> _Made:
     assembly = years.months(draws("fleet.assembly"))[:, None]
     lead = int(years.months(asked.commissioning)) + np.where(full > 1.0, assembly, 0)
     built_s = np.concatenate([fleet.time_s, fleet.time_s[-1:]])
-    newest = years.generation(built_s, draws("fleet.compute_per_watt")[:, None], draws("fleet.generation")[:, None])
+    growth, interval, limit = (
+        draws(f"fleet.{k}")[:, None] for k in ("compute_per_watt", "generation", "compute_limit")
+    )
+    newest = years.generation(built_s, growth, interval, limit)
     up = 1.0 / (1.0 + draws("faults.ship") * draws("faults.ship_repair"))  # steady state of alternating renewal
     return _Made(wear.chance(alive), working, life, lead.astype(np.int64), full, kit, newest, up)
 
@@ -178,9 +181,9 @@ def _plan(fleet: Ships, given: Course, made: _Made, alive: Floats) -> schedule.S
                 base = alive[:, g].mean(axis=0)[min(int(fleet.age[g]), living.shape[1] - 1)]
                 there += given.initial[g] * each * share / max(base, 1e-12)
             else:
-                worth[g, c - 1] = each * speed * share * (1.0 - fails)
+                worth[g, c - 1] = each * speed * share
     value = cash.discount(months, fleet.draws.nominal("cost.capital_orbit"))
-    price = _present(fleet, given, value)
+    price = _present(fleet, given, value) / (1.0 - fails)  # what is lost is launched again
     short = np.maximum(given.aim.sum(axis=1) * (1.0 + given.spares) - there, 0.0)
     return schedule.cheapest(worth, price, short, made.loads.mean(axis=0), given.flights)
 

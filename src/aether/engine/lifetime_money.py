@@ -41,10 +41,9 @@ def prices(fleet: Ships, nominal: bool) -> Prices:
         return np.array([draws.nominal(name)]) if nominal else draws(name)
 
     boards, others, flight = [], [], []
-    watt, usd = (
-        years.generation(fleet.time_s, value(f"fleet.compute_per_{k}")[:, None], value("fleet.generation")[:, None])
-        for k in ("watt", "usd")
-    )
+    interval, limit = value("fleet.generation")[:, None], value("fleet.compute_limit")[:, None]
+    watt = years.generation(fleet.time_s, value("fleet.compute_per_watt")[:, None], interval, limit)
+    usd = years.generation(fleet.time_s, value("fleet.compute_per_usd")[:, None], interval, limit)
     for c in fleet.cost:
         boards.append(c.units * value(f"{c.accelerator}.price")[:, None] * watt / usd)
         rest = c.array_w * value(f"{c.array}.price") + c.battery_j * value(f"{c.battery}.price")

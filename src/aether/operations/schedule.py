@@ -29,7 +29,7 @@ def cheapest(worth: Floats, price_usd: Floats, target: Floats, loads: Floats, fl
 
     worth w (G, B, M): what a ship of a group launched in month b delivers in month m, expected; price_usd p (G, B): present
     value; target T (M,): beyond what is there already; loads (G,): flights that a ship fills; flights (B,). Solved by HiGHS,
-    then sums of launches so far are rounded up within the flights so far. Returns Schedule; months that nothing can meet are
+    then the sum of launches so far is rounded up in each month. Returns Schedule; months that nothing can meet are
     told as `unmet`, at a price that no ship is worth. Raises InputError where the programme fails. Valid in expectation: the run with its
     chances is told beside it.
 

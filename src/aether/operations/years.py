@@ -48,15 +48,17 @@ def solar_flux(year: Floats | float, low: Floats | float, high: Floats | float) 
     return np.asarray(low + (high - low) * 0.5 * (1.0 + np.cos(phase)))
 
 
-def generation(time_s: Floats, growth: Floats | float, interval_s: Floats | float) -> Floats:
-    """How much better the newest generation is: (1 + g)^(n T), n = floor(t / T) generations since the start.
+def generation(
+    time_s: Floats, growth: Floats | float, interval_s: Floats | float, limit: Floats | float = np.inf
+) -> Floats:
+    """How much better the newest generation is: min((1 + g)^(n T), limit), n = floor(t / T) generations since the start.
 
-    time_s t (M,) [s]; growth g: a year [1]; interval_s T [s]; g and T scalar or (D, 1). Returns [1], 1 in the first.
-    Reference [3].
+    time_s t (M,) [s]; growth g: a year [1]; interval_s T [s]; limit [1], where physics ends it; scalar or (D, 1). Returns [1],
+    1 in the first. Reference [3].
     """
     interval = np.asarray(interval_s, np.float64)
     passed = np.floor(np.asarray(time_s) / interval + 1e-9) * interval / YEAR_S
-    return np.asarray((1.0 + np.asarray(growth)) ** passed)
+    return np.asarray(np.minimum((1.0 + np.asarray(growth)) ** passed, limit))
 
 
 def flights(time_s: Floats, first: float, growth: float, most: float | None) -> Floats:
