@@ -433,6 +433,42 @@ def compare(
     print(results.dumps(changed), end="") if json_ else terminal.changes(changed)
 
 
+@app.command()
+def lifetime(
+    scenario: ScenarioName = "project-aether",
+    years: Annotated[int | None, typer.Option(min=1, max=20, help="instead of the scenario's")] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="of Monte Carlo, instead of the scenario's")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where results go; aether-results/NAME-lifetime when not given"),
+    ] = None,
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="threads at work; the figures are the same for any number")
+    ] = 2,
+    no_report: Annotated[bool, typer.Option("--no-report", help="leave report.html out")] = False,
+    json_: Json = False,
+) -> None:
+    """The fleet through years: launches, losses, spares, ageing, generations, money; with bands over many draws."""
+    from aether.results import lifetime_terminal, results
+    from aether.scenario.load import load
+
+    given = {f"lifetime.{k}": v for k, v in (("years", years), ("draws", draws)) if v is not None}
+    loaded = load(scenario, overrides(set_) | given, catalog, seed)
+    folder = out or Path("aether-results") / f"{loaded.spec.name}-lifetime"
+    results.check_folder(folder)
+
+    from aether.study import lifetime as study
+
+    with _progress(json_) as advance:
+        made = study.saved(loaded, folder, advance, threads, not no_report)
+    print(results.dumps(made.summary), end="") if json_ else lifetime_terminal.lifetime(made.summary, folder)
+
+
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str, float, float, str], None]]:
     """A progress bar that long work tells how far it is, and that ends it where it has been interrupted."""

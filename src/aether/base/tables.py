@@ -352,3 +352,15 @@ class State:
     underway: Underway | None = None  # where the scenario has jobs
     cache_share: Floats | None = None  # (H,) of memory for caches in use, where anything was served
     kept: Floats | None = None  # (Q, C, H) share of a prompt that a host has cached, where a class reuses any
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What a new ship does and bears by date and age, measured by runs of the engine: groups G, dates D, ages A."""
+
+    dates_s: Floats  # (D,) into the year, rising
+    ages_s: Floats  # (A,) rising from 0
+    deliverable: Floats  # (G, D, A) share of installed compute that power, heat and radiation leave, nothing failed
+    bus_w: Floats  # (G, D, A) mean power of the bus
+    gpu_w: Floats  # (G, D, A) mean power of the GPUs
+    dose_rad_s: Floats  # (G, D, A) behind the ship's shielding

@@ -27,6 +27,7 @@ def problems(text: document.Document, catalog: Catalog) -> list[Problem]:
         for key, kind in (("array", "arrays"), ("battery", "batteries"), ("radiator", "radiators")):
             if isinstance(group.get(key), dict):
                 wanted.append((("ships", i, key, "part"), kind, group[key].get("part"), key))
+    wanted.append((("lifetime", "vehicle"), "launchers", _mapping(data.get("lifetime")).get("vehicle"), "launcher"))
     told = [p for path, kind, name, label in wanted for p in _known(text, catalog, path, kind, name, label)]
     told += _work(text, catalog) + _twice(text, "ships", "sites") + _twice(text, "workloads", "jobs")
     return (
