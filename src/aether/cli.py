@@ -469,6 +469,34 @@ def lifetime(
     print(results.dumps(made.summary), end="") if json_ else lifetime_terminal.lifetime(made.summary, folder)
 
 
+@app.command()
+def verdict(
+    scenario: ScenarioName = "project-aether",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where results go; aether-results/NAME-verdict when not given"),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=2, max=1_000_000, metavar="N", help="of every assumption")] = 16_384,
+    set_: Set = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    catalog: CatalogFolder = None,
+    json_: Json = False,
+) -> None:
+    """What orbit costs and emits beside the ground, as a distribution: what decides it, and what would have to be true."""
+    from aether.results import results, verdict_terminal
+    from aether.scenario.load import load
+
+    loaded = load(scenario, overrides(set_), catalog, seed)
+    folder = out or Path("aether-results") / f"{loaded.spec.name}-verdict"
+    results.check_folder(folder)
+
+    from aether.study import verdict as study
+
+    with _progress(json_) as advance:
+        told = study.saved(loaded, folder, draws, advance)
+    print(results.dumps(told), end="") if json_ else verdict_terminal.verdict(told, folder)
+
+
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str, float, float, str], None]]:
     """A progress bar that long work tells how far it is, and that ends it where it has been interrupted."""

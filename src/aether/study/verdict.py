@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from aether.economics import boundary, carbon, cost, presets, threshold, worth
 from aether.economics.boundary import ShipCost, Value
 from aether.engine.run import Outcome, Progress, simulate
 from aether.engine.verdict import Side, sides
+from aether.results import results
 from aether.scenario.load import Scenario
 from aether.study import sampling
 
@@ -36,7 +38,8 @@ class Case:
     orbit: Side
     ground: Side
     known: Mapping[str, Assumption]
-    names: tuple[str, ...]  # of assumptions that either figure asks for and that have a range
+    names: tuple[str, ...]  # of assumptions with a range that a GPU-hour's cost rests on
+    others: tuple[str, ...]  # that its carbon rests on besides
 
     def ratio(self, value: Value) -> cost.Amount:
         """Orbit over ground, of a GPU-hour that could have worked."""
@@ -48,8 +51,13 @@ class Case:
 
     @property
     def spread(self) -> dict[str, sampling.Distribution]:
-        """The distributions of all assumptions that have a range."""
+        """The distributions of the assumptions that cost rests on."""
         return {n: sampling.of(self.known[n]) for n in self.names}
+
+    def draws(self, count: int) -> dict[str, Floats]:
+        """All assumptions drawn alike for cost and carbon (N,)."""
+        spread = self.spread | {n: sampling.of(self.known[n]) for n in self.others}
+        return sampling.drawn(tuple(spread), spread, sampling.shares("sobol", count, len(spread), 1))
 
 
 def verdict(scenario: Scenario, draws: int = DRAWS, progress: Progress | None = None) -> dict[str, Any]:
@@ -66,10 +74,21 @@ def verdict(scenario: Scenario, draws: int = DRAWS, progress: Progress | None = 
     )
 
 
+def saved(scenario: Scenario, folder: Path, draws: int = DRAWS, progress: Progress | None = None) -> dict[str, Any]:
+    """The same in a folder, summary.json and report.html, whole or not at all."""
+    from aether.results import verdict_report  # matplotlib is not needed without a page
+
+    told = verdict(scenario, draws, progress)
+    with results.drafting(folder) as part:
+        (part / "summary.json").write_text(results.dumps(told), encoding="utf-8")
+        (part / "report.html").write_text(verdict_report.render(told), encoding="utf-8")
+    return told
+
+
 def of_run(outcome: Outcome, draws: int = DRAWS) -> dict[str, Any]:
     """The verdict on a run that was made."""
     made = case(outcome)
-    rows = sampling.drawn(made.names, made.spread, sampling.shares("sobol", draws, len(made.names), 1))
+    rows = made.draws(draws)
     drawn = made.value(rows)
     ratio = made.ratio(drawn)
     return {
@@ -77,7 +96,7 @@ def of_run(outcome: Outcome, draws: int = DRAWS) -> dict[str, Any]:
         "orbit_is_cheaper": float((ratio < 1.0).mean()), "histogram": _histogram(ratio), "indices": _indices(made), "frontier": _frontier(made),
         "ladder": ladder(made), "perspectives": _perspectives(made), "years": years(made), "time_to_power": _time_to_power(made, rows),
         "contract": _contract(made, drawn), "presets": _presets(made), "carbon": _carbon(made, drawn),
-        "assumptions": [_told(made.known[n]) for n in made.names],
+        "assumptions": [_told(made.known[n]) for n in (*made.names, *made.others)],
     }  # fmt: skip
 
 
@@ -97,8 +116,10 @@ def case(outcome: Outcome) -> Case:
 
     for side in (orbit, ground):
         side.per_gpu_hour(value)
-    names = tuple(n for n in asked if known[n].range[0] != known[n].range[1])
-    return Case(outcome.setup.scenario.spec.name, orbit, ground, known, names)
+    money = tuple(n for n in asked if known[n].range[0] != known[n].range[1])
+    _in_orbit(orbit, value), _on_ground(ground, value)
+    every = tuple(n for n in asked if known[n].range[0] != known[n].range[1])
+    return Case(outcome.setup.scenario.spec.name, orbit, ground, known, money, every[len(money) :])
 
 
 def bands(values: Floats) -> dict[str, float]:
@@ -349,7 +370,7 @@ def _time_to_power(made: Case, rows: dict[str, Floats]) -> dict[str, Any]:
     w = made.orbit.it_w
     sooner = np.maximum(value("time.ground") - value("time.orbit"), 0.0)
     gain = worth.time_to_power(
-        w, sooner, value("time.revenue"), made.orbit.usd_year(value) / w / cost.YEAR_S, value("cost.capital_orbit")
+        w, sooner, value("time.revenue") * cost.YEAR_S, made.orbit.usd_year(value) / w, value("cost.capital_orbit")
     )
     hours = made.orbit.deliverable_h
     extra = (
@@ -411,12 +432,11 @@ def _carbon(made: Case, drawn: Value) -> list[dict[str, Any]]:
     for name in carbon.BOUNDARIES:
         row: dict[str, Any] = {"boundary": name}
         for key, side, make in (("orbit", made.orbit, _in_orbit), ("ground", made.ground, _on_ground)):
-            for value, of in (
-                (made.value(), lambda kg: {"nominal": float(kg)}),
-                (drawn, lambda kg: bands(np.atleast_1d(kg))),
-            ):
-                kg = cost.added(carbon.within(f, name) for f in make(side, value)) / side.deliverable_h
-                row.setdefault(key, {}).update(of(kg))
+            nominal, spread = (
+                cost.added(carbon.within(f, name) for f in make(side, v)) / side.deliverable_h
+                for v in (made.value(), drawn)
+            )
+            row[key] = {"nominal": float(nominal)} | bands(np.atleast_1d(spread))
         rows.append(row)
     return rows
 
