@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 from aether.base.units import fmt
 from aether.results import svg
@@ -150,12 +150,12 @@ def frontier(told: Told) -> Plot:
         )
 
     best = percent(float(chance.max()), 0)
-    where = (
-        f"at most {best} where launch and mass are least"
+    told_ = (
+        f"Orbit is cheaper in {best} of draws at most"
         if chance.max() > 0
-        else "nowhere: launch price and mass alone do not decide it"
+        else "Orbit is cheaper nowhere: launch price and mass alone do not decide it"
     )
-    caption = f"The probability that orbit is cheaper is {where}; lines: median ratio, all other assumptions drawn (modelled)."
+    caption = f"{told_}; lines: median of orbit over ground, all other assumptions drawn (modelled)."
     return drawn("frontier", "Map of probability over launch price and specific mass", caption, (5.4, 3.6), paint)
 
 
@@ -175,6 +175,7 @@ def years(told: Told) -> Plot:
         axes.set_yticks([v for v in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if axes.get_ylim()[0] <= v <= axes.get_ylim()[1]])
         svg.legend(axes)
         below.plot(t, row["orbit_is_cheaper"], color=svg.GREEN)
+        below.xaxis.set_major_locator(MaxNLocator(integer=True))
         below.set(
             xlabel="years from now", ylabel="orbit cheaper", ylim=(0, max(0.05, 1.1 * max(row["orbit_is_cheaper"])))
         )
@@ -207,11 +208,10 @@ def ladder(told: Told) -> Plot | None:
             axes.barh(i, after - before, left=before, color=svg.GREEN, height=0.66)
             axes.annotate(
                 f"{after:.2f}",
-                (after, i),
-                xytext=(-3, 0),
+                (before, i),
+                xytext=(3, 0),
                 textcoords="offset points",
                 va="center",
-                ha="right",
                 fontsize=7.5,
             )
         axes.axvline(1.0, color=svg.INK, linestyle="--", linewidth=1.0)

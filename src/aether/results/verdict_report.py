@@ -112,7 +112,12 @@ def _presets(told: Told) -> str:
     html = ""
     for p in told["presets"]:
         own = [
-            (a["what"], f"{a['published']:,.6g} {a['unit']}", f"{a['computed']:,.6g}", f"{100 * a['error']:+.1f} %")
+            (
+                a["what"],
+                f"{a['published']:,.6g} {a['unit']}",
+                f"{a['computed']:,.6g}",
+                f"{round(100 * a['error'], 1) + 0.0:+.1f} %",
+            )
             for a in p["own"]
         ]
         html += f"<h3>{escape(p['title'])}</h3><p>{escape(p['source'])}: {escape(p['note'])}.</p>"
