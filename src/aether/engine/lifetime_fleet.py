@@ -16,7 +16,8 @@ from aether.engine.run import Progress
 from aether.engine.verdict import ship_cost
 from aether.operations import wear, years
 from aether.scenario.load import Scenario
-from aether.scenario.spec import Lifetime, ShipGroup
+from aether.scenario.spec import ShipGroup
+from aether.scenario.spec_lifetime import Lifetime
 from aether.space import drag, sizing, transfer
 
 YEAR_S, MONTH_S = years.YEAR_S, years.MONTH_S

@@ -271,11 +271,12 @@ def _plan(done: Years) -> dict[str, Any] | None:
     if plan is None:
         return None
     years = plan.ships.reshape(-1, 12, len(names)).sum(axis=1)
-    unmet = plan.unmet.reshape(-1, 12).mean(axis=1)
+    wanted = done.given.aim.sum(axis=1).reshape(-1, 12).sum(axis=1)
+    unmet = np.divide(plan.unmet.reshape(-1, 12).sum(axis=1), wanted, out=np.zeros(len(wanted)), where=wanted > 0.0)
     return {
         "usd": plan.usd, "relaxed_usd": plan.relaxed_usd, "gap_share": plan.usd / plan.relaxed_usd - 1.0 if plan.relaxed_usd > 0 else 0.0,
         "ships": [{"year": y + 1, **dict(zip(names, row.tolist(), strict=True))} for y, row in enumerate(years)],
-        "unmet": unmet.tolist(),
+        "unmet_share": unmet.tolist(),
     }  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 """The models that `aether validate` knows: a stage's function under a name, with units at the door."""
 
-from aether.study.models import earth, money, serving, training
+from aether.study.models import earth, fleet, money, serving, training
 
-__all__ = ["earth", "money", "serving", "training"]
+__all__ = ["earth", "fleet", "money", "serving", "training"]
