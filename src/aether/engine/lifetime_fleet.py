@@ -190,3 +190,32 @@ def loads(fleet: Ships) -> tuple[Floats, Floats]:
         full.append(np.where(one <= 1.0, 1.0 / np.floor(1.0 / np.minimum(one, 1.0) + 1e-9), one))
         kit.append(fleet.boards_kg[g] * (1.0 + draws("fleet.servicer")) / payload)
     return np.stack(full, axis=1), np.stack(kit, axis=1)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What all draws make of the assumptions, stacked."""
+
+    dies: Floats
+    boards: Floats
+    life: Ints
+    lead: Ints  # (D, G)
+    loads: Floats
+    service_loads: Floats
+    generation: Floats  # (D, M + 1)
+    up: Floats  # (D,)
+
+
+def drawn(fleet: Ships, alive: Floats, working: Floats, life: Ints) -> Drawn:
+    """The chances of all draws: survival by age (D, G, A + 1), boards (D, A + 1), lives (D, G, M + 1), loads, generations."""
+    draws, asked = fleet.draws, fleet.asked
+    full, kit = loads(fleet)
+    assembly = years.months(draws("fleet.assembly"))[:, None]
+    lead = int(years.months(asked.commissioning)) + np.where(full > 1.0, assembly, 0)
+    built_s = np.concatenate([fleet.time_s, fleet.time_s[-1:]])
+    growth, interval, limit = (
+        draws(f"fleet.{k}")[:, None] for k in ("compute_per_watt", "generation", "compute_limit")
+    )
+    newest = years.generation(built_s, growth, interval, limit)
+    up = 1.0 / (1.0 + draws("faults.ship") * draws("faults.ship_repair"))  # steady state of alternating renewal
+    return Drawn(wear.chance(alive), working, life, lead.astype(np.int64), full, kit, newest, up)
