@@ -11,11 +11,22 @@ import numpy as np
 from aether.base.clock import stream
 from aether.base.errors import InputError, Problem
 from aether.base.tables import Floats, Ints
-from aether.economics import cash
 from aether.engine import factors, lifetime_money
-from aether.engine.lifetime_fleet import MONTH_S, YEAR_S, Ships, boards, drag_m_s, lives, loads, ships, survival
+from aether.engine.lifetime_fleet import (
+    MONTH_S,
+    YEAR_S,
+    Drawn,
+    Ships,
+    boards,
+    drag_m_s,
+    drawn,
+    lives,
+    ships,
+    survival,
+)
+from aether.engine.lifetime_plan import cheapest
 from aether.engine.run import Progress
-from aether.operations import schedule, wear, years
+from aether.operations import schedule, years
 from aether.operations.fleet import COLUMNS, FLOPS, GPUS, SHIPS, Chance, Course, course
 from aether.scenario.load import Scenario
 
@@ -41,20 +52,6 @@ class Years:
     plan: schedule.Schedule | None
 
 
-@dataclass(frozen=True)
-class _Made:
-    """All draws' chances, stacked."""
-
-    dies: Floats
-    boards: Floats
-    life: Ints
-    lead: Ints  # (D, G)
-    loads: Floats
-    service_loads: Floats
-    generation: Floats  # (D, M + 1)
-    up: Floats  # (D,)
-
-
 def lifetime(scenario: Scenario, progress: Progress | None = None, threads: int = 1) -> Years:
     """A scenario's fleet month by month through its `lifetime` section, in every draw.
 
@@ -67,9 +64,9 @@ def lifetime(scenario: Scenario, progress: Progress | None = None, threads: int 
     storm = -1 if asked.storm is None else _month(scenario)
     alive, working, spent = survival(fleet), boards(fleet), drag_m_s(fleet)
     life, ended = lives(fleet, spent, storm)
-    made = _made(fleet, alive, working, life)
+    made = drawn(fleet, alive, working, life)
     given = _course(fleet, storm)
-    plan = _plan(fleet, given, made, alive) if asked.plan == "cheapest" else None
+    plan = cheapest(fleet, given, made, alive) if asked.plan == "cheapest" else None
     if plan is not None:
         given = given._replace(orders=np.cumsum(plan.ships, axis=0))
     out = _run(fleet, given, made, progress, threads)
@@ -80,7 +77,7 @@ def lifetime(scenario: Scenario, progress: Progress | None = None, threads: int 
 def calm(done: Years, progress: Progress | None = None, threads: int = 1) -> Mapping[str, Floats]:
     """The same course without its storm: columns (D, M, G)."""
     life, _ = lives(done.fleet, done.drag_m_s, -1)
-    made = _made(done.fleet, done.alive, done.boards, life)
+    made = drawn(done.fleet, done.alive, done.boards, life)
     return _run(done.fleet, done.given._replace(storm=-1), made, progress, threads)
 
 
@@ -109,20 +106,6 @@ def _month(scenario: Scenario) -> int:
     asked = scenario.spec.lifetime
     begin, storm = asked.start or scenario.spec.start, asked.storm
     return int((storm - begin).total_seconds() // MONTH_S) if storm is not None else -1
-
-
-def _made(fleet: Ships, alive: Floats, working: Floats, life: Ints) -> _Made:
-    draws, asked = fleet.draws, fleet.asked
-    full, kit = loads(fleet)
-    assembly = years.months(draws("fleet.assembly"))[:, None]
-    lead = int(years.months(asked.commissioning)) + np.where(full > 1.0, assembly, 0)
-    built_s = np.concatenate([fleet.time_s, fleet.time_s[-1:]])
-    growth, interval, limit = (
-        draws(f"fleet.{k}")[:, None] for k in ("compute_per_watt", "generation", "compute_limit")
-    )
-    newest = years.generation(built_s, growth, interval, limit)
-    up = 1.0 / (1.0 + draws("faults.ship") * draws("faults.ship_repair"))  # steady state of alternating renewal
-    return _Made(wear.chance(alive), working, life, lead.astype(np.int64), full, kit, newest, up)
 
 
 def _course(fleet: Ships, storm: int) -> Course:
@@ -160,49 +143,7 @@ def _aim(fleet: Ships) -> tuple[int, Floats]:
     return (GPUS if of == "gpus" else FLOPS), curve[:, None] * (part / part.sum())
 
 
-def _plan(fleet: Ships, given: Course, made: _Made, alive: Floats) -> schedule.Schedule:
-    """The cheapest launches for the target, in expectation over the draws."""
-    months, groups = given.aim.shape
-    fails = float(fleet.draws("fleet.launch_failure").mean())
-    living = alive.mean(axis=0) * made.boards.mean(axis=0)  # (G, A + 1)
-    up, newest, life = float(made.up.mean()), made.generation.mean(axis=0), made.life.mean(axis=0)
-    worth, there = np.zeros((groups, months, months)), np.zeros(months)
-    for g in range(groups):
-        lead = round(float(made.lead[:, g].mean()))
-        each = fleet.gpus[g] * up * (fleet.flops[g] if given.counts == FLOPS else 1.0)
-        for c in range(months + 1):
-            first = -int(fleet.age[g]) if c == 0 else c - 1
-            ages = np.arange(months) - first
-            works = (ages >= lead) & (ages < life[g, c]) & (ages >= 0)
-            at = np.clip(ages, 0, living.shape[1] - 1)
-            share = np.where(works, living[g, at] * given.mean_factor[g, at], 0.0)
-            speed = newest[c - 1] if given.counts == FLOPS and c > 0 else 1.0
-            if c == 0:
-                base = alive[:, g].mean(axis=0)[min(int(fleet.age[g]), living.shape[1] - 1)]
-                there += given.initial[g] * each * share / max(base, 1e-12)
-            else:
-                worth[g, c - 1] = each * speed * share
-    value = cash.discount(months, fleet.draws.nominal("cost.capital_orbit"))
-    price = _present(fleet, given, value) / (1.0 - fails)  # what is lost is launched again
-    short = np.maximum(given.aim.sum(axis=1) * (1.0 + given.spares) - there, 0.0)
-    return schedule.cheapest(worth, price, short, made.loads.mean(axis=0), given.flights)
-
-
-def _present(fleet: Ships, given: Course, value: Floats) -> Floats:
-    """Present value of buying, flying and running a ship launched in each month (G, M), less what it is worth at the end."""
-    months, draws = len(value), fleet.draws
-    paid, hardware = given.paid_usd[1:].T, given.hardware_usd[1:].T  # (G, M)
-    life = int(fleet.life.mean())
-    yearly = draws.nominal("cost.operations_orbit") + (
-        draws.nominal("cost.orbit_insurance") if fleet.asked.insured else 0.0
-    )
-    upkeep = np.array([value[b : b + life].sum() for b in range(months)]) * yearly * MONTH_S
-    left = np.maximum(1.0 - (months - np.arange(months)) / life, 0.0) * value[-1]
-    premium = draws.nominal("cost.launch_insurance") if fleet.asked.insured else 0.0
-    return np.asarray(paid * (value * (1.0 + premium) - left) + hardware * upkeep)
-
-
-def _run(fleet: Ships, given: Course, made: _Made, progress: Progress | None, threads: int) -> dict[str, Floats]:
+def _run(fleet: Ships, given: Course, made: Drawn, progress: Progress | None, threads: int) -> dict[str, Floats]:
     """All draws, in pieces side by side."""
     count, told = fleet.draws.count, progress or (lambda *_: None)
     out = np.zeros((count, *given.aim.shape, len(COLUMNS)))
@@ -224,7 +165,7 @@ def _run(fleet: Ships, given: Course, made: _Made, progress: Progress | None, th
     return {name: np.ascontiguousarray(out[..., k]) for k, name in enumerate(COLUMNS)}
 
 
-def _chances(fleet: Ships, made: _Made):  # type: ignore[no-untyped-def]
+def _chances(fleet: Ships, made: Drawn):  # type: ignore[no-untyped-def]
     draws = fleet.draws
     fails, disposes = draws("fleet.launch_failure"), draws("fleet.disposal_success")
     grounded = years.months(draws("fleet.grounding"))

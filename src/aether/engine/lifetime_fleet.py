@@ -16,7 +16,8 @@ from aether.engine.run import Progress
 from aether.engine.verdict import ship_cost
 from aether.operations import wear, years
 from aether.scenario.load import Scenario
-from aether.scenario.spec import Lifetime, ShipGroup
+from aether.scenario.spec import ShipGroup
+from aether.scenario.spec_lifetime import Lifetime
 from aether.space import drag, sizing, transfer
 
 YEAR_S, MONTH_S = years.YEAR_S, years.MONTH_S
@@ -61,7 +62,9 @@ def ships(scenario: Scenario, progress: Progress | None = None) -> Ships:
     cost = tuple(ship_cost(made, 1, scenario.catalog) for made in budgets)
     known = boundary.assumptions(scenario.catalog, cost)
     known |= {
-        n: scenario.assume(n) for n in scenario.catalog.kind("assumptions") if n.startswith(("fleet.", "faults."))
+        n: scenario.assume(n)
+        for n in scenario.catalog.kind("assumptions")
+        if n.startswith(("fleet.", "faults.", "avoidance.", "mass."))
     }
     draws = Draws(known, spec.seed, asked.draws, asked.ranges)
     life_s = draws("cost.life_orbit") if asked.life is None else np.full(asked.draws, asked.life)
@@ -144,7 +147,7 @@ def budget_m_s(fleet: Ships) -> tuple[Floats, Floats, Floats]:
     speed = [np.sqrt(drag.MU_M3_S2 / (drag.EARTH_RADIUS_M + h)) for h in (fleet.altitude_m, first, end)]
     return (
         np.abs(speed[1] - speed[0]), np.abs(speed[2] - speed[0]),
-        draws("fleet.avoidance") * YEAR_S * draws("fleet.avoidance_delta_v"),
+        draws("avoidance.rate") * YEAR_S * draws("fleet.avoidance_delta_v"),
     )  # fmt: skip
 
 
@@ -175,7 +178,7 @@ def lives(fleet: Ships, spent_m_s: Floats, storm: int) -> tuple[Ints, Floats]:
 def propellant_kg(fleet: Ships) -> Floats:
     """Propellant of a new ship (D, G): the delta-v aboard by the rocket equation."""
     draws = fleet.draws
-    share = -np.expm1(-draws("fleet.delta_v") / (transfer.G0_M_S2 * draws("fleet.isp")))
+    share = -np.expm1(-draws("fleet.delta_v") / (transfer.G0_M_S2 * draws("mass.specific_impulse")))
     return np.asarray(share[:, None] * fleet.mass_kg)
 
 
@@ -189,3 +192,32 @@ def loads(fleet: Ships) -> tuple[Floats, Floats]:
         full.append(np.where(one <= 1.0, 1.0 / np.floor(1.0 / np.minimum(one, 1.0) + 1e-9), one))
         kit.append(fleet.boards_kg[g] * (1.0 + draws("fleet.servicer")) / payload)
     return np.stack(full, axis=1), np.stack(kit, axis=1)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What all draws make of the assumptions, stacked."""
+
+    dies: Floats
+    boards: Floats
+    life: Ints
+    lead: Ints  # (D, G)
+    loads: Floats
+    service_loads: Floats
+    generation: Floats  # (D, M + 1)
+    up: Floats  # (D,)
+
+
+def drawn(fleet: Ships, alive: Floats, working: Floats, life: Ints) -> Drawn:
+    """The chances of all draws: survival by age (D, G, A + 1), boards (D, A + 1), lives (D, G, M + 1), loads, generations."""
+    draws, asked = fleet.draws, fleet.asked
+    full, kit = loads(fleet)
+    assembly = years.months(draws("fleet.assembly"))[:, None]
+    lead = int(years.months(asked.commissioning)) + np.where(full > 1.0, assembly, 0)
+    built_s = np.concatenate([fleet.time_s, fleet.time_s[-1:]])
+    growth, interval, limit = (
+        draws(f"fleet.{k}")[:, None] for k in ("compute_per_watt", "generation", "compute_limit")
+    )
+    newest = years.generation(built_s, growth, interval, limit)
+    up = 1.0 / (1.0 + draws("faults.ship") * draws("faults.ship_repair"))  # steady state of alternating renewal
+    return Drawn(wear.chance(alive), working, life, lead.astype(np.int64), full, kit, newest, up)

@@ -112,7 +112,7 @@ def terms(fleet: Ships, out: Mapping[str, Floats]) -> dict[str, Floats]:
     made["hardware"] = ships.sum(axis=2)
     made["boards"] = boards.sum(axis=2) * (1.0 + draws("fleet.servicing")[:, None])
     made["launch"] = launch.sum(axis=2)
-    made["propellant"] = (out["ordered"] * propellant_kg(fleet)[:, None]).sum(axis=2) * draws("fleet.propellant")[
+    made["propellant"] = (out["ordered"] * propellant_kg(fleet)[:, None]).sum(axis=2) * draws("cost.propellant")[
         :, None
     ]
     made["operations"] = rate * worth.sum(axis=2)

@@ -72,7 +72,7 @@ def _plan(told: Mapping[str, Any]) -> str:
         return ""
     names = [k for k in plan["ships"][0] if k != "year"]
     rows = [(str(r["year"]), *(f"{r[n]:,}" for n in names)) for r in plan["ships"]]
-    said = f"The cheapest launches by linear programme cost {money(plan['usd'])} USD in present value, "
+    said = f"The cheapest launches by linear programme cost {money(plan['usd'] / 1e6)} million USD in present value, "
     said += f"{percent(plan['gap_share'], 2)} above the bound with parts of ships."
     return f"<p>{escape(said)}</p>" + table(("year", *(f"{n}, ships" for n in names)), rows, range(1, len(names) + 1))
 

@@ -68,11 +68,12 @@ def _target(told: Mapping[str, Any]) -> None:
     show(shown, f"Met: {percent(row['met_share']['p50'])} of what is wanted.")
     plan = told["plan"]
     if plan is not None:
-        show(
-            f"Cheapest by linear programme: {money(plan['usd'])} USD of ships, {percent(plan['gap_share'], 2)} above the bound with parts of ships."
-        )
-        if max(plan["unmet"]) > 0.0:
-            show(f"No plan meets year {1 + plan['unmet'].index(max(plan['unmet']))}: flights or time lack.")
+        show(f"Cheapest by linear programme: {money(plan['usd'] / 1e6)} million USD of ships,",
+             f"{percent(plan['gap_share'], 2)} above the bound with parts of ships.")  # fmt: skip
+        if max(plan["unmet_share"]) > 0.01:
+            show(
+                f"No plan meets all of year {1 + plan['unmet_share'].index(max(plan['unmet_share']))}: flights or time lack."
+            )
     show("")
 
 

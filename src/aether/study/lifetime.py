@@ -131,7 +131,7 @@ def _totals(done: Years) -> dict[str, Any]:
     sums["reentered_kg"] = (out["disposed"] * fleet.mass_kg).sum(axis=(1, 2))
     sums["left_in_orbit_kg"] = ((out["failed"] + out["stranded"]) * fleet.mass_kg).sum(axis=(1, 2))
     sums["propellant_kg"] = (out["ordered"].sum(axis=1) * propellant_kg(fleet)).sum(axis=1)
-    rate = fleet.draws("fleet.avoidance") * MONTH_S
+    rate = fleet.draws("avoidance.rate") * MONTH_S
     sums["manoeuvres"] = out["alive"].sum(axis=(1, 2)) * rate
     return {name: band(values) for name, values in sums.items()} | {"down_in_time_share": _down(done)}
 
@@ -252,7 +252,7 @@ def _moves(done: Years, g: int) -> list[dict[str, Any]]:
     """Raising, coming down, and a move of the node by an hour, at nominal values."""
     fleet, value = done.fleet, done.fleet.draws.nominal
     height, mass = float(fleet.altitude_m[g]), float(fleet.mass_kg[g])
-    thrust, isp = value("fleet.acceleration") * mass, value("fleet.isp")
+    thrust, isp = value("fleet.acceleration") * mass, value("mass.specific_impulse")
     orbit = fleet.scenario.spec.ships[g].orbit
     tilt = (
         orbit.walker.inclination if orbit.walker is not None else np.radians(97.8)
@@ -271,11 +271,12 @@ def _plan(done: Years) -> dict[str, Any] | None:
     if plan is None:
         return None
     years = plan.ships.reshape(-1, 12, len(names)).sum(axis=1)
-    unmet = plan.unmet.reshape(-1, 12).mean(axis=1)
+    wanted = done.given.aim.sum(axis=1).reshape(-1, 12).sum(axis=1)
+    unmet = np.divide(plan.unmet.reshape(-1, 12).sum(axis=1), wanted, out=np.zeros(len(wanted)), where=wanted > 0.0)
     return {
         "usd": plan.usd, "relaxed_usd": plan.relaxed_usd, "gap_share": plan.usd / plan.relaxed_usd - 1.0 if plan.relaxed_usd > 0 else 0.0,
         "ships": [{"year": y + 1, **dict(zip(names, row.tolist(), strict=True))} for y, row in enumerate(years)],
-        "unmet": unmet.tolist(),
+        "unmet_share": unmet.tolist(),
     }  # fmt: skip
 
 

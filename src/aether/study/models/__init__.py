@@ -1,5 +1,5 @@
 """The models that `aether validate` knows: a stage's function under a name, with units at the door."""
 
-from aether.study.models import earth, mass, money, serving, training
+from aether.study.models import earth, fleet, mass, money, serving, training
 
-__all__ = ["earth", "mass", "money", "serving", "training"]
+__all__ = ["earth", "fleet", "mass", "money", "serving", "training"]
