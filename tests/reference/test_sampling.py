@@ -5,17 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aether.base import spread
 from aether.base.errors import InputError
 from aether.base.provenance import Assumption
+from aether.base.spread import Distribution
 from aether.study import sampling
-from aether.study.sampling import Distribution
 
 
 def test_ishigamis_indices_are_the_published_ones():
     # Ishigami and Homma 1990, a = 7, b = 0.1: S = 0.3139, 0.4424, 0; T = 0.5576, 0.4424, 0.2437
-    spread = {k: Distribution("uniform", -np.pi, 0.0, np.pi) for k in "xyz"}
+    inputs = {k: Distribution("uniform", -np.pi, 0.0, np.pi) for k in "xyz"}
     made = sampling.sobol_indices(
-        lambda v: np.sin(v["x"]) + 7.0 * np.sin(v["y"]) ** 2 + 0.1 * v["z"] ** 4 * np.sin(v["x"]), spread, 8192, 1
+        lambda v: np.sin(v["x"]) + 7.0 * np.sin(v["y"]) ** 2 + 0.1 * v["z"] ** 4 * np.sin(v["x"]), inputs, 8192, 1
     )
     assert made.first == pytest.approx([0.3139, 0.4424, 0.0], abs=0.02)
     assert made.total == pytest.approx([0.5576, 0.4424, 0.2437], abs=0.02)
@@ -44,8 +45,8 @@ def test_normal_kinds_reach_low_and_high_at_a_tenth_of_draws_each():
 
 def test_an_assumption_of_more_than_a_decade_is_spread_in_the_logarithm():
     wide, narrow = (Assumption("a", 3.0, "1", "", low=low, high=20.0) for low in (0.5, 2.5))
-    assert sampling.of(wide).kind == "log-triangular"
-    assert sampling.of(narrow).kind == "triangular"
+    assert spread.about(wide).kind == "log-triangular"
+    assert spread.about(narrow).kind == "triangular"
 
 
 @pytest.mark.parametrize("rank", [-0.9, 0.0, 0.6])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from aether.base import spread
 from aether.base.clock import stream
 from aether.base.errors import InputError, unknown
 from aether.base.provenance import Assumption
@@ -13,10 +14,9 @@ from aether.base.tables import Floats
 
 
 class Draws:
-    """Values of assumptions by name in every draw (D,): nominal, or drawn from the range with the nominal as median.
+    """Values of assumptions by name in every draw (D,): nominal, or drawn from the range.
 
-    Below and above the nominal with a half each, ever rarer towards the ends: x = v (e / v)^(1 - sqrt(1 - u)), e an end of the
-    range; linear where an end or the nominal is not positive. known: by name.
+    Drawn by `base.spread.about`. known: by name.
     """
 
     def __init__(self, known: Mapping[str, Assumption], seed: int, count: int, ranges: bool) -> None:
@@ -41,12 +41,8 @@ class Draws:
         """All that were asked for."""
         return [self._known[name] for name in sorted(self._drawn)]
 
-    def _draw(self, about: Assumption) -> Floats:
-        low, high = about.range
+    def _draw(self, one: Assumption) -> Floats:
+        low, high = one.range
         if not self._ranges or low == high:
-            return np.full(self.count, about.value)
-        side, way = stream(self._seed, f"lifetime/{about.name}").random((2, self.count))
-        end, far = np.where(side < 0.5, low, high), 1.0 - np.sqrt(1.0 - way)
-        if low > 0.0:
-            return np.asarray(about.value * (end / about.value) ** far)
-        return np.asarray(about.value + (end - about.value) * far)
+            return np.full(self.count, one.value)
+        return spread.about(one).ppf(stream(self._seed, f"lifetime/{one.name}").random(self.count))

@@ -11,6 +11,7 @@ import numpy as np
 
 from aether.base.errors import InputError, Problem
 from aether.base.provenance import Assumption
+from aether.base.spread import Distribution, about
 from aether.base.tables import Floats
 from aether.economics import boundary, carbon, cost, presets, threshold, worth
 from aether.economics.boundary import ShipCost, Value
@@ -50,13 +51,13 @@ class Case:
         return boundary.nominal(self.known, changed)
 
     @property
-    def spread(self) -> dict[str, sampling.Distribution]:
+    def spread(self) -> dict[str, Distribution]:
         """The distributions of the assumptions that cost rests on."""
-        return {n: sampling.of(self.known[n]) for n in self.names}
+        return {n: about(self.known[n]) for n in self.names}
 
     def draws(self, count: int) -> dict[str, Floats]:
         """All assumptions drawn alike for cost and carbon (N,)."""
-        spread = self.spread | {n: sampling.of(self.known[n]) for n in self.others}
+        spread = self.spread | {n: about(self.known[n]) for n in self.others}
         return sampling.drawn(tuple(spread), spread, sampling.shares("sobol", count, len(spread), 1))
 
 
@@ -299,7 +300,7 @@ def years(made: Case, last: int = 20) -> dict[str, Any]:
     Prices of a year: launch p (1 + m t / M)^(log2(1 - l)), no lower than the floor; chips, on both sides alike, cheaper for the
     same compute by the yearly trend; ships' parts by their own; cost of capital in orbit falls to the ground's in ten years.
     """
-    spread = made.spread | {n: sampling.of(made.known[n]) for n in TRENDS}
+    spread = made.spread | {n: about(made.known[n]) for n in TRENDS}
     names = tuple(spread)
     rows = sampling.drawn(names, spread, sampling.shares("sobol", 2048, len(names), 3))
     told: dict[str, Any] = {
@@ -362,7 +363,7 @@ def _later(made: Case, rows: Mapping[str, Floats], t: float) -> dict[str, Floats
 def _time_to_power(made: Case, rows: dict[str, Floats]) -> dict[str, Any]:
     """What it is worth that ships may work before a hall with its power would: present value over what orbit costs more."""
     names = ("time.ground", "time.orbit", "time.revenue")
-    spread = {n: sampling.of(made.known[n]) for n in names}
+    spread = {n: about(made.known[n]) for n in names}
     drawn = rows | sampling.drawn(
         names, spread, sampling.shares("sobol", len(next(iter(rows.values()))), len(names), 4)
     )
