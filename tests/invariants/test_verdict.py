@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_verdict(outcome, told):
 def test_the_page_is_whole_and_escapes_what_the_user_wrote(told):
     page = verdict_report.render({**told, "scenario": "<b>mine</b>"})
     assert "<b>mine</b>" not in page
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 8
     assert "<script" not in page
     assert all(p["source"].split(",")[0] in page for p in told["presets"])
 

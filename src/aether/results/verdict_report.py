@@ -27,7 +27,7 @@ def render(told: Told) -> str:
     title = escape(f"{told['scenario']}: the verdict beside the ground")
     sections = {
         "cost": ("What it costs", plots([figures.spread(told), figures.waterfall(told)]) + figures_table(told)),
-        "moves": ("What decides it", plots([figures.indices(told), figures.frontier(told)])),
+        "moves": ("What decides it", plots([figures.indices(told), figures.tornado(told), figures.frontier(told)])),
         "parity": ("What would have to be true", plots([figures.ladder(told)], "wide") + f"<p>{escape(told['ladder']['words'])}.</p>"),
         "years": ("Through the years", plots([figures.years(told)]) + _time(told)),
         "prices": ("At whose prices", _perspectives(told) + _contract(told)), "models": ("Published models, and inside one boundary", _presets(told)),

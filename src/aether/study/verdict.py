@@ -181,10 +181,20 @@ def _histogram(ratio: Floats) -> dict[str, list[float]]:
 def _indices(made: Case) -> dict[str, Any]:
     """Shares of the variance of ln(orbit over ground) that inputs make, of those that move it most alone."""
     ranked = threshold.ranged(made.ratio, made.known).swings[:MOST_INPUTS]
+    alone = {s.name: sorted((s.at_low, s.at_high)) for s in ranked}
     spread = {s.name: made.spread[s.name] for s in ranked if s.name in made.names}
     found = sampling.sobol_indices(lambda rows: np.log(made.ratio(made.value(rows))), spread, BASE, 1)
     order = np.argsort(-found.total, kind="stable")
-    rows = [{"name": found.names[i], "first": float(found.first[i]), "total": float(found.total[i])} for i in order]
+    rows = [
+        {
+            "name": found.names[i],
+            "first": float(found.first[i]),
+            "total": float(found.total[i]),
+            "least": alone[found.names[i]][0],
+            "most": alone[found.names[i]][1],
+        }
+        for i in order
+    ]
     return {"of": "ln(orbit over ground)", "evaluations": found.evaluations, "rows": rows}
 
 
