@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,23 @@ from aether.placement.plan import Problem, Schedule, schedule
 MEGA = 1e6  # bits count in whole Mbit, memory in whole MB
 
 
-def exact(problem: Problem, limit_s: float = 60.0) -> Schedule:
+def exact(problem: Problem, limit_s: float = 60.0, effort: float = np.inf) -> Schedule:
     """The best plan, proved, of a small problem: an integer program solved by CP-SAT.
 
-    problem: up to some thousand jobs x hosts x slots. limit_s: stop after [s]; the bound then says how far it came.
+    problem: up to some thousand jobs x hosts x slots. limit_s: stop after [s]; the bound then says how far it came. effort: or
+    after so many of the solver's own seconds, which are the same on every machine.
     Returns a Schedule with its bound. Raises InputError where OR-Tools is not installed.
 
     [1] Perron and Furnon, OR-Tools CP-SAT, https://developers.google.com/optimization.
     """
-    found, bound = _Model(solver(), problem).solve(limit_s)
+    found, bound = _Model(solver(), problem).solve(limit_s, effort)
     made = schedule(problem, found if found is not None else np.empty((0, 4), np.int64))
     return replace(made, bound_usd=max(bound, made.value_usd), bound="CP-SAT")
+
+
+def installed() -> bool:
+    """Whether there is OR-Tools."""
+    return find_spec("ortools") is not None
 
 
 def solver() -> Any:
@@ -130,11 +137,11 @@ class _Model:
         for (what, i, t), terms in self.uses.items():
             self.model.add(sum(terms) <= int(left[what][i, t]))
 
-    def solve(self, limit_s: float) -> tuple[Ints | None, float]:
+    def solve(self, limit_s: float, effort: float) -> tuple[Ints | None, float]:
         """Rows found (R, 4) or None, and the bound on their value [USD]."""
         run = self.cp.CpSolver()
         run.parameters.num_workers, run.parameters.random_seed = 1, 1
-        run.parameters.max_time_in_seconds = limit_s
+        run.parameters.max_time_in_seconds, run.parameters.max_deterministic_time = limit_s, effort
         state = run.solve(self.model)
         bound = float(run.best_objective_bound) / self.scale
         if state not in (self.cp.OPTIMAL, self.cp.FEASIBLE):

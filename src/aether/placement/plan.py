@@ -19,7 +19,7 @@ from aether.placement import plan_kernels as kernels
 MEGA = 1e6  # memory counts in whole MB, as the exact solver needs: asked rounded up, there rounded down
 
 
-FREE = kernels.Rent(np.zeros((1, 1, 1, 1)), np.zeros((1, 1), np.int64), kernels.NONE, 1.0, np.zeros(0, np.int64))
+FREE = kernels.Rent(np.zeros((1, 1, 1, 1)), np.zeros((1, 1), np.int64), kernels.NONE, 1.0, np.zeros(0, np.int64), np.ones(0), np.ones(0))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from numba import njit
 from aether.base.tables import Bools, Floats, Floats32, Ints
 
 FAR = 1e300  # dearer than anything
-TRIES = 4  # of slots whose links cannot carry a job in or out; seldom more than one
 
 
 NONE, MEMORY, LINK = 0, 1, 2  # the limit beside GPUs that prices know of
@@ -44,21 +43,24 @@ class Rent(NamedTuple):
     of: int  # the other limit
     unit: float  # of it
     asked: Ints  # (J,) units of it for a member
+    host: Floats  # (H,) by which a repair takes hosts for dearer
+    slot: Floats  # (T,) and slots
 
 
 @njit(cache=True, nogil=True)
 def _ask(j: int, asked: Asked, there: There, rent: Rent, ask: Floats) -> None:
     """What a member of a job pays and takes from others, by host and slot of its time: FAR where it may not run."""
-    gpus, _, _, release, deadline, memory, _, _, where = asked.table[j]
+    gpus, members, slots, release, deadline, memory, _, partial, where = asked.table[j]
     flow, limit = asked.bits[j, 2], asked.limit[j]
     a, b = np.uint64(release), np.uint64(deadline)
+    dear = asked.worth[j] / (slots * members * gpus) if partial else FAR
     for h in range(ask.shape[0]):
         if not asked.allowed[j, h]:
             ask[h, release:deadline] = FAR
             continue
         room, left, cost, mine = there.room[h], there.left[h], there.cost[h], ask[h]
         for t in range(a, b):
-            mine[t] = cost[t] * gpus if (room[t] >= gpus) & (left[t] >= memory) else FAR
+            mine[t] = cost[t] * gpus if (room[t] >= gpus) & (left[t] >= memory) & (cost[t] < dear) else FAR
         if flow > 0.0:
             link = there.link[h]
             for t in range(a, b):
@@ -84,7 +86,7 @@ def _rent(j: int, h: int, asked: Asked, there: There, rent: Rent, ask: Floats) -
             m = int(min(has / rent.unit, float(deep)))
             less = max(m - other, 0)
         free, g = min(there.room[h, t], most), rent.group[h, t]
-        ask[t] += rent.worth[g, t, free, m] - rent.worth[g, t, max(free - gpus, 0), less]
+        ask[t] = ask[t] * rent.host[h] * rent.slot[t] + rent.worth[g, t, free, m] - rent.worth[g, t, max(free - gpus, 0), less]
 
 
 @njit(cache=True, nogil=True)
@@ -143,9 +145,9 @@ def _edge(low: Floats, slots: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _carried(chosen: Ints, ask: Floats, begin: float, end: float, link: Floats) -> bool:
-    """Whether links carry a job in and out wherever it begins and ends; what they do not is FAR in `ask` from now on."""
-    fine, ticks = True, chosen.size
+def _carried(chosen: Ints, begin: float, end: float, link: Floats) -> bool:
+    """Whether links carry a job in and out wherever it begins and ends."""
+    ticks = chosen.size
     for t in range(ticks):
         h = chosen[t]
         if h < 0:
@@ -156,13 +158,16 @@ def _carried(chosen: Ints, ask: Floats, begin: float, end: float, link: Floats) 
         if t == ticks - 1 or chosen[t + 1] != h:
             bits += end
         if bits > link[h, t]:
-            ask[h, t], fine = FAR, False
-    return fine
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)
-def _one(job: Ints, most: float, bits: Floats, ask: Floats, link: Floats) -> Ints:
-    """The host of each slot of a job of one member (T,), -1 where it does not run: in a row, or split where that costs less."""
+def _one(job: Ints, most: float, bits: Floats, ask: Floats, link: Floats):  # type: ignore[no-untyped-def]
+    """The host of each slot of a job of one member (T,), -1 where it does not run: in a row, or split where that costs less.
+
+    Also whether links can carry it so.
+    """
     _, _, slots, release, deadline, _, split, partial, _ = job
     begin, end = bits[0] + bits[2], bits[1] + bits[2]
     chosen, total = np.full(ask.shape[1], -1, np.int64), FAR
@@ -171,17 +176,76 @@ def _one(job: Ints, most: float, bits: Floats, ask: Floats, link: Floats) -> Int
         if h >= 0:
             chosen[first : first + slots] = h
     if not split:
-        return chosen
-    for _ in range(TRIES):
-        other = _apart(ask, job, most)
-        if _carried(other, ask, begin, end, link):
-            cost, run = 0.0, 0
-            for t in range(release, deadline):
-                if other[t] >= 0:
-                    cost += ask[other[t], t]
-                    run += 1
-            return other if partial or (run == slots and cost < total * (1.0 - 1e-9)) else chosen
-    return chosen
+        return chosen, True
+    other = _apart(ask, job, most)
+    if not _carried(other, begin, end, link):
+        return chosen, False
+    cost, run = 0.0, 0
+    for t in range(release, deadline):
+        if other[t] >= 0:
+            cost += ask[other[t], t]
+            run += 1
+    better = partial or (run == slots and cost < total * (1.0 - 1e-9))
+    return other if better else chosen, True
+
+
+@njit(cache=True, nogil=True)
+def _walk(job: Ints, gain: float, bits: Floats, ask: Floats, there: There) -> Ints:
+    """Members at each host and slot (H, T) that links can carry in and out: runs at the same hosts, by recursion over slots.
+
+    best[i, k] = min over s of best[s, k - (i - s)] + cost of the cheapest hosts from s to i. gain: of a member and slot, for what is
+    partial; else all slots run. Where links are wide the slots are chosen one by one, in a tenth of the time.
+    """
+    _, members, slots, release, deadline, _, _, partial, _ = job
+    begin, end, flow = bits
+    count, edge = _members(job, ask, flow, there), _members(job, ask, max(begin, end) + flow, there)
+    every, made = _members(job, ask, begin + end + flow, there), np.zeros(ask.shape, np.int64)
+    best, since = np.full((deadline + 1, slots + 1), FAR), np.full((deadline + 1, slots + 1), -1, np.int64)
+    best[release, 0] = 0.0
+    for s in range(release, deadline):
+        for k in range(slots + 1):
+            if best[s, k] < best[s + 1, k]:
+                best[s + 1, k], since[s + 1, k] = best[s, k], -1
+        runs, _ = _runs(job, s, min(s + slots, deadline), count, edge, every, ask)
+        for e in range(s + 1, min(s + slots, deadline) + 1):
+            more = runs[e] - (gain * (e - s) * members if partial else 0.0)
+            for k in range(e - s, slots + 1):
+                if runs[e] < FAR and best[s, k - e + s] < FAR and best[s, k - e + s] + more < best[e, k]:
+                    best[e, k], since[e, k] = best[s, k - e + s] + more, s
+    e, k = deadline, int(np.argmin(best[deadline])) if partial else slots
+    while k > 0 and best[e, k] < FAR:
+        s = since[e, k]
+        if s < 0:
+            e -= 1
+            continue
+        _, got = _runs(job, s, e, count, edge, every, ask)
+        for t in range(s, e):
+            made[:, t] = got
+        e, k = s, k - (e - s)
+    return made
+
+
+@njit(cache=True, nogil=True)
+def _runs(job: Ints, s: int, e: int, count: Ints, edge: Ints, every: Ints, ask: Floats):  # type: ignore[no-untyped-def]
+    """What all members cost at the cheapest hosts from slot s to before each slot up to e (T + 1,), and members at each host (H,) to e.
+
+    count, edge, every: (T, H) members with room in a slot within a run, at its first or last, and in one that is both.
+    """
+    hosts = ask.shape[0]
+    made, got = np.full(ask.shape[1] + 1, FAR), np.zeros(hosts, np.int64)
+    low, cost, there, cap = np.full(hosts, job[1]), np.zeros(hosts), np.zeros(hosts), np.zeros((1, hosts), np.int64)
+    for t in range(s, e):
+        left = 0
+        for h in range(hosts):
+            low[h] = min(low[h], count[t, h])
+            cost[h] += ask[h, t] if low[h] else 0.0
+            cap[0, h] = every[t, h] if t == s else min(low[h], min(edge[s, h], edge[t, h]))
+            there[h] = cost[h] if cap[0, h] else FAR
+            left += low[h]
+        made[t + 1], got = _hosts(cap, cap[0], there, job[1], FAR)
+        if left < job[1]:
+            break
+    return made, got
 
 
 @njit(cache=True, nogil=True)
@@ -206,8 +270,8 @@ def _members(job: Ints, ask: Floats, bits: float, there: There) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def _gang_whole(count: Ints, price: Floats, job: Ints) -> Ints:
-    """Members at each host and slot (H, T), the same hosts throughout; count: (T, H) that have room, price: (H, T)."""
+def _gang_whole(count: Ints, edge: Ints, price: Floats, job: Ints) -> Ints:
+    """Members at each host and slot (H, T), the same hosts throughout; count: (T, H) that have room, edge: at first and last, price: (H, T)."""
     _, members, slots, release, deadline, _, _, _, _ = job
     ticks, hosts = count.shape
     made, best, first = np.zeros((hosts, ticks), np.int64), FAR, -1
@@ -224,10 +288,10 @@ def _gang_whole(count: Ints, price: Floats, job: Ints) -> Ints:
                     full[h] -= 1
                 else:
                     cost[h] -= price[h, s - 1]
-            there[h] = cost[h] if full[h] == 0 else FAR
+            there[h] = cost[h] if full[h] == 0 and s >= release and min(edge[s, h], edge[t, h]) > 0 else FAR
         if s < release:
             continue
-        total, got = _hosts(count[s : t + 1], there, members, best)
+        total, got = _hosts(count[s : t + 1], np.minimum(edge[s], edge[t]), there, members, best)
         if total < best:
             best, first, keep = total, s, got
     if first >= 0:
@@ -237,10 +301,10 @@ def _gang_whole(count: Ints, price: Floats, job: Ints) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def _hosts(count: Ints, cost: Floats, members: int, most: float):  # type: ignore[no-untyped-def]
+def _hosts(count: Ints, edge: Ints, cost: Floats, members: int, most: float):  # type: ignore[no-untyped-def]
     """The cheapest hosts for all members: (cost, (H,) members at each), FAR where they do not fit or cost `most` or more.
 
-    count: (slots, H) that have room, the least over the slots counts. cost: (H,) of a member, FAR where there is no room; spent.
+    count: (slots, H) that have room, the least over the slots counts; edge: (H,) and no more than this. cost: (H,) of a member, FAR where there is no room; spent.
     """
     got, total, wanted = np.zeros(count.shape[1], np.int64), 0.0, members
     while wanted > 0:
@@ -249,7 +313,7 @@ def _hosts(count: Ints, cost: Floats, members: int, most: float):  # type: ignor
             h = other if cost[other] < cost[h] else h
         if cost[h] >= FAR or total + cost[h] * wanted >= most:
             return FAR, got
-        got[h] = min(count[:, h].min(), wanted)
+        got[h] = min(min(count[:, h].min(), edge[h]), wanted)
         total += cost[h] * got[h]
         wanted -= got[h]
         cost[h] = FAR
@@ -265,7 +329,7 @@ def _gang_split(count: Ints, price: Floats, job: Ints, most: float) -> Ints:
     for t in range(release, deadline):
         for h in range(hosts):
             there[h] = price[h, t] if count[t, h] > 0 else FAR
-        low[t], got = _hosts(count[t : t + 1], there, members, FAR)
+        low[t], got = _hosts(count[t : t + 1], count[t], there, members, FAR)
         if low[t] < FAR:
             made[:, t] = got
     order, run = np.argsort(low, kind="mergesort"), 0
@@ -281,6 +345,37 @@ def _gang_split(count: Ints, price: Floats, job: Ints, most: float) -> Ints:
 
 
 @njit(cache=True, nogil=True)
+def _gang(job: Ints, most: float, bits: Floats, ask: Floats, there: There) -> Ints:
+    """Members at each host and slot (H, T): slot by slot, or at the same hosts throughout."""
+    begin, end, flow = bits
+    count = _members(job, ask, flow, there)
+    if job[6]:
+        at = _gang_split(count, ask, job, most)
+        return at if _gang_carried(at, bits, there.link) else _walk(job, most, bits, ask, there)
+    if begin + end == 0.0:
+        return _gang_whole(count, count, ask, job)
+    both = begin + end if job[2] == 1 else max(begin, end)
+    return _gang_whole(count, _members(job, ask, both + flow, there), ask, job)
+
+
+@njit(cache=True, nogil=True)
+def _gang_carried(at: Ints, bits: Floats, link: Floats) -> bool:
+    """Whether links carry members (H, T) in and out wherever they begin and end."""
+    hosts, ticks = at.shape
+    if bits[0] + bits[1] == 0.0:
+        return True
+    for h in range(hosts):
+        for t in range(ticks):
+            n = at[h, t]
+            if n > 0:
+                came = at[h, t - 1] if t > 0 else 0
+                goes = at[h, t + 1] if t + 1 < ticks else 0
+                if bits[2] * n + bits[0] * max(n - came, 0) + bits[1] * max(n - goes, 0) > link[h, t]:
+                    return False
+    return True
+
+
+@njit(cache=True, nogil=True)
 def put(j: int, asked: Asked, there: There, rent: Rent, ask: Floats, picky: bool, rows: Ints) -> int:
     """Where a job does best in what is left: how many rows (R, 4) of job, host, slot and members, 0 where it has no place.
 
@@ -291,50 +386,35 @@ def put(j: int, asked: Asked, there: There, rent: Rent, ask: Floats, picky: bool
     if slots <= 0 or (not partial and deadline - release < slots):
         return 0
     _ask(j, asked, there, rent, ask)
-    most = asked.worth[j] / (slots * members) if partial and picky else FAR
-    filled = 0
-    if members > 1:
-        count = _members(job, ask, bits[0] + bits[1] + bits[2], there)  # as if it began and ended in each slot
-        at = _gang_split(count, ask, job, most) if split else _gang_whole(count, ask, job)
+    most = (asked.worth[j] / (slots * members) if picky else asked.worth[j]) if partial else FAR
+    filled, carried = 0, True
+    if members == 1:
+        chosen, carried = _one(job, most, bits, ask, there.link)
+        if carried:
+            for t in range(release, deadline):
+                if chosen[t] >= 0:
+                    rows[filled] = (j, chosen[t], t, 1)
+                    filled += 1
+    if members > 1 or not carried:
+        at = _gang(job, most, bits, ask, there) if carried else _walk(job, most, bits, ask, there)
         for t in range(release, deadline):
             for h in range(at.shape[0]):
                 if at[h, t] > 0:
                     rows[filled] = (j, h, t, at[h, t])
                     filled += 1
-    else:
-        chosen = _one(job, most, bits, ask, there.link)
-        for t in range(release, deadline):
-            if chosen[t] >= 0:
-                rows[filled] = (j, chosen[t], t, 1)
-                filled += 1
-    return _worthwhile(asked, there, rows, filled)
+    return filled if partial or _worthwhile(asked, there, rows[:filled]) else 0
 
 
 @njit(cache=True, nogil=True)
-def _worthwhile(asked: Asked, there: There, rows: Ints, filled: int) -> int:
-    """Rows that are kept: all or none of a job that counts whole, of a partial one the slots that are worth their cost."""
-    if not filled:
-        return 0
-    j = rows[0, 0]
-    gpus, members, slots, _, _, _, _, partial, _ = asked.table[j]
-    if not partial:
-        done, paid = 0, 0.0
-        for r in range(filled):
-            done += rows[r, 3]
-            paid += there.cost[rows[r, 1], rows[r, 2]] * rows[r, 3] * gpus
-        return filled if done == slots * members and paid < asked.worth[j] else 0
-    kept, r = 0, 0
-    while r < filled:
-        end, paid = r, 0.0
-        while end < filled and rows[end, 2] == rows[r, 2]:
-            paid += there.cost[rows[end, 1], rows[end, 2]] * rows[end, 3] * gpus
-            end += 1
-        for k in range(r, end):
-            if paid < asked.worth[j] / slots:
-                rows[kept] = rows[k]
-                kept += 1
-        r = end
-    return kept
+def _worthwhile(asked: Asked, there: There, rows: Ints) -> bool:
+    """Whether all slots of a job are there and worth their cost."""
+    if not len(rows):
+        return False
+    gpus, members, slots, _, _, _, _, _, _ = asked.table[rows[0, 0]]
+    paid = 0.0
+    for r in range(len(rows)):
+        paid += there.cost[rows[r, 1], rows[r, 2]] * rows[r, 3] * gpus
+    return rows[:, 3].sum() == slots * members and paid < asked.worth[rows[0, 0]]
 
 
 @njit(cache=True, nogil=True)

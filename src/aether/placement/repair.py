@@ -10,7 +10,8 @@ from aether.placement.plan_kernels import Asked, Rent, There, put, take
 
 RUINED = 8  # jobs taken out at most
 WAITING = 8  # jobs without a place that are tried, at most
-NOISE = 0.3  # of the logarithm of the order
+TASTE = 0.3  # of repairs that take some hosts and slots for dearer, or leave prices out
+NOISE = (0.1, 3.0)  # of the logarithm of the order: from hardly any, as wins on large problems, to any order, as wins on small ones
 
 
 @njit(cache=True, nogil=True)
@@ -43,7 +44,7 @@ def anneal(
             take(mine, asked, there, -1)
             change -= gain[j]
             count[j], gain[j] = 0, 0.0
-        _repair(asked, there, rent, rows, start, count, gain, key, rng, out[:tried], ask)
+        _repair(asked, there, _tasted(rent, rng), rows, start, count, gain, key, rng, out[:tried], ask)
         for k in range(tried):
             change += gain[out[k]]
         if change >= 0.0 or rng.random() < np.exp(change / hot):
@@ -113,9 +114,9 @@ def _repair(
     jobs: Ints, ask: Floats,
 ) -> None:  # fmt: skip
     """Put jobs in, in the order of noisy keys."""
-    ranked = np.empty(len(jobs))
+    ranked, noise = np.empty(len(jobs)), NOISE[0] * (NOISE[1] / NOISE[0]) ** rng.random()
     for k in range(len(jobs)):
-        ranked[k] = -key[jobs[k]] + NOISE * rng.standard_normal()
+        ranked[k] = -key[jobs[k]] + noise * rng.standard_normal()
     room = np.zeros(there.room.shape[1], np.int64)
     for h in range(there.room.shape[0]):
         for t in range(room.size):
@@ -129,3 +130,19 @@ def _repair(
         mine = rows[start[j] : start[j + 1]]
         count[j] = put(j, asked, there, rent, ask, picky, mine)
         gain[j] = take(mine[: count[j]], asked, there, 1)
+
+
+@njit(cache=True, nogil=True)
+def _tasted(rent: Rent, rng: np.random.Generator) -> Rent:
+    """Prices as a repair takes them: mostly as they are; else with hosts and slots dearer by chance, half of those without prices."""
+    rent.host[:], rent.slot[:] = 1.0, 1.0
+    if rng.random() >= TASTE:
+        return rent
+    for h in range(rent.host.size):
+        rent.host[h] = np.exp(rng.standard_normal())
+    for t in range(rent.slot.size):
+        rent.slot[t] = np.exp(rng.standard_normal())
+    if rng.random() < 0.5:
+        return rent
+    bare = np.zeros((rent.worth.shape[0], rent.worth.shape[1], 2, 1))
+    return Rent(bare, rent.group, rent.of, rent.unit, rent.asked, rent.host, rent.slot)

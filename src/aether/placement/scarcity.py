@@ -68,7 +68,7 @@ def priced(problem: Problem, steps: int = STEPS, going: Callable[[], bool] = lam
             low, best, costs = kept, price, least.copy()
         price = np.maximum(price - size * descent.step((given - used) * size), 0.0)
     worth = kernels.rents(sizes, best, there, group, width, int(room.max(initial=0)) + 1)
-    return Scarcity(low, rent._replace(worth=worth, group=group), costs)
+    return Scarcity(low, rent._replace(worth=worth, group=group, host=np.ones(group.shape[0]), slot=np.ones(group.shape[1])), costs)
 
 
 class _Descent:

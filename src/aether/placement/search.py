@@ -11,6 +11,7 @@ from aether.base.clock import stream
 from aether.base.errors import InputError
 from aether.base.errors import Problem as Wrong
 from aether.base.tables import Floats, Ints
+from aether.placement import exact
 from aether.placement.plan import FREE, Problem, Schedule, density, greedy, most_rows, schedule
 from aether.placement.plan_kernels import FAR, take
 from aether.placement.repair import anneal
@@ -20,6 +21,7 @@ AHEAD = (0.0, 0.5, 1.0, 2.0)  # by which what may not be split goes first, of th
 TURNS = 250  # ruins and repairs in a round: a tenth of a second on 500 jobs, 100 hosts and 96 slots
 HOT, COLD = 5e-3, 5e-4  # temperature at first and at last, of the mean worth of a job: best of those tried
 CLOSE = 1e-4  # of the bound: near enough to stop
+SMALL, EFFORT, PROVING = 6_000, 10.0, 0.5  # jobs x hosts x slots that OR-Tools, where installed, is given; its seconds and share of the time
 PRICING = 0.3  # of the time there is, at most, for prices
 
 
@@ -41,7 +43,8 @@ def search(
     A worse plan is kept with the chance exp(-loss / temperature), which falls from round to round [2]; what is told is the best.
     problem: what there is. seed: of all that is left to chance. rounds: at most so many. left_s: the seconds that are left, asked
     before each round; without it the plan is the same on every machine. told: called with value and bound after each.
-    Returns a Schedule, never worth less than the greedy one, with the Lagrangian bound. Raises InputError with neither rounds nor
+    Returns a Schedule, never worth less than the greedy one, with the Lagrangian bound, or CP-SAT's where the problem is small and
+    OR-Tools is installed. Raises InputError with neither rounds nor
     time to stop by.
 
     [1] Schrimpf et al., Journal of Computational Physics 159, 2000 (ruin and recreate). [2] Kirkpatrick, Gelatt and Vecchi, Science
@@ -53,6 +56,8 @@ def search(
     whole = max(remain(), 1e-9)
     scarcity = priced(problem, going=lambda: remain() > (1.0 - PRICING) * whole if left_s else True)
     best, first = max(_started(problem, scarcity), key=lambda each: each[0].value_usd)
+    if exact.installed() and problem.jobs.allowed.size * problem.gpu.shape[1] <= SMALL:
+        best = _better(best, exact.exact(problem, PROVING * min(remain(), 1e6), EFFORT))
     rng, plan = stream(seed, "plan/search"), _Plan(problem, scarcity, best, first)
     usual, done = float(problem.jobs.worth_usd.mean()) if problem.jobs.names else 0.0, 0
     while best.gap > CLOSE and remain() > 0.0 and (rounds is None or done < rounds):
@@ -60,7 +65,7 @@ def search(
         made = plan.change(rng, usual * HOT * (COLD / HOT) ** past)
         done += 1
         if made.value_usd > best.value_usd + 1e-9:
-            best = _under(made, best.bound_usd)
+            best = replace(made, bound_usd=max(best.bound_usd, made.value_usd), bound=best.bound)
         if told is not None:
             told(best.value_usd, best.bound_usd)
     return best
@@ -68,6 +73,12 @@ def search(
 
 def _under(made: Schedule, bound_usd: float) -> Schedule:
     return replace(made, bound_usd=max(bound_usd, made.value_usd), bound="Lagrangian")  # max: what rounding leaves
+
+
+def _better(one: Schedule, two: Schedule) -> Schedule:
+    """The better plan under the lower bound."""
+    best, low = max(one, two, key=lambda s: s.value_usd), min(one, two, key=lambda s: s.bound_usd)
+    return replace(best, bound_usd=max(low.bound_usd, best.value_usd), bound=low.bound)
 
 
 def _started(problem: Problem, scarcity: Scarcity) -> Iterator[tuple[Schedule, Floats]]:
