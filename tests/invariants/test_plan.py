@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.base.errors import InputError
-from aether.placement import exact, plan, scarcity, search
+from aether.placement import exact, plan, search
 
 
 def problem(seed, jobs=8, hosts=4, slots=10):

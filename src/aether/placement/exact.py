@@ -111,7 +111,7 @@ class _Model:
         for i in sorted({i for i, _ in n}):
             count = self.model.new_int_var(0, members, "")
             for t, here in on.items():
-                self.model.add((n[i, t] if (i, t) in n else 0) == count).only_enforce_if(here)
+                self.model.add(n.get((i, t), 0) == count).only_enforce_if(here)
 
     def _carry(self, j: int, n: dict[Any, Any], members: int) -> None:
         """Bits in and out of hosts, where a member begins and ends."""

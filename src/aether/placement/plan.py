@@ -15,11 +15,12 @@ import numpy as np
 
 from aether.base.tables import Bools, Floats, Floats32, Ints
 from aether.placement import plan_kernels as kernels
+from aether.placement.plan_room import NONE, Asked, Rent, There
 
 MEGA = 1e6  # memory counts in whole MB, as the exact solver needs: asked rounded up, there rounded down
-
-
-FREE = kernels.Rent(np.zeros((1, 1, 1, 1)), np.zeros((1, 1), np.int64), kernels.NONE, 1.0, np.zeros(0, np.int64), np.ones(0), np.ones(0))
+FREE = Rent(
+    np.zeros((1, 1, 1, 1)), np.zeros((1, 1), np.int64), NONE, 1.0, np.zeros(0, np.int64), np.ones(0), np.ones(0)
+)
 
 
 @dataclass(frozen=True)
@@ -80,20 +81,21 @@ class Problem:
         return max(int(np.gcd.reduce(self.jobs.gpus)), 1) if len(self.jobs.gpus) else 1
 
     @cached_property
-    def asked(self) -> kernels.Asked:
+    def asked(self) -> Asked:
         """Jobs as the kernels take them."""
         j, slots = self.jobs, self.gpu.shape[1]
         memory = np.ceil(j.memory_bytes / MEGA)
-        columns = (j.gpus // self.unit, j.members, j.slots, np.clip(j.release, 0, slots), np.clip(j.deadline, 0, slots), memory, j.split, j.partial, j.place)  # fmt: skip
+        release, deadline = np.clip(j.release, 0, slots), np.clip(j.deadline, 0, slots)
+        columns = (j.gpus // self.unit, j.members, j.slots, release, deadline, memory, j.split, j.partial, j.place)
         table = np.stack([np.asarray(c).astype(np.int64) for c in columns], axis=1).reshape(-1, len(columns))
         bits = np.stack([j.begin_bit, j.end_bit, j.slot_bit], axis=1).astype(np.float64)
         worth, limit = (np.ascontiguousarray(v, np.float64) for v in (j.worth_usd, j.limit_s))
-        return kernels.Asked(table, worth, bits, limit, np.ascontiguousarray(j.allowed))
+        return Asked(table, worth, bits, limit, np.ascontiguousarray(j.allowed))
 
-    def there(self) -> kernels.There:
+    def there(self) -> There:
         """Hosts as the kernels take and spend them."""
         link = self.link_bit.astype(np.float64)
-        return kernels.There(self.round_trip_s, self.cost_usd * self.unit, self.room // self.unit, self.memory.copy(), link)
+        return There(self.round_trip_s, self.cost_usd * self.unit, self.room // self.unit, self.memory.copy(), link)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Schedule:
         return np.bincount(np.unique(self.job * width + self.slot) // width, minlength=len(jobs.names))
 
 
-def greedy(problem: Problem, rent: kernels.Rent = FREE, first: Floats | None = None) -> Schedule:
+def greedy(problem: Problem, rent: Rent = FREE, first: Floats | None = None) -> Schedule:
     """Jobs by worth per GPU and slot, each where and when it costs least of what is left: in one go.
 
     problem: what there is. rent: what free room is worth to others, as `scarcity.priced` finds it; nothing when left out. first: (J,)
@@ -137,13 +139,13 @@ def greedy(problem: Problem, rent: kernels.Rent = FREE, first: Floats | None = N
     return schedule(problem, rows[:filled])
 
 
-def density(asked: kernels.Asked) -> Floats:
+def density(asked: Asked) -> Floats:
     """Worth of a GPU and slot (J,)."""
     made: Floats = asked.worth / np.maximum(asked.table[:, 0] * asked.table[:, 1] * asked.table[:, 2], 1)
     return made
 
 
-def most_rows(asked: kernels.Asked) -> Ints:
+def most_rows(asked: Asked) -> Ints:
     """Rows that a job can take at most (J,)."""
     hosts, time = asked.allowed.shape[1], np.maximum(asked.table[:, 4] - asked.table[:, 3], 0)
     made: Ints = np.clip(asked.table[:, 2], 0, time) * np.minimum(asked.table[:, 1], hosts)

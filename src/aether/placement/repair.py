@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from aether.base.tables import Bools, Floats, Ints
-from aether.placement.plan_kernels import Asked, Rent, There, put, take
+from aether.base.tables import Floats, Ints
+from aether.placement.plan_kernels import put, take
+from aether.placement.plan_room import Asked, Rent, There
 
 RUINED = 8  # jobs taken out at most
 WAITING = 8  # jobs without a place that are tried, at most
 TASTE = 0.3  # of repairs that take some hosts and slots for dearer, or leave prices out
-NOISE = (0.1, 3.0)  # of the logarithm of the order: from hardly any, as wins on large problems, to any order, as wins on small ones
+NOISE = (
+    0.1,
+    3.0,
+)  # of the logarithm of the order: from hardly any, as wins on large problems, to any order, as wins on small ones
 
 
 @njit(cache=True, nogil=True)
@@ -34,7 +38,7 @@ def anneal(
     out, old_count, old_gain = np.zeros(jobs, np.int64), np.zeros(jobs, np.int64), np.zeros(jobs)
     best_rows[:], best_count[:] = rows, count
     for hot in hot_usd:
-        freed, tried = _choose(asked.table, rows, start, count, rng, out, len(there.room))
+        tried = _choose(asked.table, rows, start, count, rng, out, len(there.room))
         change = 0.0
         for k in range(tried):
             j = out[k]
@@ -65,47 +69,39 @@ def anneal(
 
 
 @njit(cache=True, nogil=True)
-def _choose(table: Ints, rows: Ints, start: Ints, count: Ints, rng: np.random.Generator, out: Ints, hosts: int):  # type: ignore[no-untyped-def]
-    """Jobs to take out, of one time and half of the times of one host, and jobs that wait: (how many of the first, of both)."""
-    jobs = len(count)
-    centre = rng.integers(0, jobs)
-    a, b = table[centre, 3], table[centre, 4]
-    host = rng.integers(0, hosts) if rng.random() < 0.5 else -1
-    out[0] = centre
-    freed, wanted, first = 1, 1 + rng.integers(0, RUINED), rng.integers(0, jobs)
-    if host >= 0:
-        wanted = 2*RUINED
-        a += rng.integers(0, max(b - a - table[centre, 2], 0) + 1)
-        b = min(a + table[centre, 2], b)
-    for k in range(jobs):
-        if freed > wanted or (host<0 and k>6*wanted):
+def _choose(table: Ints, rows: Ints, start: Ints, count: Ints, rng: np.random.Generator, out: Ints, hosts: int) -> int:
+    """Jobs of one time to take out, and in half of the cases of one host, and after them jobs that wait: how many."""
+    jobs, centre = len(count), rng.integers(0, len(count))
+    a, b, slots = table[centre, 3], table[centre, 4], table[centre, 2]
+    at, first, host = rng.integers(0, hosts), rng.integers(0, jobs), rng.random() < 0.5
+    wanted, looks = 2 * RUINED if host else 1 + rng.integers(0, RUINED), jobs if host else 6 * RUINED
+    if host:
+        a = a + rng.integers(0, max(b - a - slots, 0) + 1)
+        b = min(a + slots, b)
+    out[0], freed = centre, 1
+    for k in range(looks):
+        if freed > wanted:
             break
-        j = (first + k) % jobs if host >= 0 else rng.integers(0, jobs)
-        if count[j] and j != centre and _runs(rows[start[j] : start[j] + count[j]], host, a, b) and not (out[:freed] == j).any():
-            out[freed] = j
-            freed += 1
+        j = (first + k) % jobs if host else rng.integers(0, jobs)
+        mine = rows[start[j] : start[j] + count[j]]
+        if len(mine) and not (out[:freed] == j).any() and _during(mine, at if host else -1, a, b):
+            out[freed], freed = j, freed + 1
     tried = freed
     for _ in range(6 * WAITING):
         j = rng.integers(0, jobs)
         if tried >= freed + WAITING:
             break
         if not count[j] and table[j, 3] < b and table[j, 4] > a and not (out[:tried] == j).any():
-            out[tried] = j
-            tried += 1
-    return freed, tried
+            out[tried], tried = j, tried + 1
+    return tried
 
 
 @njit(cache=True, nogil=True)
-def _runs(rows: Ints, host: int, a: int, b: int) -> bool:
+def _during(rows: Ints, host: int, a: int, b: int) -> bool:
     """Whether a job runs between two slots, at a host or, for -1, at any."""
     if rows[0, 2] >= b or rows[-1, 2] < a:
         return False
-    if host < 0:
-        return True
-    for r in range(len(rows)):
-        if rows[r, 1] == host and a <= rows[r, 2] < b:
-            return True
-    return False
+    return host < 0 or ((rows[:, 1] == host) & (rows[:, 2] >= a) & (rows[:, 2] < b)).any()
 
 
 @njit(cache=True, nogil=True)

@@ -19,12 +19,17 @@ import numpy as np
 from aether.base.tables import Floats, Ints
 from aether.placement import scarcity_kernels as kernels
 from aether.placement.plan import FREE, Problem, density
-from aether.placement.plan_kernels import LINK, MEMORY, NONE, Rent
+from aether.placement.plan_room import LINK, MEMORY, NONE, Rent
 
 STEPS = 400  # of the prices; twice as many lower the bound by less than a thousandth (measured on 500 x 100 x 96)
-PACE, SLOWER = 0.3, 0.01  # first step, of the median worth of a GPU and slot, and how far it shrinks: lowest of those tried
+PACE, SLOWER = (
+    0.3,
+    0.01,
+)  # first step, of the median worth of a GPU and slot, and how far it shrinks: lowest of those tried
 KEPT = (0.9, 0.99)  # of means of the direction and its square, those of [3]
-GROUPS = 12  # of hosts in a slot; where all differ by chance, 12 raise the bound by 0.2 % over 1 as steps are then too few
+GROUPS = (
+    12  # of hosts in a slot; where all differ by chance, 12 raise the bound by 0.2 % over 1 as steps are then too few
+)
 APART = 0.05  # of jobs that may use one of two hosts, or of room: nearer ones share prices
 LOOKED = 256  # jobs by which hosts are compared
 STATES = 4096  # of a knapsack; a host of more room counts as one that can be filled to the last
@@ -58,7 +63,12 @@ def priced(problem: Problem, steps: int = STEPS, going: Callable[[], bool] = lam
     size = sizes[:, :1, None].astype(np.float64)
     price = np.ones(shape) * size * (float(there.cost.mean()) if there.cost.size else 0.0)
     used, given, least = np.zeros(shape), np.zeros(shape), np.zeros(len(kind))
-    descent, low, best, costs = _Descent(shape, PACE * float(np.median(density(asked))) if len(kind) else 0.0, steps), np.inf, price, least
+    descent, low, best, costs = (
+        _Descent(shape, PACE * float(np.median(density(asked))) if len(kind) else 0.0, steps),
+        np.inf,
+        price,
+        least,
+    )
     for step in range(max(steps, 1)):
         if step and not going():
             break
@@ -68,7 +78,9 @@ def priced(problem: Problem, steps: int = STEPS, going: Callable[[], bool] = lam
             low, best, costs = kept, price, least.copy()
         price = np.maximum(price - size * descent.step((given - used) * size), 0.0)
     worth = kernels.rents(sizes, best, there, group, width, int(room.max(initial=0)) + 1)
-    return Scarcity(low, rent._replace(worth=worth, group=group, host=np.ones(group.shape[0]), slot=np.ones(group.shape[1])), costs)
+    return Scarcity(
+        low, rent._replace(worth=worth, group=group, host=np.ones(group.shape[0]), slot=np.ones(group.shape[1])), costs
+    )
 
 
 class _Descent:
@@ -107,8 +119,10 @@ def second(problem: Problem) -> tuple[Rent, Ints]:
     if found == NONE or kinds > KINDS:
         return bare, np.zeros(room.shape, np.int64)
     there = np.minimum(there, float((each / size).max()) * room)  # more is of no use
-    unit, up = float(np.gcd.reduce(each.astype(np.int64))) if found == MEMORY else 0.0, np.floor
-    if unit <= 0.0 or there.max() / unit > LEVELS:
-        unit, up = max(float(there.max()), 1.0) / LEVELS, np.ceil
+    unit = float(np.gcd.reduce(each.astype(np.int64))) if found == MEMORY else 0.0
+    coarse = unit <= 0.0 or there.max() / unit > LEVELS
+    unit = max(float(there.max()), 1.0) / LEVELS if coarse else unit
     units = np.minimum(each / unit, LEVELS + 1.0).astype(np.int64)
-    return bare._replace(of=found, unit=unit, asked=units), up(there / unit).astype(np.int64)
+    return bare._replace(of=found, unit=unit, asked=units), (np.ceil if coarse else np.floor)(there / unit).astype(
+        np.int64
+    )

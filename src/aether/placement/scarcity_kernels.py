@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from aether.base.tables import Bools, Floats, Floats32, Ints
-from aether.placement.plan_kernels import FAR, Asked, There
+from aether.placement.plan_room import FAR, Asked, There
 
 NEVER = -1e300  # of a knapsack that cannot be filled so
 
@@ -31,7 +31,14 @@ def groups(asked: Asked, there: There, looked: Ints, apart: float, most: int) ->
         j = looked[k]
         for h in range(hosts):
             if asked.allowed[j, h]:
-                _may(asked.table[j], asked.limit[j], there.trip[asked.table[j, 8], h], there.room[h], there.left[h], may[k, h])
+                _may(
+                    asked.table[j],
+                    asked.limit[j],
+                    there.trip[asked.table[j, 8], h],
+                    there.room[h],
+                    there.left[h],
+                    may[k, h],
+                )
     for t in range(ticks):
         now = (asked.table[looked, 3] <= t) & (t < asked.table[looked, 4])
         seen, count = np.ascontiguousarray(may[now, :, t].T), now.sum()
@@ -58,7 +65,9 @@ def reachable(asked: Asked, there: There, group: Ints, count: int) -> Bools:
     for j in range(len(asked.table)):
         for h in range(hosts):
             if asked.allowed[j, h]:
-                _may(asked.table[j], asked.limit[j], there.trip[asked.table[j, 8], h], there.room[h], there.left[h], may)
+                _may(
+                    asked.table[j], asked.limit[j], there.trip[asked.table[j, 8], h], there.room[h], there.left[h], may
+                )
                 for t in range(asked.table[j, 3], asked.table[j, 4]):
                     made[j, group[h, t], t] |= may[t]
     return made
@@ -79,7 +88,9 @@ def demand(asked: Asked, there: There, kind: Ints, group: Ints, reach: Bools, pr
             continue
         seat = price[kind[j]]
         if not split and not partial:
-            paid, host, first = _row(asked.table[j], asked.limit[j], asked.allowed[j], there.trip[where], there.room, there.left, group, seat)
+            paid, host, first = _row(
+                asked.table[j], asked.limit[j], asked.allowed[j], there.trip[where], there.room, there.left, group, seat
+            )
             least[j] = paid * members if host >= 0 else FAR
             if asked.worth[j] > least[j]:
                 total += asked.worth[j] - least[j]

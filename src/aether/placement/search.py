@@ -13,15 +13,25 @@ from aether.base.errors import Problem as Wrong
 from aether.base.tables import Floats, Ints
 from aether.placement import exact
 from aether.placement.plan import FREE, Problem, Schedule, density, greedy, most_rows, schedule
-from aether.placement.plan_kernels import FAR, take
+from aether.placement.plan_kernels import take
+from aether.placement.plan_room import FAR
 from aether.placement.repair import anneal
 from aether.placement.scarcity import STEPS, Scarcity, priced
 
-AHEAD = (0.0, 0.5, 1.0, 2.0)  # by which what may not be split goes first, of the logarithm: it finds room last, and how much that counts differs
+AHEAD = (
+    0.0,
+    0.5,
+    1.0,
+    2.0,
+)  # by which what may not be split goes first, of the logarithm: it finds room last, and how much that counts differs
 TURNS = 250  # ruins and repairs in a round: a tenth of a second on 500 jobs, 100 hosts and 96 slots
 HOT, COLD = 5e-3, 5e-4  # temperature at first and at last, of the mean worth of a job: best of those tried
 CLOSE = 1e-4  # of the bound: near enough to stop
-SMALL, EFFORT, PROVING = 6_000, 10.0, 0.5  # jobs x hosts x slots that OR-Tools, where installed, is given; its seconds and share of the time
+SMALL, EFFORT, PROVING = (
+    6_000,
+    10.0,
+    0.5,
+)  # jobs x hosts x slots that OR-Tools, where installed, is given; its seconds and share of the time
 PRICING = 0.3  # of the time there is, at most, for prices
 
 
