@@ -118,6 +118,8 @@ def _repair(
         for t in range(room.size):
             room[t] = max(room[t], there.room[h, t])
     picky = rng.random() < 0.5
+    if rng.random() < 0.5:
+        ranked[0] = -np.inf
     for k in np.argsort(ranked):
         j = jobs[k]
         gpus, _, slots, release, deadline, _, _, partial, _ = asked.table[j]
