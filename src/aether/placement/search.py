@@ -25,7 +25,7 @@ AHEAD = (
     2.0,
 )  # by which what may not be split goes first, of the logarithm: it finds room last, and how much that counts differs
 TURNS = 250  # ruins and repairs in a round: a tenth of a second on 500 jobs, 100 hosts and 96 slots
-HOT, COLD = 5e-3, 5e-4  # temperature at first and at last, of the mean worth of a job: best of those tried
+HOT, COLD = 2e-2, 5e-4  # temperature at first and at last, of the mean worth of a job: best of those tried
 CLOSE = 1e-4  # of the bound: near enough to stop
 SMALL, EFFORT, PROVING = (
     6_000,
