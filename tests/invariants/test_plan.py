@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.base.errors import InputError
-from aether.placement import exact, plan, search
+from aether.placement import exact, plan, scarcity, search
+from aether.study.bench import jobs
 
 
 def problem(seed, jobs=8, hosts=4, slots=10):
@@ -60,6 +61,33 @@ def test_search_comes_within_two_per_cent_of_plans_small_enough_to_prove():
         best, found = exact.exact(p, 20.0), search.search(p, rounds=6)
         assert plan.broken(p, found) == []
         assert found.value_usd >= 0.98 * best.value_usd
+
+
+def test_search_alone_comes_within_two_per_cent_of_the_best_on_average(monkeypatch):
+    pytest.importorskip("ortools")
+    cases = [problem(seed, jobs=12) for seed in range(12)]
+    best = [exact.exact(p, 20.0).value_usd for p in cases]
+    monkeypatch.setattr(exact, "installed", lambda: False)
+    found = [search.search(p, rounds=6).value_usd for p in cases]
+    assert np.mean(np.array(found) / best) >= 0.98
+
+
+def test_a_short_search_comes_within_five_per_cent_of_the_bound_on_the_bench():
+    p = jobs()
+    made = search.search(p, rounds=2)
+    assert plan.broken(p, made) == []
+    assert made.gap < 0.05 < 1.0 - plan.greedy(p).value_usd / made.bound_usd
+
+
+def test_memory_and_steady_links_that_bind_before_gpus_lower_the_bound():
+    p = replace(jobs(), memory_bytes=np.full(100, 72 * 15e9))  # 20 GB a GPU are asked for
+    narrow = replace(jobs(), link_bit=np.full((100, 96), 4e12))
+    steady = replace(narrow, jobs=replace(narrow.jobs, slot_bit=narrow.jobs.gpus * 8e10))  # 50 GPUs of 72
+    wide = scarcity.priced(jobs(), 200).bound_usd
+    for each in (p, steady):
+        made = search.bounded(each, 200)
+        assert plan.broken(each, made) == []
+        assert 0.9 * made.bound_usd < made.value_usd < made.bound_usd < 0.97 * wide
 
 
 def test_search_with_as_many_rounds_finds_the_same_plan_again():

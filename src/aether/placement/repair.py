@@ -15,7 +15,7 @@ TASTE = 0.3  # of repairs that take some hosts and slots for dearer, or leave pr
 NOISE = (
     0.1,
     3.0,
-)  # of the logarithm of the order: from hardly any, as wins on large problems, to any order, as wins on small ones
+)  # of the logarithm of the order, by chance: hardly any wins on large problems, any order on small ones
 
 
 @njit(cache=True, nogil=True)

@@ -18,20 +18,12 @@ from aether.placement.plan_room import FAR
 from aether.placement.repair import anneal
 from aether.placement.scarcity import STEPS, Scarcity, priced
 
-AHEAD = (
-    0.0,
-    0.5,
-    1.0,
-    2.0,
-)  # by which what may not be split goes first, of the logarithm: it finds room last, and how much that counts differs
-TURNS = 250  # ruins and repairs in a round: a tenth of a second on 500 jobs, 100 hosts and 96 slots
-HOT, COLD = 2e-2, 5e-4  # temperature at first and at last, of the mean worth of a job: best of those tried
+AHEAD = (0.0, 0.5, 1.0, 2.0)  # logarithm by which what may not be split goes first, as it finds room last: best by case
+TURNS = 250  # ruins and repairs in a round: some tenths of a second on 500 jobs, 100 hosts and 96 slots
+HOT, COLD = 2e-2, 5e-4  # temperature at first and at last, of the mean worth of a job: best over four cases
 CLOSE = 1e-4  # of the bound: near enough to stop
-SMALL, EFFORT, PROVING = (
-    6_000,
-    10.0,
-    0.5,
-)  # jobs x hosts x slots that OR-Tools, where installed, is given; its seconds and share of the time
+SMALL = 6_000  # jobs x hosts x slots that OR-Tools is given, where installed: proved in about a second
+EFFORT, PROVING = 10.0, 0.5  # its seconds, the same on every machine, and its share of the time there is
 PRICING = 0.3  # of the time there is, at most, for prices
 
 
@@ -54,8 +46,7 @@ def search(
     problem: what there is. seed: of all that is left to chance. rounds: at most so many. left_s: the seconds that are left, asked
     before each round; without it the plan is the same on every machine. told: called with value and bound after each.
     Returns a Schedule, never worth less than the greedy one, with the Lagrangian bound, or CP-SAT's where the problem is small and
-    OR-Tools is installed. Raises InputError with neither rounds nor
-    time to stop by.
+    OR-Tools is installed. Raises InputError with neither rounds nor time to stop by.
 
     [1] Schrimpf et al., Journal of Computational Physics 159, 2000 (ruin and recreate). [2] Kirkpatrick, Gelatt and Vecchi, Science
     220, 1983.
@@ -107,7 +98,9 @@ class _Plan:
     """A plan as the kernels change it: rows of each job where it has room for all that it could take."""
 
     def __init__(self, problem: Problem, scarcity: Scarcity, made: Schedule, first: Floats) -> None:
-        self.problem, self.rent, self.first = problem, scarcity.rent, first
+        rent = scarcity.rent
+        self.problem, self.first = problem, first
+        self.rent = rent._replace(host=rent.host.copy(), slot=rent.slot.copy())  # repairs write in them
         self.asked, self.there = problem.asked, problem.there()
         self.start = np.concatenate([[0], np.cumsum(most_rows(self.asked))])
         self.rows, self.count = np.zeros((int(self.start[-1]) + 1, 4), np.int64), np.zeros(len(first), np.int64)
