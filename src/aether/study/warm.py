@@ -17,7 +17,7 @@ from aether.engine.lifetime import lifetime
 from aether.engine.run import Progress, simulate
 from aether.network import routing
 from aether.network.lanes import WIDTH
-from aether.placement.plan import greedy
+from aether.placement.search import search
 from aether.scenario.load import examples, load
 from aether.space import motion, orbits
 from aether.study import models as _models  # noqa: F401 - registers the models
@@ -54,7 +54,7 @@ def warm(progress: Progress | None = None) -> dict[str, Any]:
     told("compiling", total - 1, total, "meshes of any size")
     _meshes()
     mix(1, 1).serve()
-    greedy(jobs())
+    search(jobs(), rounds=1)
     lifetime(load(EXPORTED, YEARS))
     validate()
     told("compiling", total, total, "")
