@@ -115,6 +115,8 @@ def test_a_wider_boundary_never_emits_less_and_its_sign_may_turn(told):
     for side in ("orbit", "ground"):
         kg = [row[side]["nominal"] for row in told["carbon"]]
         assert all(a <= b + 1e-12 for a, b in itertools.pairwise(kg))
+    assert told["material"]["ground"]["lifted_kg"]["mean"] == told["material"]["orbit"]["water_kg"]["mean"] == 0.0
+    assert told["material"]["orbit"]["burnt_kg"]["p50"] >= told["material"]["orbit"]["lifted_kg"]["p50"] > 0.0
     assert told["carbon"][0]["orbit"]["nominal"] == 0.0 < told["carbon"][1]["orbit"]["nominal"]
 
 
