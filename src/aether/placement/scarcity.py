@@ -32,7 +32,7 @@ GROUPS = (
 )
 APART = 0.05  # of jobs that may use one of two hosts, or of room: nearer ones share prices
 LOOKED = 256  # jobs by which hosts are compared
-STATES = 4096  # of a knapsack; a host of more room counts as one that can be filled to the last
+WIDE, STATES = 1024, 8192  # units of GPUs and states of a knapsack; a host of more counts as one that fills to the last
 LEVELS = 64  # of the second limit, where its whole units would be more
 KINDS = 128  # of jobs; where there are more, the second limit is left out of the bound
 
@@ -59,7 +59,7 @@ def priced(problem: Problem, steps: int = STEPS, going: Callable[[], bool] = lam
     group = kernels.groups(asked, there, looked, APART, GROUPS)
     shape = (len(sizes), int(group.max(initial=0)) + 1, group.shape[1])
     reach = kernels.reachable(asked, there, group, shape[1])
-    width = max(min(int(there.room.max(initial=0)) + 1, STATES // (int(room.max(initial=0)) + 1)), 2)
+    width = max(min(int(there.room.max(initial=0)) + 1, WIDE, STATES // (int(room.max(initial=0)) + 1)), 2)
     size = sizes[:, :1, None].astype(np.float64)
     price = np.ones(shape) * size * (float(there.cost.mean()) if there.cost.size else 0.0)
     used, given, least = np.zeros(shape), np.zeros(shape), np.zeros(len(kind))
