@@ -510,9 +510,6 @@ def claims(
     ] = 4096,
     seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenarios'")] = None,
     catalog: CatalogFolder = None,
-    threads: Annotated[
-        int, typer.Option(min=1, max=64, help="processes at work; the figures are the same for any number")
-    ] = 2,
     json_: Json = False,
 ) -> None:
     """What was claimed of compute in orbit, put to the test: what the twin measured, and whether it holds."""
@@ -521,8 +518,10 @@ def claims(
     from aether.study.claims_evidence import Settings
 
     named = [n.strip() for n in only.split(",") if n.strip()]
+    if html is not None and not html.parent.is_dir():
+        raise InputError(Problem("--html", f"there is no folder {html.parent} to write a page to"))
     with _progress(json_) as advance:
-        told = study.claims(named, Settings(hours, draws, seed, catalog), advance, threads)
+        told = study.claims(named, Settings(hours, draws, seed, catalog), advance)
     if html is not None:
         from aether.results import claims_report
 

@@ -35,13 +35,11 @@ def known() -> dict[str, dict[str, Any]]:
     return found
 
 
-def claims(
-    only: Sequence[str] = (), asked: Settings | None = None, progress: Progress | None = None, processes: int = 2
-) -> dict[str, Any]:
+def claims(only: Sequence[str] = (), asked: Settings | None = None, progress: Progress | None = None) -> dict[str, Any]:
     """What `aether claims --json` prints: each claim with its figures, verdict, criterion and what it takes.
 
-    only: ids, all where empty; asked: how thoroughly; processes: the figures are the same for any number. Runs the twin for what the
-    claims asked for need, and nothing else. Raises InputError for an id that is not there, all at once.
+    only: ids, all where empty; asked: how thoroughly. Runs the twin for what the claims asked for need, and
+    nothing else; the same seed gives the same. Raises InputError for an id that is not there, all at once.
     """
     asked = asked or Settings()
     wrong = [unknown("--only", "claim", name, known()) for name in only if name not in known()]
@@ -49,7 +47,7 @@ def claims(
         raise InputError(wrong)
     wanted = [name for name in known() if not only or name in only]
     needs = {need for name in wanted for need in TRIALS[name].needs}
-    found = gather(needs, asked, progress, processes)
+    found = gather(needs, asked, progress)
     rows = [row(name, judge(name, found)) for name in wanted]
     counts = {word: sum(1 for r in rows if r["verdict"] == word) for word in VERDICTS}
     return {

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from aether.base.processes import drop, spread
 from aether.engine.assemble import laser
 from aether.engine.run import Outcome, Progress
 from aether.engine.run import simulate as fly
@@ -130,16 +129,16 @@ def _clinic(asked: Settings) -> tuple[Any, ...]:
 
 def _years(asked: Settings) -> tuple[Any, ...]:
     given = {"step": STEP, "lifetime__draws": asked.fleet_draws, "lifetime__storm": STORM}
-    return (lifetime.lifetime(scenario(asked, "project-aether", **given), threads=1).summary,)
+    return (lifetime.lifetime(scenario(asked, "project-aether", **given)).summary,)
 
 
 def _upgrades(asked: Settings) -> tuple[Any, ...]:
     given = {"step": STEP, "lifetime__draws": asked.fleet_draws, "lifetime__upgrade": "modules"}
-    return (lifetime.lifetime(scenario(asked, "project-aether", **given), threads=1).summary,)
+    return (lifetime.lifetime(scenario(asked, "project-aether", **given)).summary,)
 
 
 def _plan(asked: Settings) -> tuple[Any, ...]:
-    return (train_plan.plan(scenario(asked, "project-aether", step=STEP), None, threads=1),)
+    return (train_plan.plan(scenario(asked, "project-aether", step=STEP), None),)
 
 
 def _parts(asked: Settings) -> tuple[Any, ...]:
@@ -211,7 +210,7 @@ def _example(gives: str, name: str, words: str, **overrides: Any) -> Run:
     return Run((gives,), words, partial(_single, name, overrides))
 
 
-RUNS = (  # the longest first, for two to share
+RUNS = (
     Run(("years",), "project-aether through ten years, with a solar storm", _years),
     Run(("alone",), "project-aether without sites", _alone),
     Run(("plan",), "project-aether, its training planned", _plan),
@@ -223,37 +222,23 @@ RUNS = (  # the longest first, for two to share
     _example("climate", "climate-watch", "climate-watch"),
     _example("logistics", "logistics", "logistics"),
     _example("science", "remote-science", "remote-science"),
-    _example("telemetry", "launch-telemetry", "launch-telemetry"),
+    _example("telemetry", "launch-telemetry", "launch-telemetry", step="60 s"),
     _example("events", "lost-and-found", "lost-and-found", step="5 min"),
     Run(("parts",), "the catalog", _parts),
 )
 WORDS = {name: run.words for run in RUNS for name in run.gives}
 
 
-def gather(
-    needs: Iterable[str], asked: Settings, progress: Progress | None = None, processes: int = 2
-) -> dict[str, Any]:
-    """The evidence by name, each run made once; the same for any number of processes.
+def gather(needs: Iterable[str], asked: Settings, progress: Progress | None = None) -> dict[str, Any]:
+    """The evidence by name, each run made once.
 
     needs: names, as in `WORDS`. Raises InputError where a catalog folder is wrong.
     """
     wanted = set(needs)
     todo = [run for run in RUNS if wanted & set(run.gives)]
     found: dict[str, Any] = {}
-    results = (
-        spread(_make, [(RUNS.index(run), asked) for run in todo], processes)
-        if processes > 1 and len(todo) > 1
-        else None
-    )
-    try:
-        for i, run in enumerate(todo):
-            if progress is not None:
-                progress("claims", float(i), float(len(todo)), run.words)
-            found |= zip(run.gives, next(results) if results is not None else run.make(asked), strict=True)
-    finally:
-        drop(results)
+    for i, run in enumerate(todo):
+        if progress is not None:
+            progress("claims", float(i), float(len(todo)), run.words)
+        found |= zip(run.gives, run.make(asked), strict=True)
     return found
-
-
-def _make(number: int, asked: Settings) -> tuple[Any, ...]:
-    return RUNS[number].make(asked)
