@@ -96,6 +96,7 @@ CHANGES = [  # claim, its verdict, what is changed: the other verdict follows fr
     ("C4", HOLDS, [("plan/given/settings/checkpoint_to", "peer")]),
     ("C5", FAILS, [("telemetry/watch/with/ships_lost", 1)]),
     ("C6", HOLDS_IF, [("climate/work/streams/0/late_share", 0.5)]),
+    ("C6", FAILS, [("clinic/orbit/work/inference/0/served_share", 0.1)]),
     ("C7", FAILS, [("cable/cut/work/inference/0/served_share", 0.5), ("cable/cut/probes/0/fibre_s", 0.01), ("cable/cut/probes/1/fibre_s", 0.01)]),
     ("C8", FAILS, [("clinic/orbit/work/hosts/1/requests", 5.0)]),
     ("C9", HOLDS, [("money/orbit_is_cheaper", 0.6)]),

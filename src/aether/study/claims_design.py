@@ -7,7 +7,7 @@ from typing import Any
 
 from aether.base.units import fmt
 from aether.study.claims_evidence import REACHED_BIT_S
-from aether.study.claims_finding import Finding, Measured, claim, finding, graded
+from aether.study.claims_finding import Finding, Measured, banded, claim, finding, graded
 from aether.study.claims_money import SURE
 
 Told = dict[str, Any]
@@ -16,6 +16,11 @@ CLAIMED_S = 92 * 86400.0  # from the prototype in May to the first ship in Augus
 HEAT = 0.01  # of installed compute that may go to heat
 YEAR_S = 365.25 * 86400.0  # Julian year
 DAY, PARTS, YEARS = "project-aether", "the catalog", "project-aether through ten years"
+
+
+def _known(key: str, what: str, one: Told, unit: str, scale: float = 1.0) -> Measured:
+    """An assumption as a figure, with its range."""
+    return Measured(key, what, one["value"] * scale, unit, PARTS, one["low"] * scale, one["high"] * scale)
 
 
 def _flights(ship: Told, payload_kg: float) -> int:
@@ -57,7 +62,7 @@ def by_starship(parts: Told, years: Told) -> Finding:
         Measured(
             "launches", "launches in the fleet's years", launches["p50"], "1", YEARS, launches["p10"], launches["p90"]
         ),
-        Measured("failed", "of them lost", failed["p50"], "1", YEARS, failed["p10"], failed["p90"]),
+        banded("failed", "of them lost", failed, "1", YEARS),
     ]
     closes = not ship["shortfalls"]
     said = [
@@ -223,9 +228,7 @@ def this_summer(parts: Told) -> Finding:
             flights / cadence["high"],
             flights / cadence["low"],
         ),
-        Measured(
-            "orbit", "from decision to the mean ship at work", orbit["value"], "s", PARTS, orbit["low"], orbit["high"]
-        ),
+        _known("orbit", "from decision to the mean ship at work", orbit, "s"),
     ]
     return finding(
         graded(lifted >= ship["lifted_kg"], False),
@@ -244,42 +247,10 @@ def around_permits(money: Told, parts: Told) -> Finding:
     cap, payload = known["launch.cadence_cap"], known["starship.payload"]
     most = cap["value"] * YEAR_S * payload["value"] / ship["lifted_kg"] * ship["it_w"]
     measured = [
-        Measured(
-            "ground",
-            "from decision to power on the ground",
-            known["time.ground"]["value"],
-            "s",
-            PARTS,
-            known["time.ground"]["low"],
-            known["time.ground"]["high"],
-        ),
-        Measured(
-            "orbit",
-            "from decision to the mean ship at work, licence included",
-            known["time.orbit"]["value"],
-            "s",
-            PARTS,
-            known["time.orbit"]["low"],
-            known["time.orbit"]["high"],
-        ),
-        Measured(
-            "sooner",
-            "ships come sooner by",
-            sooner["p50"] * month,
-            "s",
-            DAY,
-            sooner["p05"] * month,
-            sooner["p95"] * month,
-        ),
-        Measured(
-            "cap",
-            "launches a year that licences allow",
-            cap["value"] * YEAR_S,
-            "1",
-            PARTS,
-            cap["low"] * YEAR_S,
-            cap["high"] * YEAR_S,
-        ),
+        _known("ground", "from decision to power on the ground", known["time.ground"], "s"),
+        _known("orbit", "from decision to the mean ship at work, licence included", known["time.orbit"], "s"),
+        banded("sooner", "ships come sooner by", sooner, "s", DAY, month),
+        _known("cap", "launches a year that licences allow", cap, "1", YEAR_S),
         Measured("most", "new power a year that these can bring", most, "W", PARTS),
         Measured("pays", "draws in which the time gained pays for orbit", money["time_to_power"]["pays"], "share", DAY),
     ]

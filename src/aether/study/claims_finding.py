@@ -26,6 +26,17 @@ class Measured:
     high: float | None = None
 
 
+def banded(key: str, what: str, row: Mapping[str, float], unit: str, scenario: str, scale: float = 1.0) -> Measured:
+    """The median of draws with the band that was told of them, p05 to p95 or p10 to p90; scale: times which it is SI."""
+    low, high = ("p05", "p95") if "p05" in row else ("p10", "p90")
+    return Measured(key, what, row["p50"] * scale, unit, scenario, row[low] * scale, row[high] * scale)
+
+
+def delay(key: str, what: str, row: Mapping[str, float], name: str, scenario: str) -> Measured:
+    """The median of delays with their 95th percentile, of a summary's `name_p50_s` and `name_p95_s`."""
+    return Measured(key, f"{what}, median and p95", row[f"{name}_p50_s"], "s", scenario, None, row[f"{name}_p95_s"])
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A claim's verdict, in words. conditions: what it takes, or what stands against it."""

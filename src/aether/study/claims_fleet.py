@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aether.base.units import fmt
-from aether.study.claims_finding import UNTESTABLE, Finding, Measured, claim, finding, graded
+from aether.study.claims_finding import UNTESTABLE, Finding, Measured, banded, claim, finding, graded
 
 Told = dict[str, Any]
 YEAR_S = 365.25 * 86400.0  # Julian year
@@ -56,69 +56,18 @@ def launch_replace_upgrade(years: Told, upgrades: Told, parts: Told) -> Finding:
     kept = {k: gpus[k][-1] / gpus["p50"][0] for k in ("p10", "p50", "p90")}
     swapped = upgrades["totals"]["serviced"]
     more = upgrades["capacity"]["nameplate_pflops"]["p50"][-1] / years["capacity"]["nameplate_pflops"]["p50"][-1]
-    share = years["capacity"]["delivered_share"]
     known, lifted = parts["assumptions"], totals["lifted_kg"]
     yearly = lifted["p50"] / years["years"]
     shown = known["launch.cadence_shown"]["value"] * YEAR_S * known["starship.payload"]["low"]
     measured = [
-        Measured(
-            "kept",
-            "GPUs in orbit after the years, over those at the start",
-            kept["p50"],
-            "share",
-            YEARS,
-            kept["p10"],
-            kept["p90"],
-        ),
-        Measured(
-            "joined",
-            "ships launched and put to work",
-            totals["joined"]["p50"],
-            "1",
-            YEARS,
-            totals["joined"]["p10"],
-            totals["joined"]["p90"],
-        ),
-        Measured(
-            "failed",
-            "ships that failed",
-            totals["failed"]["p50"],
-            "1",
-            YEARS,
-            totals["failed"]["p10"],
-            totals["failed"]["p90"],
-        ),
-        Measured(
-            "life",
-            "time at work of a new ship's GPUs",
-            life["years"]["p50"] * YEAR_S,
-            "s",
-            YEARS,
-            life["years"]["p10"] * YEAR_S,
-            life["years"]["p90"] * YEAR_S,
-        ),
-        Measured(
-            "delivered", "of nameplate that is delivered", share["p50"], "share", YEARS, share["p10"], share["p90"]
-        ),
-        Measured(
-            "lifted",
-            "mass lifted a year",
-            lifted["p50"] / years["years"],
-            "kg",
-            YEARS,
-            lifted["p10"] / years["years"],
-            lifted["p90"] / years["years"],
-        ),
+        banded("kept", "GPUs in orbit after the years, over those at the start", kept, "share", YEARS),
+        banded("joined", "ships launched and put to work", totals["joined"], "1", YEARS),
+        banded("failed", "ships that failed", totals["failed"], "1", YEARS),
+        banded("life", "time at work of a new ship's GPUs", life["years"], "s", YEARS, YEAR_S),
+        banded("delivered", "of nameplate that is delivered", years["capacity"]["delivered_share"], "share", YEARS),
+        banded("lifted", "mass lifted a year", lifted, "kg", YEARS, 1.0 / years["years"]),
         Measured("shown", "mass a year at the payload and cadence shown", shown, "kg", "the catalog"),
-        Measured(
-            "swapped",
-            "ships given new boards, if they are",
-            swapped["p50"],
-            "1",
-            UPGRADES,
-            swapped["p10"],
-            swapped["p90"],
-        ),
+        banded("swapped", "ships given new boards, if they are", swapped, "1", UPGRADES),
         Measured("more", "compute in orbit then, over ships that only retire", more, "1", UPGRADES),
     ]
     return finding(
@@ -214,24 +163,8 @@ def resilient(years: Told, events: Told) -> Finding:
     back = storm["recovery_months"]
     month_s = YEAR_S / 12.0
     measured = [
-        Measured(
-            "left",
-            "compute left when a tenth of ships is lost at once",
-            left["p50"],
-            "share",
-            YEARS,
-            left["p10"],
-            left["p90"],
-        ),
-        Measured(
-            "replaced",
-            "time to launch them again",
-            row["months_to_replace"]["p50"] * month_s,
-            "s",
-            YEARS,
-            row["months_to_replace"]["p10"] * month_s,
-            row["months_to_replace"]["p90"] * month_s,
-        ),
+        banded("left", "compute left when a tenth of ships is lost at once", left, "share", YEARS),
+        banded("replaced", "time to launch them again", row["months_to_replace"], "s", YEARS, month_s),
         Measured(
             "event",
             "requests lost by the worst event, from it to the end",
@@ -239,6 +172,7 @@ def resilient(years: Told, events: Told) -> Finding:
             "share",
             "lost-and-found",
             min(costs.values()),
+            costs[worst],
         ),
         Measured("dip", "compute lost in a storm's month", storm["dip_share"], "share", YEARS),
         Measured("back", "time until all of it is back", None if back is None else back * month_s, "s", YEARS),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from aether.base.units import fmt
-from aether.study.claims_finding import UNTESTABLE, Finding, Measured, claim, finding, graded
+from aether.study.claims_finding import UNTESTABLE, Finding, Measured, banded, claim, finding, graded
 
 Told = dict[str, Any]
 LIKELY, POSSIBLE, SURE = 0.5, 0.05, 0.95  # of draws: more often than not, and the ends of the bands that are told
@@ -15,30 +14,18 @@ SAVED = 0.1  # of the cost, from which owning everything is an edge
 DAY = "project-aether"
 
 
-def _banded(key: str, what: str, row: Mapping[str, float], unit: str) -> Measured:
-    return Measured(key, what, row["p50"], unit, DAY, row["p05"], row["p95"])
-
-
 @claim("C9")
 def as_cheap(money: Told) -> Finding:
     """A GPU-hour in orbit beside one on the ground over draws of every assumption, now and in the years ahead."""
     ladder, years = money["ladder"], money["years"]
     last = years["year"][-1]
     measured = [
-        _banded("ratio", "GPU-hour in orbit over one on the ground", money["ratio"], "1"),
+        banded("ratio", "GPU-hour in orbit over one on the ground", money["ratio"], "1", DAY),
         Measured("cheaper", "draws in which orbit is cheaper", money["orbit_is_cheaper"], "share", DAY),
-        _banded("orbit", "a GPU-hour in orbit", money["sides"]["orbit"]["usd_per_gpu_hour"], "USD"),
-        _banded("ground", "a GPU-hour on the ground", money["sides"]["ground"]["usd_per_gpu_hour"], "USD"),
+        banded("orbit", "a GPU-hour in orbit", money["sides"]["orbit"]["usd_per_gpu_hour"], "USD", DAY),
+        banded("ground", "a GPU-hour on the ground", money["sides"]["ground"]["usd_per_gpu_hour"], "USD", DAY),
         Measured("parity", "years until the median draw is cheaper", years["parity_year"], "1", DAY),
-        Measured(
-            "later",
-            "orbit over ground after the years looked ahead",
-            years["ratio"][-1]["p50"],
-            "1",
-            DAY,
-            years["ratio"][-1]["p05"],
-            years["ratio"][-1]["p95"],
-        ),
+        banded("later", "orbit over ground after the years looked ahead", years["ratio"][-1], "1", DAY),
         Measured(
             "steps",
             "improvements within their ranges that reach parity together",
@@ -69,10 +56,10 @@ def fifteen_billion(money: Told) -> Finding:
     measured = [
         Measured("total", "the order", told["total_usd"], "USD", DAY),
         Measured("price", "a GPU-hour's price in the contract that is known", told["price_usd_gpu_hour"], "USD", DAY),
-        _banded("gpus", "GPUs in orbit that it pays for at cost", orbit["gpus_at_cost"], "1"),
-        _banded("below", "GPUs on the ground that it pays for at cost", ground["gpus_at_cost"], "1"),
-        _banded("margin", "seller's margin in orbit at that price", orbit["margin"], "share"),
-        _banded("margin_below", "seller's margin on the ground", ground["margin"], "share"),
+        banded("gpus", "GPUs in orbit that it pays for at cost", orbit["gpus_at_cost"], "1", DAY),
+        banded("below", "GPUs on the ground that it pays for at cost", ground["gpus_at_cost"], "1", DAY),
+        banded("margin", "seller's margin in orbit at that price", orbit["margin"], "share", DAY),
+        banded("margin_below", "seller's margin on the ground", ground["margin"], "share", DAY),
         Measured(
             "unrecovered",
             "capital in orbit not recovered when the buyer leaves at once",
@@ -109,9 +96,9 @@ def sustainable(money: Told, day: Told, parts: Told) -> Finding:
         if g["carbon"] < widest
     ]
     measured = [
-        _banded("orbit", "carbon of a GPU-hour in orbit, making and launch included [kg]", making["orbit"], "kg"),
-        _banded("ground", "carbon of a GPU-hour on the ground, making included [kg]", making["ground"], "kg"),
-        _banded("height", "in orbit with soot and alumina at height [kg]", last["orbit"], "kg"),
+        banded("orbit", "carbon of a GPU-hour in orbit, making and launch included [kg]", making["orbit"], "kg", DAY),
+        banded("ground", "carbon of a GPU-hour on the ground, making included [kg]", making["ground"], "kg", DAY),
+        banded("height", "in orbit with soot and alumina at height [kg]", last["orbit"], "kg", DAY),
         Measured("even", "grid beside which both emit alike, making included", even["and making"], "kg/J", DAY),
         Measured("widest", "the same with effects at height", widest, "kg/J", DAY),
         Measured("cleaner", "countries' grids of the catalog cleaner than that", len(cleaner), "1", "the catalog"),
@@ -136,8 +123,8 @@ def a_market(money: Told, parts: Told) -> Finding:
     """The price from which selling compute in orbit pays; who joins is not for a twin."""
     price = parts["assumptions"]["contract.price"]
     measured = [
-        _banded(
-            "pays", "price of a GPU-hour from which orbit pays", money["sides"]["orbit"]["usd_per_gpu_hour"], "USD"
+        banded(
+            "pays", "price of a GPU-hour from which orbit pays", money["sides"]["orbit"]["usd_per_gpu_hour"], "USD", DAY
         ),
         Measured(
             "paid",

@@ -6,7 +6,7 @@ from typing import Any
 
 from aether.results.words import percent
 from aether.study.claims_evidence import ENOUGH
-from aether.study.claims_finding import Finding, Measured, claim, finding, graded
+from aether.study.claims_finding import Finding, Measured, claim, delay, finding, graded
 
 Told = dict[str, Any]
 SOME = 0.1  # of people or pairs, below which a claim is not true of any place worth the name
@@ -56,7 +56,6 @@ def at_the_edge(day: Told, alone: Told, regions: Told) -> Finding:
         for k, rows in (("orbit", orbit), ("ground", ground))
     }
     ends = {k: [rows[c]["network_s"] for c in both] for k, rows in (("orbit", orbit), ("ground", ground))}
-    first = day["work"]["inference"][0]
     measured = [
         Measured("nearer", "requests from cities that a ship answers sooner", share, "share", ALONE),
         Measured(
@@ -77,15 +76,7 @@ def at_the_edge(day: Told, alone: Told, regions: Told) -> Finding:
             min(ends["ground"]),
             max(ends["ground"]),
         ),
-        Measured(
-            "first",
-            "first token, both together, median",
-            first["first_token_p50_s"],
-            "s",
-            DAY,
-            None,
-            first["first_token_p95_s"],
-        ),
+        delay("first", "first token, both together", day["work"]["inference"][0], "first_token", DAY),
     ]
     return finding(
         graded(share >= ENOUGH, share >= SOME),
@@ -281,24 +272,8 @@ def remote_regions(clinic: Told) -> Finding:
     measured = [
         Measured("wired", "places reached by fibre before", wired, "1", where),
         Measured("served", "requests served with compute in orbit", orbit["served_share"], "share", where),
-        Measured(
-            "first",
-            "first token from orbit, median and p95",
-            orbit["first_token_p50_s"],
-            "s",
-            where,
-            None,
-            orbit["first_token_p95_s"],
-        ),
-        Measured(
-            "relayed",
-            "first token through the mesh from sites, median and p95",
-            gateway["first_token_p50_s"],
-            "s",
-            where,
-            None,
-            gateway["first_token_p95_s"],
-        ),
+        delay("first", "first token from orbit", orbit, "first_token", where),
+        delay("relayed", "first token through the mesh from sites", gateway, "first_token", where),
         Measured("ships", "requests that ships answer", orbit_share(clinic["orbit"]), "share", where),
     ]
     reached = orbit["served_share"] >= ENOUGH
