@@ -97,7 +97,7 @@ def plan(
     scenario: ScenarioName,
     search: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="SECONDS", help="search on for so long, with CP-SAT; needs aether-fabric[plan]"),
+        typer.Option(min=0.1, metavar="SECONDS", help="search on for so long, by ruin and repair"),
     ] = None,
     slot: Annotated[str, typer.Option(metavar="TIME", help="length of a slot")] = "15 min",
     set_: Set = None,

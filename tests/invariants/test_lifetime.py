@@ -127,6 +127,7 @@ def test_new_boards_make_an_old_ship_deliver_as_a_new_one():
     new, _ = years(once=True, aim=10, boards_every=6, dies=0.0)
     assert new["serviced"].sum() > 0
     assert new["delivered_flops"][15].sum() > old["delivered_flops"][15].sum() * 1.05
+    assert new["delivered_gpu"][15].sum() > old["delivered_gpu"][15].sum() * 1.03
     assert new["service_flights"].sum() > 0.0
 
 

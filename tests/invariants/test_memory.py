@@ -166,3 +166,9 @@ def test_a_peak_is_the_first_of_the_largest(numbers, where):
         if len(part):
             peak.add(first, part)
     assert (peak.value[0], peak.tick[0]) == (max(numbers), numbers.index(max(numbers)))
+
+
+def test_a_run_without_ships_over_several_windows_has_its_tables(monkeypatch):
+    found = cut(monkeypatch, 7, load(fabric(ships=[], workloads__0__where=[], workloads__2__where=[]))).tables
+    assert found["capacity"].num_rows == 0
+    assert found["hosts"].num_rows > 0

@@ -115,6 +115,8 @@ def test_a_wider_boundary_never_emits_less_and_its_sign_may_turn(told):
     for side in ("orbit", "ground"):
         kg = [row[side]["nominal"] for row in told["carbon"]]
         assert all(a <= b + 1e-12 for a, b in itertools.pairwise(kg))
+    assert told["material"]["ground"]["lifted_kg"]["mean"] == told["material"]["orbit"]["water_kg"]["mean"] == 0.0
+    assert told["material"]["orbit"]["burnt_kg"]["p50"] >= told["material"]["orbit"]["lifted_kg"]["p50"] > 0.0
     assert told["carbon"][0]["orbit"]["nominal"] == 0.0 < told["carbon"][1]["orbit"]["nominal"]
 
 
@@ -131,7 +133,7 @@ def test_the_same_seed_gives_the_same_verdict(outcome, told):
 def test_the_page_is_whole_and_escapes_what_the_user_wrote(told):
     page = verdict_report.render({**told, "scenario": "<b>mine</b>"})
     assert "<b>mine</b>" not in page
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 8
     assert "<script" not in page
     assert all(p["source"].split(",")[0] in page for p in told["presets"])
 

@@ -53,7 +53,18 @@ def test_run_writes_summary_tables_report_and_manifest(aether, tmp_path):
     folder = tmp_path / "r"
     summary, manifest = (json.loads((folder / n).read_text()) for n in ("summary.json", "manifest.json"))
     assert summary["waterfall"]["deliverable"]["gpu_hours"] > 0
-    couplings = {"eclipse", "heat", "attitude", "acquisition", "anomaly", "access", "flows", "faults", "placement"}
+    couplings = {
+        "eclipse",
+        "heat",
+        "attitude",
+        "acquisition",
+        "anomaly",
+        "access",
+        "flows",
+        "faults",
+        "manoeuvres",
+        "placement",
+    }
     assert {row["off"] for row in summary["ablation"]} == couplings
     assert manifest["scenario"]["ships"][0]["count"] == 3
     assert any(a["name"] == "ai1.radiator_area" for a in manifest["assumptions"])
@@ -481,7 +492,7 @@ def test_a_scenario_with_sites_and_work_runs_and_writes_their_tables(aether, tmp
     assert code == 0, err
     told = json.loads((tmp_path / "r" / "summary.json").read_text())
     assert told["work"]["inference"][0]["requests"] > 0
-    assert len(told["ablation"]) == 9
+    assert len(told["ablation"]) == 10
     hosts = pq.read_table(tmp_path / "r" / "hosts.parquet")
     assert hosts.num_rows == 10 * 2
     assert sum(hosts["requests"].to_pylist()) == pytest.approx(told["work"]["inference"][0]["served"], rel=1e-5)

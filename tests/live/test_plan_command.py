@@ -8,7 +8,7 @@ import yaml
 
 from aether.base.errors import InputError
 from aether.engine.assemble import assemble
-from aether.placement import plan
+from aether.placement import plan, search
 from aether.scenario.load import load
 from aether.study import plans
 from constellation import fabric
@@ -37,7 +37,7 @@ def calendar():
 
 def test_the_plan_of_a_scenario_keeps_to_its_calendar_and_to_the_law(calendar):
     asked = plans.problem(calendar)
-    made = plan.bounded(asked, steps=40)
+    made = search.bounded(asked, steps=40)
     assert plan.broken(asked, made) == []
     told = plans.describe(calendar, asked, made, "greedy")
     by_name = {j["name"]: j for j in told["jobs"]}

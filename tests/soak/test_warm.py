@@ -32,5 +32,6 @@ def test_nothing_is_compiled_after_warm(tmp_path):
     aether("run", "remote-clinic", *SHORT, "--set", "outputs.ablation=false")
     for form, links in (("czml", ("--links",)), ("oem", ()), ("ns3", ())):
         aether("export", form, "ai1-ring", "--out", form, *SHORT, *links)
+    aether("lifetime", "--draws", "4", "--out", "years", "--set", "lifetime.upgrade=modules")
     aether("validate")
     assert compiled() == ready

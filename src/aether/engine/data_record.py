@@ -90,19 +90,20 @@ def tables(setup: Setup, time_s: Floats, record: DataRecord, keys: Any) -> dict[
         counts = [len(s.names) for s in setup.sources]
         stream = np.repeat(np.arange(len(counts)), counts)
         word = pa.DictionaryArray.from_arrays(
-            pa.array(np.tile(stream, len(time_s)).astype(np.int32)), pa.array([s.name for s in setup.sources])
+            pa.array(np.tile(stream, len(time_s)).astype(np.int32)),
+            pa.array([s.name for s in setup.sources], pa.string()),
         )
-        names = pa.array([f"{s.name}: {n}" for s in setup.sources for n in s.names])
+        names = pa.array([f"{s.name}: {n}" for s in setup.sources for n in s.names], pa.string())
         made["streams"] = pa.table(
             keys(time_s, "source", names)
             | {"stream": word}
             | {k: v.astype(np.float32).ravel() for k, v in record.flows.items()}
         )
     if scaled(setup):
-        names = pa.array([setup.work.services[q].name for q in scaled(setup)])
+        names = pa.array([setup.work.services[q].name for q in scaled(setup)], pa.string())
         made["scaling"] = pa.table(keys(time_s, "workload", names) | {k: v.ravel() for k, v in record.sized.items()})
     if setup.work.tuners:
-        names = pa.array([t.name for t in setup.work.tuners])
+        names = pa.array([t.name for t in setup.work.tuners], pa.string())
         made["tuning"] = pa.table(keys(time_s, "tuner", names) | {k: v.ravel() for k, v in record.tuned.items()})
     return made
 

@@ -17,16 +17,16 @@ from aether.space import ground, motion, sun
 
 def growing(setup: Setup, record: Record) -> dict[str, pa.Table]:
     """A window as Arrow tables; times in seconds from the scenario's start, SI units in the column names."""
-    times, names = record.time_s, pa.array(setup.fleet.name)
+    times, names = record.time_s, pa.array(setup.fleet.name, pa.string())
     made: dict[str, pa.Table] = {}
     for table, kept in TABLES.items():
         made[table] = pa.table(_keys(times, "ship", names) | {c: record.ships[c].ravel() for c in kept})
     if record.rtt_s.shape[1]:
-        label = pa.array([f"{a.name} - {b.name}" for a, b in setup.probes])
+        label = pa.array([f"{a.name} - {b.name}" for a, b in setup.probes], pa.string())
         columns = ("rtt_s", "delivered_s", "hops", "changed")
         made["probes"] = pa.table(_keys(times, "probe", label) | {c: getattr(record, c).ravel() for c in columns})
     if record.city_rtt_s.shape[1]:
-        made["cities"] = pa.table(_keys(times, "city", pa.array(setup.cities.names)) | {
+        made["cities"] = pa.table(_keys(times, "city", pa.array(setup.cities.names, pa.string())) | {
             "rtt_s": record.city_rtt_s.ravel(), "rtt_by_gateway_s": record.city_gateway_rtt_s.ravel(),
             "sun_elevation_deg": _sun_elevation(setup, times).ravel()})  # fmt: skip
     made["network"] = pa.table({"time_s": times, "handovers": record.handovers, "links_alive": record.links_alive})

@@ -106,12 +106,14 @@ def tables(setup: Setup, time_s: Floats, record: WorkRecord, keys: Keys) -> dict
     if setup.work.services and setup.cities.names:
         made["requests"] = _requests(setup, time_s, record)
     made["hosts"] = pa.table(
-        keys(time_s, "host", pa.array(setup.hosts.names)) | {k: v.ravel() for k, v in record.hosts.items()}
+        keys(time_s, "host", pa.array(setup.hosts.names, pa.string())) | {k: v.ravel() for k, v in record.hosts.items()}
     )
     if setup.work.runs:
         columns = {k: record.jobs[:, :, n].ravel() for n, k in enumerate((*SPENT, "step", "sent_bit", "rate_bit_s"))}
         columns |= {f"pace_{k}": record.paces[:, :, n].ravel() for n, k in enumerate(PACES)}
-        made["training"] = pa.table(keys(time_s, "job", pa.array([r.name for r in setup.work.runs])) | columns)
+        made["training"] = pa.table(
+            keys(time_s, "job", pa.array([r.name for r in setup.work.runs], pa.string())) | columns
+        )
     made["traffic"] = pa.table(
         {"time_s": time_s}
         | {f"{k}_bit": record.moved_bit[:, n] for n, k in enumerate(MOVED)}
@@ -126,7 +128,7 @@ def _requests(setup: Setup, time_s: Floats, record: WorkRecord) -> pa.Table:
     ticks, services, cities = record.asked["served"].shape
     city, workload = np.tile(np.arange(cities), services), np.repeat(np.arange(services), cities)
     labels = {
-        name: pa.DictionaryArray.from_arrays(pa.array(np.tile(index, ticks).astype(np.int32)), pa.array(words))
+        name: pa.DictionaryArray.from_arrays(pa.array(np.tile(index, ticks).astype(np.int32)), pa.array(words, pa.string()))
         for name, index, words in (
             ("city", city, setup.cities.names), ("workload", workload, [s.name for s in setup.work.services]),
         )

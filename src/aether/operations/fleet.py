@@ -11,7 +11,7 @@ References
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -83,8 +83,13 @@ def course(
     age and one generation. References [1], [2].
     """
     out = np.zeros((*given.aim.shape, len(COLUMNS)))
-    _course(launching, living, storming, given, drawn, out)
+    _course(launching, living, storming, Course(*_laid(given)), Chance(*_laid(drawn)), out)
     return out
+
+
+def _laid(record: tuple[Any, ...]) -> list[Any]:
+    """Arrays one row after the other, so that one compiled kernel serves all."""
+    return [np.ascontiguousarray(v) if isinstance(v, np.ndarray) else v for v in record]
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Plans: jobs, services and streams over hosts and slots of time as one problem, a greedy answer and a bound on any.
+"""Plans: jobs, services and streams over hosts and slots of time as one problem, and a greedy answer.
 
 maximise  sum of worth of what is done - (price + carbon) of the GPUs it takes
 so that   GPUs, memory and link bits of no host and slot are exceeded; a job runs where it is allowed, near enough, between
@@ -15,16 +15,12 @@ import numpy as np
 
 from aether.base.tables import Bools, Floats, Floats32, Ints
 from aether.placement import plan_kernels as kernels
+from aether.placement.plan_room import NONE, Asked, Rent, There
 
 MEGA = 1e6  # memory counts in whole MB, as the exact solver needs: asked rounded up, there rounded down
-STEPS = 400  # of the bound's prices; twice as many lower it by less than a hundredth (measured on 500 x 100 x 96)
-PACE, SLOWER = (
-    0.3,
-    0.01,
-)  # first step, of the median worth of a GPU and slot, and how far it shrinks: lowest bound of those tried
-KEPT = (0.9, 0.99)  # of means of the direction and its square, those of the reference
-SUMS = 100_000  # GPUs of a host up to which all sums are looked at; above, rounding to a common divisor loses little
-TRIED = 10  # steps of prices between greedy plans that follow them
+FREE = Rent(
+    np.zeros((1, 1, 1, 1)), np.zeros((1, 1), np.int64), NONE, 1.0, np.zeros(0, np.int64), np.ones(0), np.ones(0)
+)
 
 
 @dataclass(frozen=True)
@@ -80,17 +76,26 @@ class Problem:
         return np.repeat(np.floor(self.memory_bytes / MEGA).astype(np.int64)[:, None], self.gpu.shape[1], axis=1)
 
     @cached_property
-    def table(self) -> Ints:
-        """Jobs as the kernels take them (J, 9)."""
-        j, slots = self.jobs, self.gpu.shape[1]
-        memory = np.ceil(j.memory_bytes / MEGA)
-        columns = (j.gpus, j.members, j.slots, np.clip(j.release, 0, slots), np.clip(j.deadline, 0, slots), memory, j.split, j.partial, j.place)  # fmt: skip
-        return np.stack([np.asarray(c).astype(np.int64) for c in columns], axis=1).reshape(-1, len(columns))
+    def unit(self) -> int:
+        """GPUs that all jobs ask for multiples of."""
+        return max(int(np.gcd.reduce(self.jobs.gpus)), 1) if len(self.jobs.gpus) else 1
 
     @cached_property
-    def bits(self) -> Floats:
-        """To begin, to end, in each slot (J, 3)."""
-        return np.stack([self.jobs.begin_bit, self.jobs.end_bit, self.jobs.slot_bit], axis=1).astype(np.float64)
+    def asked(self) -> Asked:
+        """Jobs as the kernels take them."""
+        j, slots = self.jobs, self.gpu.shape[1]
+        memory = np.ceil(j.memory_bytes / MEGA)
+        release, deadline = np.clip(j.release, 0, slots), np.clip(j.deadline, 0, slots)
+        columns = (j.gpus // self.unit, j.members, j.slots, release, deadline, memory, j.split, j.partial, j.place)
+        table = np.stack([np.asarray(c).astype(np.int64) for c in columns], axis=1).reshape(-1, len(columns))
+        bits = np.stack([j.begin_bit, j.end_bit, j.slot_bit], axis=1).astype(np.float64)
+        worth, limit = (np.ascontiguousarray(v, np.float64) for v in (j.worth_usd, j.limit_s))
+        return Asked(table, worth, bits, limit, np.ascontiguousarray(j.allowed))
+
+    def there(self) -> There:
+        """Hosts as the kernels take and spend them."""
+        link = self.link_bit.astype(np.float64)
+        return There(self.round_trip_s, self.cost_usd * self.unit, self.room // self.unit, self.memory.copy(), link)
 
 
 @dataclass(frozen=True)
@@ -117,25 +122,34 @@ class Schedule:
         return np.bincount(np.unique(self.job * width + self.slot) // width, minlength=len(jobs.names))
 
 
-def greedy(problem: Problem, prices_usd: Floats | None = None) -> Schedule:
+def greedy(problem: Problem, rent: Rent = FREE, first: Floats | None = None) -> Schedule:
     """Jobs by worth per GPU and slot, each where and when it costs least of what is left: in one go.
 
-    problem: what there is. prices_usd: (H, T) scarcity prices to choose by, as `bounded` finds them; none when left out.
+    problem: what there is. rent: what free room is worth to others, as `scarcity.priced` finds it; nothing when left out. first: (J,)
+    jobs with more of it go first; worth per GPU and slot when left out.
     Returns a Schedule that keeps to every limit. A job is left out where no room is left or its cost is above its worth.
     Valid as an online rule: no job waits for one that comes after it.
 
     [1] Dantzig, Operations Research 5, 1957 (by density).
     """
-    table, jobs = problem.table, problem.jobs
-    size = np.maximum(table[:, 0] * table[:, 1] * table[:, 2], 1)
-    order = np.argsort(-(jobs.worth_usd / size), kind="stable")
-    guide = problem.cost_usd if prices_usd is None else problem.cost_usd + prices_usd
-    rows = np.empty((int((np.minimum(table[:, 2], problem.gpu.shape[1]) * table[:, 1]).sum()) + 1, 4), np.int64)
-    filled = kernels.place(
-        order, table, np.ascontiguousarray(jobs.worth_usd), problem.bits, jobs.limit_s, jobs.allowed, problem.round_trip_s,
-        problem.cost_usd, guide, problem.room.copy(), problem.memory.copy(), problem.link_bit.astype(np.float64), rows,
-    )  # fmt: skip
+    asked = problem.asked
+    order = np.argsort(-(density(asked) if first is None else first), kind="stable")
+    rows = np.empty((int(most_rows(asked).sum()) + 1, 4), np.int64)
+    filled = kernels.place(order, asked, problem.there(), rent, rows)
     return schedule(problem, rows[:filled])
+
+
+def density(asked: Asked) -> Floats:
+    """Worth of a GPU and slot (J,)."""
+    made: Floats = asked.worth / np.maximum(asked.table[:, 0] * asked.table[:, 1] * asked.table[:, 2], 1)
+    return made
+
+
+def most_rows(asked: Asked) -> Ints:
+    """Rows that a job can take at most (J,)."""
+    hosts, time = asked.allowed.shape[1], np.maximum(asked.table[:, 4] - asked.table[:, 3], 0)
+    made: Ints = np.clip(asked.table[:, 2], 0, time) * np.minimum(asked.table[:, 1], hosts)
+    return made
 
 
 def schedule(problem: Problem, rows: Ints) -> Schedule:
@@ -150,62 +164,9 @@ def schedule(problem: Problem, rows: Ints) -> Schedule:
     return Schedule(job, host, slot, members, worth - cost, worth)
 
 
-def bounded(problem: Problem, steps: int = STEPS) -> Schedule:
-    """The best of greedy plans that follow scarcity prices, with the Lagrangian bound that the prices prove.
-
-    L(p) = sum over jobs of max(0, worth - least cost at cost + p) + sum of p x room >= any plan's value, for every p >= 0; p goes
-    down the subgradient room - used, each by a step of its own size. Room is what jobs of these sizes can fill. Limits of memory
-    and links are left out of the bound.
-    problem: what there is. steps: of the prices. Returns a Schedule with bound_usd.
-
-    [1] Fisher, Management Science 27, 1981 (the bound). [2] Kingma and Ba, arXiv 1412.6980 (the step).
-    """
-    best = greedy(problem)
-    room, jobs, table = packed(problem), problem.jobs, problem.table
-    price, used = np.zeros(room.shape), np.zeros(room.shape)
-    mean, square = np.zeros(room.shape), np.zeros(room.shape)
-    density = jobs.worth_usd / np.maximum(table[:, 0] * table[:, 1] * table[:, 2], 1)
-    low, reach = np.inf, PACE * float(np.median(density)) if density.size else 0.0
-    for step in range(steps):
-        kept = kernels.relaxed(
-            table, jobs.worth_usd, jobs.limit_s, jobs.allowed, problem.round_trip_s, problem.cost_usd + price, room, used
-        )  # fmt: skip
-        low = min(low, kept + float((price * room).sum()))
-        if step % TRIED == TRIED - 1:
-            other = greedy(problem, price)
-            best = other if other.value_usd > best.value_usd else best
-        if low - best.value_usd <= 1e-4 * abs(low):
-            break
-        way = room - used
-        mean, square = KEPT[0] * mean + (1.0 - KEPT[0]) * way, KEPT[1] * square + (1.0 - KEPT[1]) * way * way
-        even = [1.0 - k ** (step + 1) for k in KEPT]
-        pace = reach * SLOWER ** (step / steps)
-        price = np.maximum(price - pace * (mean / even[0]) / (np.sqrt(square / even[1]) + 1e-9), 0.0)
-    low = max(low, best.value_usd)  # what rounding leaves
-    return Schedule(best.job, best.host, best.slot, best.members, best.value_usd, best.worth_usd, low, "Lagrangian")
-
-
-def packed(problem: Problem) -> Ints:
-    """The most GPUs of each host and slot that jobs of these sizes can fill (H, T): 64 of 72 where all ask for 64.
-
-    The largest sum of whole multiples of the sizes that does not exceed the room. [1] Martello and Toth, Knapsack Problems, 1990.
-    """
-    sizes, most = np.unique(problem.jobs.gpus), int(problem.room.max(initial=0))
-    if most > SUMS or not sizes.size:
-        step = int(np.gcd.reduce(sizes)) if sizes.size else 1
-        return problem.room // step * step
-    sums = np.zeros(most + 1, np.bool_)
-    sums[0] = True
-    for size in sizes[sizes <= most].tolist():
-        rows = np.pad(sums, (0, -sums.size % size)).reshape(-1, size)
-        sums = np.logical_or.accumulate(rows, axis=0).ravel()[: most + 1]
-    made: Ints = np.maximum.accumulate(np.where(sums, np.arange(most + 1), 0))[problem.room]
-    return made
-
-
 def broken(problem: Problem, made: Schedule) -> list[str]:
     """Every limit that a schedule breaks, in words; empty for a sound one."""
-    j, table = problem.jobs, problem.table
+    j, table = problem.jobs, problem.asked.table
     told: list[str] = []
     used, memory = np.zeros(problem.gpu.shape), np.zeros(problem.gpu.shape)
     link = np.zeros(problem.gpu.shape)

@@ -76,6 +76,27 @@ def indices(told: Told) -> Plot:
     return drawn("indices", "Bars, Sobol indices", caption, (5.2, 0.9 + 0.27 * len(rows)), paint)
 
 
+def tornado(told: Told) -> Plot:
+    """What each assumption alone does to the ratio, over its own range."""
+    rows = sorted(told["indices"]["rows"], key=lambda r: r["least"] - r["most"])[:MOST_ROWS]
+    nominal = told["ratio"]["nominal"]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for i, row in enumerate(rows):
+            axes.barh(i, row["least"] - nominal, left=nominal, height=0.62, color=svg.SKY)
+            axes.barh(i, row["most"] - nominal, left=nominal, height=0.62, color=svg.ORANGE)
+        axes.axvline(nominal, color=svg.INK, linewidth=0.9)
+        axes.axvline(1.0, color=svg.INK, linestyle="--", linewidth=1.0)
+        axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel="cost in orbit over cost on the ground")
+        axes.set_yticks(range(len(rows)), [r["name"] for r in rows], fontsize=8)
+        axes.grid(visible=False, axis="y")
+
+    top = rows[0]
+    caption = f"{top['name']} alone, over its own range, takes the ratio from {money(top['least'])} to {money(top['most'])} around {money(nominal)} (modelled)."
+    return drawn("tornado", "Tornado chart, one assumption at a time", caption, (5.2, 0.9 + 0.27 * len(rows)), paint)
+
+
 def waterfall(told: Told) -> Plot:
     """From a GPU-hour on the ground to one in orbit, term by term."""
     hours = {

@@ -27,11 +27,11 @@ def render(told: Told) -> str:
     title = escape(f"{told['scenario']}: the verdict beside the ground")
     sections = {
         "cost": ("What it costs", plots([figures.spread(told), figures.waterfall(told)]) + figures_table(told)),
-        "moves": ("What decides it", plots([figures.indices(told), figures.frontier(told)])),
+        "moves": ("What decides it", plots([figures.indices(told), figures.tornado(told), figures.frontier(told)])),
         "parity": ("What would have to be true", plots([figures.ladder(told)], "wide") + f"<p>{escape(told['ladder']['words'])}.</p>"),
         "years": ("Through the years", plots([figures.years(told)]) + _time(told)),
         "prices": ("At whose prices", _perspectives(told) + _contract(told)), "models": ("Published models, and inside one boundary", _presets(told)),
-        "carbon": ("Carbon by boundary", plots([figures.carbon(told)])), "sources": ("Sources", _sources(told)),
+        "carbon": ("Carbon by boundary", plots([figures.carbon(told)]) + _carbon(told)), "sources": ("Sources", _sources(told)),
     }  # fmt: skip
     links = "".join(f'<a href="#{key}">{words}</a>' for key, (words, _) in sections.items())
     body = "".join(f'<section id="{key}"><h2>{words}</h2>{html}</section>' for key, (words, html) in sections.items())
@@ -134,6 +134,35 @@ def _presets(told: Told) -> str:
             f"per GPU-hour, ratio {p['ratio']:.2f}. It leaves out: {escape(left)}.</p>"
         )
     return html
+
+
+def _carbon(told: Told) -> str:
+    """Carbon by boundary per GPU-hour and per million tokens, and what else is used and burnt."""
+    rows = []
+    for row in told["carbon"]:
+        cells = [f"{band({k: 1e3 * row[side][k] for k in ('p05', 'p50', 'p95')})}" for side in ("orbit", "ground")]
+        tokens = [
+            money(None if row[side]["mtoken_kg"] is None else 1e3 * row[side]["mtoken_kg"])
+            for side in ("orbit", "ground")
+        ]
+        rows.append((row["boundary"], *cells, *tokens))
+    columns = (
+        "boundary",
+        "orbit [g/GPU-hour]",
+        "ground [g/GPU-hour]",
+        "orbit [g/million tokens]",
+        "ground [g/million tokens]",
+    )
+    shown = table(columns, rows, (1, 2, 3, 4))
+    words = {
+        "water_kg": "water evaporated",
+        "lifted_kg": "lifted to orbit",
+        "burnt_kg": "burnt on the way down",
+        "alumina_kg": "alumina that this makes",
+    }
+    used = [(said, *(band({k: 1e3 * told["material"][side][kind][k] for k in ("p05", "p50", "p95")}) for side in ("orbit", "ground")))
+            for kind, said in words.items()]  # fmt: skip
+    return shown + table(("of a GPU-hour [g]", "orbit", "ground"), used, (1, 2))
 
 
 def _sources(told: Told) -> str:

@@ -18,6 +18,7 @@ from aether.network import access, flows, routing, topology
 from aether.placement import plan
 from aether.placement.policy import policies
 from aether.space import ground, motion, sun
+from aether.study import bench_money as money
 from aether.study import bench_peers as peers
 from aether.study import bench_requests as requests
 from aether.study import bench_runs as whole
@@ -41,6 +42,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
         _placement(runs),
         _plan(runs),
         *requests.rows(runs, quick),
+        *money.rows(runs, quick),
         *_steps(runs, quick),
         *whole.tables(quick),
         *whole.ticks(quick),

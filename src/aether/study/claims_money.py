@@ -26,6 +26,7 @@ def as_cheap(money: Told) -> Finding:
         banded("ground", "a GPU-hour on the ground", money["sides"]["ground"]["usd_per_gpu_hour"], "USD", DAY),
         Measured("parity", "years until the median draw is cheaper", years["parity_year"], "1", DAY),
         banded("later", "orbit over ground after the years looked ahead", years["ratio"][-1], "1", DAY),
+        Measured("by_then", "draws in which orbit is then cheaper", years["orbit_is_cheaper"][-1], "share", DAY),
         Measured(
             "steps",
             "improvements within their ranges that reach parity together",
@@ -38,8 +39,8 @@ def as_cheap(money: Told) -> Finding:
     few = ladder["reached"] and len(ladder["steps"]) <= FEW
     return finding(
         graded(money["orbit_is_cheaper"] >= LIKELY, money["orbit_is_cheaper"] >= POSSIBLE or soon or few),
-        "A GPU-hour costs {orbit} in orbit and {ground} on the ground, {ratio} times as much; orbit is cheaper in {cheaper} of draws. Years until it "
-        "is by the trends: {parity} of {last}. Improvements that must come together for parity now: {steps}.",
+        "A GPU-hour costs {orbit} in orbit and {ground} on the ground, {ratio} times as much; orbit is cheaper in {cheaper} of draws. Years until the "
+        "median draw is by the trends: {parity} of {last}, then {by_then} of draws. Improvements that must come together for parity now: {steps}.",
         "holds if orbit is cheaper in {likely} of draws of every assumption; holds if it is in {possible}, or by trends in {last} years, or with no more "
         "than {few} improvements at the good ends of their ranges",
         measured, {"likely": (LIKELY, "share"), "possible": (POSSIBLE, "share"), "few": (FEW, "1"), "last": (last, "1")},

@@ -115,14 +115,12 @@ def make(
 
     scenario: with jobs. slot_s: length of a slot [s]. search_s: how long to search on [s]; the greedy plan with its bound when
     left out. Returns what `aether plan --json` prints. Raises InputError for a scenario without jobs, jobs that no hosts could
-    ever run, or a search without OR-Tools.
+    ever run.
     """
     if not scenario.spec.jobs:
         raise InputError(
             Problem("jobs", f"{scenario.spec.name} has none to plan", next="Give `jobs:`, each with gpus and time")
         )
-    if search_s is not None:
-        search.solver()
     told = progress or (lambda *_: None)
     there = calendar(assemble(scenario), slot_s, progress)
     asked = problem(there)
@@ -136,7 +134,7 @@ def make(
         told("search", wanted_s - max(left_s(), 0.0), wanted_s, f"{value:,.0f} of {bound:,.0f} USD")
 
     if search_s is None:
-        made, how = plan.bounded(asked), GREEDY
+        made, how = search.bounded(asked), GREEDY
     else:
         made, how = search.search(asked, scenario.spec.seed, left_s=left_s, told=searching), SEARCHED
     return describe(there, asked, made, how)

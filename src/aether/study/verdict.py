@@ -96,7 +96,7 @@ def of_run(outcome: Outcome, draws: int = DRAWS) -> dict[str, Any]:
         "scenario": made.scenario, "draws": draws, "sides": _sides(made, drawn), "ratio": bands(ratio) | {"nominal": float(made.ratio(made.value()))},
         "orbit_is_cheaper": float((ratio < 1.0).mean()), "histogram": _histogram(ratio), "indices": _indices(made), "frontier": _frontier(made),
         "ladder": ladder(made), "perspectives": _perspectives(made), "years": years(made), "time_to_power": _time_to_power(made, rows),
-        "contract": _contract(made, drawn), "presets": _presets(made), "carbon": _carbon(made, drawn),
+        "contract": _contract(made, drawn), "presets": _presets(made), "carbon": _carbon(made, drawn), "material": _material(made, drawn),
         "assumptions": [_told(made.known[n]) for n in (*made.names, *made.others)],
     }  # fmt: skip
 
@@ -181,10 +181,20 @@ def _histogram(ratio: Floats) -> dict[str, list[float]]:
 def _indices(made: Case) -> dict[str, Any]:
     """Shares of the variance of ln(orbit over ground) that inputs make, of those that move it most alone."""
     ranked = threshold.ranged(made.ratio, made.known).swings[:MOST_INPUTS]
+    alone = {s.name: sorted((s.at_low, s.at_high)) for s in ranked}
     spread = {s.name: made.spread[s.name] for s in ranked if s.name in made.names}
     found = sampling.sobol_indices(lambda rows: np.log(made.ratio(made.value(rows))), spread, BASE, 1)
     order = np.argsort(-found.total, kind="stable")
-    rows = [{"name": found.names[i], "first": float(found.first[i]), "total": float(found.total[i])} for i in order]
+    rows = [
+        {
+            "name": found.names[i],
+            "first": float(found.first[i]),
+            "total": float(found.total[i]),
+            "least": alone[found.names[i]][0],
+            "most": alone[found.names[i]][1],
+        }
+        for i in order
+    ]
     return {"of": "ln(orbit over ground)", "evaluations": found.evaluations, "rows": rows}
 
 
@@ -428,18 +438,37 @@ def _presets(made: Case) -> list[dict[str, Any]]:
 
 
 def _carbon(made: Case, drawn: Value) -> list[dict[str, Any]]:
-    """CO2 equivalent of a GPU-hour within boundaries that widen, on both sides [kg]."""
+    """CO2 equivalent within boundaries that widen, on both sides: of a GPU-hour that could have worked, and of a million tokens [kg]."""
     rows = []
     for name in carbon.BOUNDARIES:
         row: dict[str, Any] = {"boundary": name}
-        for key, side, make in (("orbit", made.orbit, _in_orbit), ("ground", made.ground, _on_ground)):
+        for key, side, make in _made(made):
             nominal, spread = (
                 cost.added(carbon.within(f, name) for f in make(side, v)) / side.deliverable_h
                 for v in (made.value(), drawn)
             )
             row[key] = {"nominal": float(nominal)} | bands(np.atleast_1d(spread))
+            row[key]["mtoken_kg"] = float(np.median(spread)) * side.inference_h / side.mtokens if side.mtokens else None
         rows.append(row)
     return rows
+
+
+def _material(made: Case, drawn: Value) -> dict[str, dict[str, dict[str, float]]]:
+    """Of a GPU-hour on both sides [kg]: water, what is lifted, what burns up on the way down and the alumina that this makes."""
+    told: dict[str, dict[str, dict[str, float]]] = {}
+    for key, side, make in _made(made):
+        found = make(side, drawn)
+        kinds = {
+            "water_kg": cost.added(f.water_kg_year for f in found), "burnt_kg": cost.added(f.burnt_kg_year for f in found),
+            "lifted_kg": cost.added(boundary.lifted_kg(g, drawn) for g in side.ships) / (drawn("cost.life_orbit") / cost.YEAR_S),
+        }  # fmt: skip
+        kinds["alumina_kg"] = kinds["burnt_kg"] * drawn("carbon.alumina_share")
+        told[key] = {k: bands(np.atleast_1d(v / side.deliverable_h)) for k, v in kinds.items()}
+    return told
+
+
+def _made(made: Case) -> tuple[tuple[str, Side, Callable[[Side, Value], list[carbon.Footprint]]], ...]:
+    return (("orbit", made.orbit, _in_orbit), ("ground", made.ground, _on_ground))
 
 
 def _in_orbit(side: Side, value: Value) -> list[carbon.Footprint]:

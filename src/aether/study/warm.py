@@ -13,10 +13,11 @@ import numpy as np
 from aether.base import cache
 from aether.base.clock import J2000_DAYS
 from aether.base.tables import Links
+from aether.engine.lifetime import lifetime
 from aether.engine.run import Progress, simulate
 from aether.network import routing
 from aether.network.lanes import WIDTH
-from aether.placement.plan import greedy
+from aether.placement.search import search
 from aether.scenario.load import examples, load
 from aether.space import motion, orbits
 from aether.study import models as _models  # noqa: F401 - registers the models
@@ -31,6 +32,7 @@ FITTED: dict[str, dict[str, Any]] = {  # what would begin or end after so short 
     "batch-queue": {"jobs": [{"name": "short", "gpus": 1, "time": "60 s"}]},
     "lost-and-found": {"events": []},
 }
+YEARS = {"lifetime.draws": 1, "lifetime.years": 1}
 EXPORTED = "ai1-ring"  # relays and ships, and two places on the ground
 
 
@@ -52,7 +54,8 @@ def warm(progress: Progress | None = None) -> dict[str, Any]:
     told("compiling", total - 1, total, "meshes of any size")
     _meshes()
     mix(1, 1).serve()
-    greedy(jobs())
+    search(jobs(), rounds=1)
+    lifetime(load(EXPORTED, YEARS))
     validate()
     told("compiling", total, total, "")
     kept = Path(os.environ[cache.VARIABLE])
