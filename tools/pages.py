@@ -1,8 +1,9 @@
 """Write the pages that are made, not typed: `python tools/pages.py`.
 
 docs/validation.md comes from the validation cases and docs/assumptions.md from the catalog (`--tables` writes these two
-alone). In README.md and docs/tutorial.md the commands are run, in an empty folder and in the order of the pages, and what
-they print is written under them; so are the figures of the README, and its picture from the report of the default day.
+alone); docs/claims.md comes from the runs of `aether claims`. In README.md, docs/tutorial.md and docs/performance.md the
+commands are run, in an empty folder and in the order of the pages, and what they print is written under them; so are the
+figures of the README, and its picture from the report of the default day.
 
 In a page:
     a code block with the language sh or python, followed by `<!-- output -->`, is run and its output written down to
@@ -33,8 +34,8 @@ from typing import Any
 from aether.base.provenance import Assumption
 from aether.base.units import fmt
 from aether.scenario import catalog as parts
+from aether.study import claims, validation
 from aether.study import models as _models  # noqa: F401 - registers the models
-from aether.study import validation
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = "<!-- Written by tools/pages.py; change the code or the data, then `make docs`. -->\n"
@@ -169,6 +170,32 @@ def _assumptions(found: list[tuple[str, Assumption]], source: str) -> list[str]:
         own = "" if a.source == source else f"{a.source}{f' ({a.date})' if a.date else ''}"
         rows.append((name, fmt(a.value, a.unit), span, a.confidence, ". ".join(t for t in (own, a.note) if t)))
     return _table(("number", "value", "range", "confidence", "source and note"), {1}, rows)
+
+
+def claims_page(told: dict[str, Any]) -> str:
+    """docs/claims.md from what `aether.study.claims.claims` returns."""
+    counted = ", ".join(f"{count} *{word}*" for word, count in told["counts"].items() if count)
+    lines = [
+        "# Claims", "", GENERATED,
+        "What three articles of May 2026 claimed of compute in orbit, in our words, put to the test by the twin. A verdict follows from the figures by the "
+        "criterion beside it; `aether claims --html PATH` shows every figure with its range and scenario. All figures are modelled.", "",
+        f"{len(told['claims'])} claims: {counted}.", "",
+        *_table(("id", "claim", "verdict", "measured", "scenarios"), set(), [
+            (c["id"], c["claim"], c["verdict"], c["words"], "; ".join(c["scenarios"])) for c in told["claims"]
+        ]),
+    ]  # fmt: skip
+    for c in told["claims"]:
+        live = [f"- the live fabric will measure: {c['live']}"] if c["live"] else []
+        lines += [
+            f"## {c['id']}: {c['verdict']}",
+            "",
+            f"- criterion: {c['criterion']}",
+            *(f"- {t}" for t in c["conditions"]),
+            *live,
+            "",
+        ]
+    verdicts = json.dumps({c["id"]: c["verdict"] for c in told["claims"]}, indent=1)
+    return "\n".join([*lines, "```json", verdicts, "```"]) + "\n"
 
 
 # Pages with commands
@@ -409,6 +436,7 @@ def main() -> None:
         path.write_text(text, encoding="utf-8")
     if options.parse_args().tables:
         return
+    (ROOT / "docs" / "claims.md").write_text(claims_page(claims.claims()), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         for name in PAGES:

@@ -497,6 +497,38 @@ def verdict(
     print(results.dumps(told), end="") if json_ else verdict_terminal.verdict(told, folder)
 
 
+@app.command()
+def claims(
+    only: Annotated[str, typer.Option(metavar="C9,C10", help="ids of claims; all when not given")] = "",
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="PATH", help="also a page: a file, or claims.html in a folder")
+    ] = None,
+    hours: Annotated[float, typer.Option(min=6, metavar="H", help="of each run at most")] = 24.0,
+    draws: Annotated[
+        int,
+        typer.Option(min=2, max=1_000_000, metavar="N", help="of every assumption; a fleet's years take a twentieth"),
+    ] = 4096,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenarios'")] = None,
+    catalog: CatalogFolder = None,
+    json_: Json = False,
+) -> None:
+    """What was claimed of compute in orbit, put to the test: what the twin measured, and whether it holds."""
+    from aether.results import claims_terminal, results
+    from aether.study import claims as study
+    from aether.study.claims_evidence import Settings
+
+    named = [n.strip() for n in only.split(",") if n.strip()]
+    if html is not None and not html.parent.is_dir():
+        raise InputError(Problem("--html", f"there is no folder {html.parent} to write a page to"))
+    with _progress(json_) as advance:
+        told = study.claims(named, Settings(hours, draws, seed, catalog), advance)
+    if html is not None:
+        from aether.results import claims_report
+
+        _write(html / "claims.html" if html.is_dir() else html, claims_report.render(told))
+    print(results.dumps(told), end="") if json_ else claims_terminal.claims(told, html)
+
+
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str, float, float, str], None]]:
     """A progress bar that long work tells how far it is, and that ends it where it has been interrupted."""

@@ -1,6 +1,7 @@
 """The pages say what the program does: generated ones are up to date, commands and options documented, examples listed."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import typer.main
 
 from aether.cli import app
 from aether.scenario.load import examples
+from aether.study.claims import known
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -66,6 +68,16 @@ def test_generated_page_is_up_to_date(generated, name):
 def test_the_readme_tells_the_headline_of_validation(generated):
     line = next(x for x in generated[ROOT / "docs" / "validation.md"].splitlines() if x.startswith("**"))
     assert line in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_claim_is_on_its_page_with_the_verdict_that_was_reached():
+    text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    reached = json.loads(text.partition("```json\n")[2].partition("```")[0])
+    assert list(reached) == list(known())
+    assert dict(re.findall(r"^## (C\d+): (.*)$", text, re.MULTILINE)) == reached
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| C\d+ ", line)]
+    assert {row[0]: row[2] for row in rows} == reached
+    assert {row[0]: row[1] for row in rows} == {name: one["says"] for name, one in known().items()}
 
 
 @pytest.mark.parametrize("command", sorted(commands()))

@@ -83,6 +83,26 @@ def largest(terms: Sequence[Mapping[str, Any]], most: int = 3) -> str:
     return ", ".join(f"{t['asset']} {percent(t['share'], 0)}" for t in top)
 
 
+def said(value: float | None, unit: str) -> str:
+    """A figure of any kind for people; unit "share" is said in per cent, "1" as a count where it is whole, None as none."""
+    if value is None:
+        return "none"
+    if unit == "share":
+        return percent(value, 2 if 0.0 < abs(value) < 0.01 or 0.99 < value < 1.0 else 1)
+    if unit == "1" and (abs(value) >= 1e6 or value == int(value)):
+        return many(value)
+    if unit == "bit" and abs(value) >= 1e15:
+        return f"{fmt(value / 1e15, '1')} Pbit"
+    if unit == "USD" and abs(value) >= 1e9:
+        return f"{fmt(value / 1e9, '1')} billion USD"
+    return fmt(value, unit)
+
+
+def sentence(words: str) -> str:
+    """Words with a capital at their head."""
+    return words[:1].upper() + words[1:]
+
+
 def span(low: float, high: float, unit: str) -> str:
     """A range of an assumption; the unit once where both ends share it."""
     first, last = fmt(low, unit), fmt(high, unit)
