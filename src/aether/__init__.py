@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from aether.results.results import load as load
     from aether.study.runs import compare as compare
     from aether.study.runs import run as run
+    from aether.study.studies import study as study
 
 __version__ = VERSION
-__all__ = ["Results", "compare", "load", "run"]
+__all__ = ["Results", "compare", "load", "run", "study"]
 
 _HOME = {
     "run": "aether.study.runs",
     "compare": "aether.study.runs",
     "load": "aether.results.results",
     "Results": "aether.results.results",
+    "study": "aether.study.studies",
 }
 
 

@@ -37,6 +37,7 @@ CatalogFolder = Annotated[
     Path | None, typer.Option("--catalog", metavar="DIR", help="a folder of YAML files that add or override parts")
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output and nothing else")]
+NOTHING, KEPT = "nothing was written", "what has come so far is kept: run the same again to go on"
 DONE, FAULT, WRONG, INFEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130  # exit codes
 
 
@@ -164,6 +165,37 @@ def forecast(
     with _progress(json_) as advance:
         made = ahead.forecast(loaded, hours, samples, threads, out, advance)
     print(results.dumps(made), end="") if json_ else plan_terminal.forecast(made)
+
+
+@app.command()
+def study(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="a study file, or the name of a packaged study")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where results go; aether-results/studies/NAME when not given"),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="begin anew; what is there is kept beside it")] = False,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address", metavar="HOST:PORT", help="a Ray cluster that works; needs aether-fabric[cluster]"
+        ),
+    ] = None,
+    catalog: CatalogFolder = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="processes at work; the results are the same for any number")
+    ] = 2,
+    json_: Json = False,
+) -> None:
+    """Sweeps, draws and sensitivities of a scenario; run again, it goes on where it stopped."""
+    from aether.results import results, study_terminal
+    from aether.study import studies
+
+    with _progress(json_, KEPT) as advance:
+        told = studies.study(
+            file, out, catalog=catalog, threads=threads, ray_address=ray_address, fresh=fresh, progress=advance
+        )
+    print(results.dumps(told), end="") if json_ else study_terminal.study(told)
 
 
 def _seconds(option: str, text: str) -> float:
@@ -434,10 +466,11 @@ def compare(
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str, float, float, str], None]]:
-    """A progress bar that long work tells how far it is, and that ends it where it has been interrupted."""
+def _progress(quiet: bool, kept: str = NOTHING) -> Iterator[Callable[[str, float, float, str], None]]:
+    """A progress bar that long work tells how far it is, and that ends it where it has been interrupted; kept: what is then said."""
     from aether.results import terminal
 
+    _Signals.kept = kept
     with terminal.progress(quiet=quiet) as bar:
 
         def advance(label: str, done: float, of: float, clock: str) -> None:
@@ -465,6 +498,7 @@ class _Signals:
     """Remembers an interrupt: compiled code may swallow the exception or raise another in its place."""
 
     seen = False
+    kept = NOTHING
 
     @classmethod
     def take(cls, *_: object) -> None:
@@ -495,7 +529,7 @@ def main() -> None:
         if not _Signals.seen:
             raise
         threading.excepthook = lambda _: None  # what other threads say of being stopped is no news
-        print("interrupted; nothing was written", file=sys.stderr)
+        print(f"interrupted; {_Signals.kept}", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

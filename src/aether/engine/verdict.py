@@ -55,13 +55,15 @@ class Side:
         """Levelised over all that could have worked [USD per GPU-hour at full clocks]."""
         return cost.levelised([self.usd_year(value)], self.deliverable_h)
 
+    def footprints(self, value: Value) -> list[carbon.Footprint]:
+        """Carbon and water of a year, group by group and site by site."""
+        return [carbon.orbit(g, value) for g in self.ships] + [carbon.ground(s, value) for s in self.sites]
+
 
 def verdict(setup: Setup, totals: Totals) -> dict[str, Any]:
     """Cost and carbon of both sides; `missing` says in words what has no price."""
-    orbit, ground, own = _orbit(setup, totals), _ground(setup, totals), bool(setup.hosts.sites)
-    if not own:
-        ground = _reference(setup)
-    known = _known(setup, orbit, ground)
+    own = bool(setup.hosts.sites)
+    orbit, ground, known = sides(setup, totals)
     try:
         cost_told: dict[str, Any] = {
             "orbit": _side(orbit, known) if orbit.ships else None, "ground": _side(ground, known),
@@ -79,6 +81,13 @@ def verdict(setup: Setup, totals: Totals) -> dict[str, Any]:
             "ground": _footprint(ground, known, days),
         },
     }
+
+
+def sides(setup: Setup, totals: Totals) -> tuple[Side, Side, dict[str, Assumption]]:
+    """Orbit and ground of a run, a reference site where it has none of its own, and every assumption that they rest on."""
+    orbit = _orbit(setup, totals)
+    ground = _ground(setup, totals) if setup.hosts.sites else _reference(setup)
+    return orbit, ground, _known(setup, orbit, ground)
 
 
 def usd_per_mtoken(setup: Setup, totals: Totals) -> float | None:
@@ -246,18 +255,13 @@ def _beside(orbit: Side, ground: Side, known: Mapping[str, Assumption]) -> dict[
 def _footprint(side: Side, known: Mapping[str, Assumption], years: float) -> dict[str, Any]:
     """Carbon and water of the run's time: what was built spread over its life, and what was used."""
     value = boundary.nominal(known)
-    made = [carbon.orbit(g, value) for g in side.ships] + [carbon.ground(s, value) for s in side.sites]
+    made = side.footprints(value)
     rows: dict[str, float] = {}
     for footprint in made:
         for emission in footprint.emissions:
             rows[emission.cause] = rows.get(emission.cause, 0.0) + emission.kg_year
     total = sum(rows.values())
-    ranged = threshold.ranged(
-        lambda v: sum(
-            f.kg_year for f in [*(carbon.orbit(g, v) for g in side.ships), *(carbon.ground(s, v) for s in side.sites)]
-        ),
-        known,
-    )
+    ranged = threshold.ranged(lambda v: sum(f.kg_year for f in side.footprints(v)), known)
     return {
         "carbon_kg": total * years, "carbon_low_kg": ranged.low * years, "carbon_high_kg": ranged.high * years,
         "carbon_per_gpu_hour_kg": total / side.deliverable_h if side.deliverable_h else None,
