@@ -454,15 +454,20 @@ def bench(
 
 @app.command()
 def compare(
-    before: Annotated[Path, typer.Argument(help="a folder of results")],
-    after: Annotated[Path, typer.Argument(help="another")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="A B [C...]", help="folders of results, or scenarios, which are then run")
+    ],
+    catalog: CatalogFolder = None,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="threads of a scenario that is run")] = 2,
     json_: Json = False,
 ) -> None:
-    """What differs between the summaries of two runs."""
-    from aether.results import results, terminal
+    """Runs side by side: which inputs differ, what moved, and what each difference in compute and cost is made of."""
+    from aether.results import results, study_terminal
+    from aether.study import comparison
 
-    changed = results.diff(results.load(before).summary, results.load(after).summary)
-    print(results.dumps(changed), end="") if json_ else terminal.changes(changed)
+    with _progress(json_) as advance:
+        told = comparison.compare(runs, advance, catalog, threads)
+    print(results.dumps(told), end="") if json_ else study_terminal.compare(told)
 
 
 @contextmanager

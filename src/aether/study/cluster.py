@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
 import socket
@@ -16,8 +18,13 @@ from aether.base.processes import drop, spread
 T = TypeVar("T")
 
 CONNECT_S = 4.0  # for the address to answer at all
-HEALTH_S = 12.0  # for what answers to prove itself a cluster's head
-LOST = 20  # times in a row that nodes may be lost without a single result
+HEALTH_S = 9.0  # for what answers to prove itself a cluster's head
+WAVE = 6  # tasks for each process at once: waiting for the last of them costs a tenth
+AGAIN = {
+    "num_cpus": 0.5,
+    "max_restarts": -1,
+    "max_task_retries": -1,
+}  # a lost node's work goes to the others, for whom half a CPU is kept
 
 
 def pooled(
@@ -73,37 +80,37 @@ def _on_ray(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], address: s
     """Tasks through joblib's backend on a cluster; what a lost node had in hand is handed out again."""
     check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-    import joblib
     import ray
     from ray.util.joblib import register_ray
 
     begun = not ray.is_initialized()
     if begun:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     register_ray()
-    left, lost = dict(enumerate(tasks)), 0
     try:
-        while left:
-            with joblib.parallel_config(backend="ray", ray_remote_args={"num_cpus": 1}):
-                pool = joblib.Parallel(n_jobs=-1, return_as="generator_unordered", batch_size=1, max_nbytes=None)
-                results = pool(joblib.delayed(_numbered)(number, work, task) for number, task in list(left.items()))
-            try:
-                for number, made in results:
-                    if left.pop(number, None) is not None:
-                        lost = 0
-                        yield number, made
-            except ray.exceptions.RayError as error:
-                lost += 1
-                if lost > LOST:
-                    raise InputError(
-                        Problem("--ray-address", f"the cluster at {address} loses all that is asked of it: {error}")
-                    ) from error
-            finally:
-                drop(results)
+        with contextlib.redirect_stdout(
+            sys.stderr
+        ):  # where Ray tells of nodes that it lost: standard output is for results
+            yield from _wave_by_wave(work, tasks)
+    except ray.exceptions.RayError as error:
+        told = f"the cluster at {address} is lost: {str(error).splitlines()[0]}"
+        raise InputError(
+            Problem("--ray-address", told, next="What has come so far is kept; run the same again to go on")
+        ) from error
     finally:
         if begun:
             ray.shutdown()
 
 
-def _numbered(number: int, work: Callable[..., T], task: tuple[Any, ...]) -> tuple[int, T]:
-    return number, work(*task)
+def _wave_by_wave(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
+    """Results of tasks; this backend of joblib hands a wave of them back at once."""
+    import joblib
+
+    with (
+        joblib.parallel_config(backend="ray", ray_remote_args=AGAIN),
+        joblib.Parallel(n_jobs=-1, batch_size=1, max_nbytes=None) as pool,
+    ):
+        wave = WAVE * joblib.effective_n_jobs(-1)
+        for first in range(0, len(tasks), wave):
+            here = tasks[first : first + wave]
+            yield from enumerate(pool(joblib.delayed(work)(*task) for task in here), first)

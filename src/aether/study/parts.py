@@ -35,6 +35,11 @@ class Parts:
         """What was asked, as a number to tell it by."""
         return hashlib.sha256(json.dumps(self.asked, sort_keys=True, default=str).encode()).hexdigest()
 
+    @property
+    def finished(self) -> bool:
+        """Whether the folder is complete."""
+        return (self.folder / MANIFEST).is_file()
+
     def open(self, fresh: bool) -> bool:
         """Begin or go on; True where all is done already.
 
@@ -49,7 +54,7 @@ class Parts:
             self._same(there)
         else:
             check_folder(self.folder)
-        if (self.folder / MANIFEST).is_file():
+        if self.finished:
             return True
         with sinks.writing(self.folder):
             (self.folder / PARTS).mkdir(parents=True, exist_ok=True)

@@ -62,10 +62,10 @@ def study(
     loaded = study_file.load(source, None if catalog is None else Path(catalog))
     folder = Path(out) if out is not None else Path("aether-results") / "studies" / loaded.spec.name
     parts = Parts(folder, "study", _asked(loaded))
+    if ray_address is not None and (fresh or not parts.finished):
+        check_address(ray_address)
     if parts.open(fresh):
         return read(folder)
-    if ray_address is not None:
-        check_address(ray_address)
     begun = time.perf_counter()
     bases = _bases(loaded, progress)
     points = loaded.points()
