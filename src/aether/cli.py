@@ -198,6 +198,43 @@ def study(
     print(results.dumps(told), end="") if json_ else study_terminal.study(told)
 
 
+@app.command()
+def optimise(
+    scenario: ScenarioName,
+    variables: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="what may be chosen; altitude, ring, size, parts of the largest group when not given"
+        ),
+    ] = None,
+    evaluations: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="designs to run")] = 96,
+    objectives: Annotated[
+        str, typer.Option(metavar="A,B", help="of cost, mass, delivered, carbon")
+    ] = "cost,mass,delivered",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where results go; aether-results/designs/NAME when not given"),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="begin anew; what is there is kept beside it")] = False,
+    set_: Set = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the search")] = 1,
+    catalog: CatalogFolder = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="processes at work; the designs are the same for any number")
+    ] = 2,
+    json_: Json = False,
+) -> None:
+    """Search for designs against cost, mass and delivered compute, each a run of the twin; needs aether-fabric[plan]."""
+    from aether.results import results, study_terminal
+    from aether.study import optimise as search
+
+    wanted = [n.strip() for n in objectives.split(",") if n.strip()]
+    with _progress(json_, KEPT) as advance:
+        told = search.optimise(scenario, variables, evaluations=evaluations, objectives=wanted, out=out, set=overrides(set_),
+                               seed=seed, catalog=catalog, threads=threads, fresh=fresh, progress=advance)  # fmt: skip
+    print(results.dumps(told), end="") if json_ else study_terminal.designs(told)
+
+
 def _seconds(option: str, text: str) -> float:
     from aether.base.units import UnitError, parse
 

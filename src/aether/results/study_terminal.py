@@ -115,3 +115,28 @@ def _value(value: Any, unit: str) -> str:
     if isinstance(value, float | int) and not isinstance(value, bool):
         return fmt(value, unit) if unit else f"{value:,.6g}"
     return escape(str(value))
+
+
+def designs(told: Mapping[str, Any]) -> None:
+    """A front of designs, and the compromise beside the scenario's own."""
+    names = [o["name"] for o in told["objectives"]]
+    show(
+        f"[bold]{escape(told['title'] or told['scenario'])}[/bold]: {told['evaluations']} designs run, {told['feasible']} fall short of nothing",
+        "",
+    )
+    own, best = told["own"], told["chosen"]
+    shown = table("The compromise (modelled)", "", "the scenario's own", "compromise", right=(1, 2))
+    for one in told["objectives"]:
+        shown.add_row(f"{one['name']}, {one['unit']}", *(money(d["objectives"][one["name"]]) for d in (own, best)))
+    for name in best["told"]:
+        shown.add_row(escape(name), escape(own["told"][name]), escape(best["told"][name]))
+    shown.add_row("short of, over what is there", *(f"{d['short']:.3g}" for d in (own, best)))
+    show(shown, "")
+    show(f"[bold]The front: {len(told['front'])} designs that none beats in every way (modelled)[/bold]")
+    shown = table("", "design", *names, "short", right=range(2 + len(names)))
+    for row in told["front"][:ROWS]:
+        shown.add_row(str(row["number"]), *(money(row["objectives"][n]) for n in names), f"{row['short']:.3g}")
+    show(shown, *_more(told["front"]))
+    for row in best["shortfalls"]:
+        show(f"The compromise falls short: {escape(row['words'])}")
+    show(f"Written to {told['folder']}: optimise.html, optimise.json, designs.parquet")

@@ -84,22 +84,22 @@ def _on_ray(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], address: s
     from ray.util.joblib import register_ray
 
     begun = not ray.is_initialized()
-    if begun:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    register_ray()
-    try:
-        with contextlib.redirect_stdout(
-            sys.stderr
-        ):  # where Ray tells of nodes that it lost: standard output is for results
+    with contextlib.redirect_stdout(
+        sys.stderr
+    ):  # where Ray tells of nodes that it lost: standard output is for results
+        try:
+            if begun:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            register_ray()
             yield from _wave_by_wave(work, tasks)
-    except ray.exceptions.RayError as error:
-        told = f"the cluster at {address} is lost: {str(error).splitlines()[0]}"
-        raise InputError(
-            Problem("--ray-address", told, next="What has come so far is kept; run the same again to go on")
-        ) from error
-    finally:
-        if begun:
-            ray.shutdown()
+        except (ray.exceptions.RayError, ConnectionError) as error:
+            told = f"the cluster at {address} is lost: {str(error).splitlines()[0]}"
+            raise InputError(
+                Problem("--ray-address", told, next="What has come so far is kept; run the same again to go on")
+            ) from error
+        finally:
+            if begun:
+                ray.shutdown()
 
 
 def _wave_by_wave(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
