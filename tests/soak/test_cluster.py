@@ -21,8 +21,8 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="which process is the node's is read from /proc"),
 ]
 STUDY = {
-    "name": "rings", "scenario": "ai1-ring", "duration": "2 h", "step": "10 min", "method": "sobol", "samples": 96,
-    "set": {"ships.0.count": 20, "ground.cities.largest": 5, "ground.coverage_cells": 0, "probes": []},
+    "name": "rings", "scenario": "ai1-ring", "duration": "2 h", "step": "10 min", "method": "sobol", "samples": 64,
+    "set": {"ships.0.count": 8, "ground.cities.largest": 5, "ground.coverage_cells": 0, "probes": []},
     "variables": {"ships.0.orbit.ring.altitude": {"low": "500 km", "high": "900 km"}, "ships.0.gpus": {"low": 40, "high": 80},
                   "starship.price": "range"},
     "outputs": ["cost.ratio.nominal", "waterfall.deliverable.share"],
@@ -126,6 +126,6 @@ def test_a_study_survives_a_node_that_is_killed_and_counts_every_point_once(aeth
     out, err = run.communicate(timeout=150)
     assert run.returncode == 0, err
     here, there = (pq.read_table(tmp_path / n / "points.parquet") for n in ("here", "there"))
-    assert there["point"].to_pylist() == list(range(96))
+    assert there["point"].to_pylist() == list(range(64))
     assert there.equals(here)
     assert json.loads(out)["scenarios"] == json.loads((tmp_path / "here" / "study.json").read_text())["scenarios"]

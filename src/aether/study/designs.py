@@ -16,7 +16,7 @@ from aether.base.errors import InputError, Problem, unknown
 from aether.base.units import fmt
 from aether.engine.assemble import Setup, assemble
 from aether.engine.run import play
-from aether.engine.summary import shortfalls, summary
+from aether.engine.summary import summary
 from aether.scenario import catalog as parts
 from aether.scenario import document
 from aether.scenario.load import Scenario
@@ -208,9 +208,8 @@ def evaluate(
         setup = assemble(made)
         totals = play(setup)
         told = summary(setup, totals)
-        found = tuple(
-            _relative(row, setup) for row in shortfalls(setup, totals) if row["group"] in _designed(choices, setup)
-        )
+        about = _designed(choices, setup)
+        found = tuple(_relative(row, setup) for row in told["shortfalls"] if row["group"] in about)
         values = [output(told, OBJECTIVES[name][0]) for name in objectives]
     except InputError as error:
         return Design((float("nan"),) * len(objectives), float("inf"), (), str(error.problems[0]))

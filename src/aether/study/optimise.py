@@ -27,9 +27,7 @@ from aether.study.designs import OBJECTIVES, QUIET, Choice, Design
 from aether.study.parts import Parts
 
 POPULATION = 16  # designs of a generation: some for each objective, and several generations in a hundred evaluations
-SPARE = (
-    1.6  # of what a design lacks: a larger battery asks the array for more, and all of it is carried, fed and cooled
-)
+SPARE = 2.0  # times what a design lacks: a larger battery asks more of the array, and all is carried, fed and cooled
 LABEL = "designs"
 
 
