@@ -398,11 +398,15 @@ def schema(
     out: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="where to write it; standard output when not given")
     ] = None,
+    study: Annotated[bool, typer.Option("--study", help="of a study file instead")] = False,
 ) -> None:
-    """The JSON schema of a scenario file, for editors."""
+    """The JSON schema of a scenario file, or of a study's, for editors."""
     from aether.scenario import load
 
-    text = json.dumps(load.schema(), indent=2) + "\n"
+    if study:
+        from aether.study import study_file
+
+    text = json.dumps(study_file.schema() if study else load.schema(), indent=2) + "\n"
     if out is None:
         print(text, end="")
     else:

@@ -14,7 +14,8 @@ from aether.scenario.load import load
 from aether.study import parts, studies, study_file, study_points
 from aether.study.inputs import apply, leaf
 
-SET = {"ships.0.count": 2, "ground.cities.largest": 0, "ground.coverage_cells": 0, "probes": []}
+MESH = [{"shell": {"planes": 12, "per_plane": 12, "altitude": "550 km", "inclination": "53 deg"}}]
+SET = {"ships.0.count": 2, "relays.shells": MESH, "ground.cities.largest": 0, "ground.coverage_cells": 0, "probes": []}
 BASE = {
     "name": "small", "scenario": "ai1-ring", "duration": "30 min", "step": "10 min", "set": SET, "method": "latin", "samples": 6,
     "variables": {"ships.0.orbit.ring.altitude": {"low": "500 km", "high": "900 km"}, "starship.price": "range"},

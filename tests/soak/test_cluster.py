@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -129,3 +130,21 @@ def test_a_study_survives_a_node_that_is_killed_and_counts_every_point_once(aeth
     assert there["point"].to_pylist() == list(range(64))
     assert there.equals(here)
     assert json.loads(out)["scenarios"] == json.loads((tmp_path / "here" / "study.json").read_text())["scenarios"]
+
+
+def test_what_answers_but_is_no_cluster_is_named_within_20_s(aether, tmp_path):
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: _take(server), daemon=True).start()
+        code, _, err = aether("study", "s.yaml", "--ray-address", f"127.0.0.1:{server.getsockname()[1]}", timeout=60)
+    assert code == 2
+    assert "is no Ray cluster" in err
+
+
+def _take(server):
+    kept = []
+    while True:
+        try:
+            kept.append(server.accept())
+        except OSError:
+            return

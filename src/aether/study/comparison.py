@@ -112,9 +112,11 @@ def beside(
 
 
 def _outputs(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run came to, flat; what each assumption would do is told by the assumptions that differ."""
+    """What a run came to, flat; without what each assumption would do, and curves that are drawn."""
     flat = flatten({k: v for k, v in told.items() if k not in NO_OUTPUTS})
-    return {path: v for path, v in flat.items() if ".swings[" not in path and ".parity[" not in path}
+    return {
+        path: v for path, v in flat.items() if not any(part in path for part in (".swings[", ".parity[", ".curve."))
+    }
 
 
 def _notes(told: Sequence[Mapping[str, Any]], manifests: Sequence[Mapping[str, Any]]) -> list[str]:
