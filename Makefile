@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/.peers
+CLUSTER := $(VENV)/.cluster
 
-.PHONY: run test soak check peers bench clean docs
+.PHONY: run test soak check peers cluster bench clean docs
 
 run: $(STAMP)  ## simulate the default day and write its report
 	$(BIN)/aether run
@@ -24,6 +25,8 @@ check: $(STAMP)  ## style, types, the direction of imports
 
 peers: $(PEERS)  ## install what the bench times beside us and Hypatia's reader; their tests are skipped without
 
+cluster: $(CLUSTER)  ## install Ray: the soak test of a study on a cluster is skipped without
+
 bench: $(PEERS)  ## time the hot paths beside what else does the same
 	$(BIN)/aether bench
 
@@ -38,6 +41,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(PEERS): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	touch $@
+
+$(CLUSTER): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster]'
 	touch $@
 
 clean:

@@ -17,17 +17,21 @@ cache.prepare()
 if TYPE_CHECKING:
     from aether.results.results import Results as Results
     from aether.results.results import load as load
+    from aether.study.optimise import optimise as optimise
     from aether.study.runs import compare as compare
     from aether.study.runs import run as run
+    from aether.study.studies import study as study
 
 __version__ = VERSION
-__all__ = ["Results", "compare", "load", "run"]
+__all__ = ["Results", "compare", "load", "optimise", "run", "study"]
 
 _HOME = {
     "run": "aether.study.runs",
     "compare": "aether.study.runs",
     "load": "aether.results.results",
     "Results": "aether.results.results",
+    "optimise": "aether.study.optimise",
+    "study": "aether.study.studies",
 }
 
 

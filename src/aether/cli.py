@@ -37,6 +37,7 @@ CatalogFolder = Annotated[
     Path | None, typer.Option("--catalog", metavar="DIR", help="a folder of YAML files that add or override parts")
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output and nothing else")]
+NOTHING, KEPT = "nothing was written", "what has come so far is kept: run the same again to go on"
 DONE, FAULT, WRONG, INFEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130  # exit codes
 
 
@@ -164,6 +165,74 @@ def forecast(
     with _progress(json_) as advance:
         made = ahead.forecast(loaded, hours, samples, threads, out, advance)
     print(results.dumps(made), end="") if json_ else plan_terminal.forecast(made)
+
+
+@app.command()
+def study(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="a study file, or the name of a packaged study")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where results go; aether-results/studies/NAME when not given"),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="begin anew; what is there is kept beside it")] = False,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address", metavar="HOST:PORT", help="a Ray cluster that works; needs aether-fabric[cluster]"
+        ),
+    ] = None,
+    catalog: CatalogFolder = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="processes at work; the results are the same for any number")
+    ] = 2,
+    json_: Json = False,
+) -> None:
+    """Sweeps, draws and sensitivities of a scenario; run again, it goes on where it stopped."""
+    from aether.results import results, study_terminal
+    from aether.study import studies
+
+    with _progress(json_, KEPT) as advance:
+        told = studies.study(
+            file, out, catalog=catalog, threads=threads, ray_address=ray_address, fresh=fresh, progress=advance
+        )
+    print(results.dumps(told), end="") if json_ else study_terminal.study(told)
+
+
+@app.command()
+def optimise(
+    scenario: ScenarioName,
+    variables: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="what may be chosen; altitude, ring, size, parts of the largest group when not given"
+        ),
+    ] = None,
+    evaluations: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="designs to run")] = 96,
+    objectives: Annotated[
+        str, typer.Option(metavar="A,B", help="of cost, mass, delivered, carbon")
+    ] = "cost,mass,delivered",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where results go; aether-results/designs/NAME when not given"),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="begin anew; what is there is kept beside it")] = False,
+    set_: Set = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the search")] = 1,
+    catalog: CatalogFolder = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, help="processes at work; the designs are the same for any number")
+    ] = 2,
+    json_: Json = False,
+) -> None:
+    """Search for designs against cost, mass and delivered compute, each a run of the twin; needs aether-fabric[plan]."""
+    from aether.results import results, study_terminal
+    from aether.study import optimise as search
+
+    wanted = [n.strip() for n in objectives.split(",") if n.strip()]
+    with _progress(json_, KEPT) as advance:
+        told = search.optimise(scenario, variables, evaluations=evaluations, objectives=wanted, out=out, set=overrides(set_),
+                               seed=seed, catalog=catalog, threads=threads, fresh=fresh, progress=advance)  # fmt: skip
+    print(results.dumps(told), end="") if json_ else study_terminal.designs(told)
 
 
 def _seconds(option: str, text: str) -> float:
@@ -329,11 +398,15 @@ def schema(
     out: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="where to write it; standard output when not given")
     ] = None,
+    study: Annotated[bool, typer.Option("--study", help="of a study file instead")] = False,
 ) -> None:
-    """The JSON schema of a scenario file, for editors."""
+    """The JSON schema of a scenario file, or of a study's, for editors."""
     from aether.scenario import load
 
-    text = json.dumps(load.schema(), indent=2) + "\n"
+    if study:
+        from aether.study import study_file
+
+    text = json.dumps(study_file.schema() if study else load.schema(), indent=2) + "\n"
     if out is None:
         print(text, end="")
     else:
@@ -422,15 +495,20 @@ def bench(
 
 @app.command()
 def compare(
-    before: Annotated[Path, typer.Argument(help="a folder of results")],
-    after: Annotated[Path, typer.Argument(help="another")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="A B [C...]", help="folders of results, or scenarios, which are then run")
+    ],
+    catalog: CatalogFolder = None,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="threads of a scenario that is run")] = 2,
     json_: Json = False,
 ) -> None:
-    """What differs between the summaries of two runs."""
-    from aether.results import results, terminal
+    """Runs side by side: which inputs differ, what moved, and what each difference in compute and cost is made of."""
+    from aether.results import results, study_terminal
+    from aether.study import comparison
 
-    changed = results.diff(results.load(before).summary, results.load(after).summary)
-    print(results.dumps(changed), end="") if json_ else terminal.changes(changed)
+    with _progress(json_) as advance:
+        told = comparison.compare(runs, advance, catalog, threads)
+    print(results.dumps(told), end="") if json_ else study_terminal.compare(told)
 
 
 @app.command()
@@ -530,10 +608,11 @@ def claims(
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str, float, float, str], None]]:
-    """A progress bar that long work tells how far it is, and that ends it where it has been interrupted."""
+def _progress(quiet: bool, kept: str = NOTHING) -> Iterator[Callable[[str, float, float, str], None]]:
+    """A progress bar that long work tells how far it is, and that ends it where it has been interrupted; kept: what is then said."""
     from aether.results import terminal
 
+    _Signals.kept = kept
     with terminal.progress(quiet=quiet) as bar:
 
         def advance(label: str, done: float, of: float, clock: str) -> None:
@@ -561,6 +640,7 @@ class _Signals:
     """Remembers an interrupt: compiled code may swallow the exception or raise another in its place."""
 
     seen = False
+    kept = NOTHING
 
     @classmethod
     def take(cls, *_: object) -> None:
@@ -591,7 +671,7 @@ def main() -> None:
         if not _Signals.seen:
             raise
         threading.excepthook = lambda _: None  # what other threads say of being stopped is no news
-        print("interrupted; nothing was written", file=sys.stderr)
+        print(f"interrupted; {_Signals.kept}", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

@@ -70,6 +70,10 @@ class Side:
         terms = self.terms(value)
         return 1.0 - cost.total(t for t in terms if t.asset in boundary.RUNNING) / cost.total(terms)
 
+    def footprints(self, value: Value) -> list[carbon.Footprint]:
+        """Carbon and water of a year, group by group and site by site."""
+        return [carbon.orbit(g, value) for g in self.ships] + [carbon.ground(s, value) for s in self.sites]
+
 
 def sides(setup: Setup, totals: Totals) -> tuple[Side, Side, dict[str, Assumption]]:
     """Orbit, the ground beside it (a reference site where the scenario has none), and all that both rest on by name."""
@@ -266,18 +270,13 @@ def _beside(orbit: Side, ground: Side, known: Mapping[str, Assumption]) -> dict[
 def _footprint(side: Side, known: Mapping[str, Assumption], years: float) -> dict[str, Any]:
     """Carbon and water of the run's time: what was built spread over its life, and what was used."""
     value = boundary.nominal(known)
-    made = [carbon.orbit(g, value) for g in side.ships] + [carbon.ground(s, value) for s in side.sites]
+    made = side.footprints(value)
     rows: dict[str, float] = {}
     for footprint in made:
         for emission in footprint.emissions:
             rows[emission.cause] = rows.get(emission.cause, 0.0) + emission.kg_year
     total = sum(rows.values())
-    ranged = threshold.ranged(
-        lambda v: sum(
-            f.kg_year for f in [*(carbon.orbit(g, v) for g in side.ships), *(carbon.ground(s, v) for s in side.sites)]
-        ),
-        known,
-    )
+    ranged = threshold.ranged(lambda v: sum(f.kg_year for f in side.footprints(v)), known)
     return {
         "carbon_kg": total * years, "carbon_low_kg": ranged.low * years, "carbon_high_kg": ranged.high * years,
         "carbon_per_gpu_hour_kg": total / side.deliverable_h if side.deliverable_h else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from matplotlib.figure import Figure
 from aether.base.units import fmt
 from aether.results import svg
 from aether.results.figures import Plot, drawn
-from aether.results.page import plots, table
-from aether.results.report import POLICY
+from aether.results.page import MODELLED, plots, table, whole
 from aether.results.words import many, money, percent
 
 COLOURS = (svg.BLUE, svg.ORANGE, svg.GREEN, svg.VERMILION, svg.PURPLE, svg.SKY, svg.BROWN, svg.YELLOW, svg.GREY)
@@ -35,15 +33,8 @@ def render(told: Mapping[str, Any]) -> str:
         "capacity": ("Compute through the years", _capacity(told)), "takes": ("What it takes", _takes(told)),
         "losses": ("When ships are lost", _losses(told)), "cost": ("What it costs", _cost(told)), "ships": ("The ships", _ships(told)),
     }  # fmt: skip
-    links = "".join(f'<a href="#{key}">{words}</a>' for key, (words, _) in sections.items())
-    body = "".join(f'<section id="{key}"><h2>{words}</h2>{html}</section>' for key, (words, html) in sections.items())
-    style = resources.files("aether.results").joinpath("data/page.css").read_text(encoding="utf-8")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title} – Aether</title><style>{style}</style></head>\n'
-        f"<body><header>{_head(told, title)}<nav>{links}</nav></header><main>{body}</main>"
-        f"<footer>Aether {escape(str(told['version']))}. Every result on this page is modelled; nothing here was measured in flight.</footer></body></html>\n"
-    )
+    foot = f"Aether {escape(str(told['version']))}. {MODELLED}"
+    return whole(title, _head(told, title), [(key, words, html) for key, (words, html) in sections.items()], foot)
 
 
 def _head(told: Mapping[str, Any], title: str) -> str:

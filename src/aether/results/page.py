@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
-from aether.results.figures import Plot
+if TYPE_CHECKING:
+    from aether.results.figures import Plot  # a run that draws nothing yet need not load what draws
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing is fetched
+MODELLED = "Every result on this page is modelled; nothing here was measured in flight."
+
+
+def whole(title: str, head: str, sections: Iterable[tuple[str, str, str]], foot: str) -> str:
+    """A page of (id, heading, html) sections; title, head and foot are escaped already."""
+    shown = list(sections)
+    links = "".join(f'<a href="#{key}">{words}</a>' for key, words, _ in shown)
+    body = "".join(f'<section id="{key}"><h2>{words}</h2>{html}</section>' for key, words, html in shown)
+    style = resources.files("aether.results").joinpath("data/page.css").read_text(encoding="utf-8")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title} – Aether</title><style>{style}</style></head>\n'
+        f"<body><header>{head}<nav>{links}</nav></header><main>{body}</main><footer>{foot}</footer></body></html>\n"
+    )
 
 
 def plots(plots: Iterable[Plot | None], kind: str = "") -> str:

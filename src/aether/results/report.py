@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from html import escape
-from importlib import resources
 from typing import Any
 
 from aether.base.processes import spread
 from aether.base.units import fmt
+from aether.results.page import MODELLED, whole
 from aether.results.results import Results
 from aether.results.sinks import Stored
 from aether.results.words import AFTER, length, many, ms, percent, tokens_day
@@ -36,7 +36,6 @@ SECTIONS = {  # of the page, the answer first: heading, and whether it is about 
     "made": ("How this was made", False),
 }
 Called = Generator[None, None, None]
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # nothing is fetched
 
 
 def render(made: Results, threads: int = 1) -> str:
@@ -47,16 +46,8 @@ def render(made: Results, threads: int = 1) -> str:
     """
     told, sections = made.summary, _sections(made, threads)
     title = escape(str(told["title"] or told["scenario"]))
-    links = "".join(f'<a href="#{key}">{words}</a>' for key, words, _ in sections)
-    body = "".join(f'<section id="{key}"><h2>{words}</h2>{html}</section>' for key, words, html in sections)
-    style = resources.files("aether.results").joinpath("data/page.css").read_text(encoding="utf-8")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title} – Aether</title><style>{style}</style></head>\n'
-        f"<body><header>{_head(told, title)}<nav>{links}</nav></header><main>{body}</main>"
-        f"<footer>Aether {escape(str(told['version']))}. Every result on this page is modelled; nothing here was measured in flight. "
-        f"Coastlines: Natural Earth, public domain.</footer></body></html>\n"
-    )
+    foot = f"Aether {escape(str(told['version']))}. {MODELLED} Coastlines: Natural Earth, public domain."
+    return whole(title, _head(told, title), sections, foot)
 
 
 def _sections(made: Results, threads: int) -> list[tuple[str, str, str]]:

@@ -19,7 +19,7 @@ from aether.results.run_terminal import summary
 from aether.results.words import span
 from aether.scenario.catalog import Catalog, Mesh, Part
 
-__all__ = ["assumptions", "bench", "cases", "changes", "models", "names", "part", "progress", "summary"]
+__all__ = ["assumptions", "bench", "cases", "models", "names", "part", "progress", "summary"]
 
 
 @contextmanager
@@ -180,11 +180,3 @@ def calibration(outcome: Mapping[str, Any]) -> None:
             far.add_row(*name, what, fmt(one["measured_s"][key], "s", 4),
                         *(f"{one[e][key]:+.1%}" for e in ("error_before", "error_after")))  # fmt: skip
     show(far)
-
-
-def changes(changed: Mapping[str, tuple[Any, Any]]) -> None:
-    """What differs between two summaries."""
-    shown = table("", "value", "before", "after", right=(1, 2))
-    for key, (before, after) in changed.items():
-        shown.add_row(key, *(f"{v:,.6g}" if isinstance(v, float) else str(v) for v in (before, after)))
-    show(shown if changed else "No difference.")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from importlib import resources
 from typing import Any
 
 from aether.base.units import fmt
 from aether.base.version import VERSION
 from aether.results import verdict_figures as figures
-from aether.results.page import plots, table
-from aether.results.report import POLICY
+from aether.results.page import MODELLED, plots, table, whole
 from aether.results.words import money, percent
 
 FIGURES = {
@@ -33,20 +31,15 @@ def render(told: Told) -> str:
         "prices": ("At whose prices", _perspectives(told) + _contract(told)), "models": ("Published models, and inside one boundary", _presets(told)),
         "carbon": ("Carbon by boundary", plots([figures.carbon(told)]) + _carbon(told)), "sources": ("Sources", _sources(told)),
     }  # fmt: skip
-    links = "".join(f'<a href="#{key}">{words}</a>' for key, (words, _) in sections.items())
-    body = "".join(f'<section id="{key}"><h2>{words}</h2>{html}</section>' for key, (words, html) in sections.items())
-    style = resources.files("aether.results").joinpath("data/page.css").read_text(encoding="utf-8")
     ratio = told["ratio"]
     lead = (
         f"A GPU-hour in orbit costs <strong>{money(ratio['p50'])}</strong> times one on the ground ({money(ratio['p05'])} to {money(ratio['p95'])}); "
         f"it is cheaper in <strong>{percent(told['orbit_is_cheaper'])}</strong> of draws."
     )
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title} – Aether</title><style>{style}</style></head>\n'
-        f'<body><header><p class="kicker">{escape(told["scenario"])} · {told["draws"]:,} draws · modelled</p><h1>{title}</h1><p class="lead">{lead}</p>'
-        f"<nav>{links}</nav></header><main>{body}</main><footer>Aether {escape(VERSION)}. Every figure on this page is modelled.</footer></body></html>\n"
-    )
+    kicker = f"{escape(told['scenario'])} · {told['draws']:,} draws · modelled"
+    head = f'<p class="kicker">{kicker}</p><h1>{title}</h1><p class="lead">{lead}</p>'
+    foot = f"Aether {escape(VERSION)}. {MODELLED}"
+    return whole(title, head, [(key, words, html) for key, (words, html) in sections.items()], foot)
 
 
 def figures_table(told: Told) -> str:

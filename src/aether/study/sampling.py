@@ -98,27 +98,44 @@ class Indices:
     evaluations: int
 
 
-def sobol_indices(
-    function: Callable[[Mapping[str, Floats]], Floats], spread: Mapping[str, Distribution], draws: int, seed: int
-) -> Indices:
-    """Variance-based sensitivity: S_i = V(E(y | x_i)) / V(y), T_i = 1 - V(E(y | all but x_i)) / V(y).
+def saltelli(spread: Mapping[str, Distribution], draws: int, seed: int) -> dict[str, Floats]:
+    """Values of inputs by name (N (D + 2),) at which `indices` wants a figure: samples A and B, then A with column i of B.
 
-    function: of draws by name (N,), gives (N,). draws: of the base sample, rounded up to a power of two; the function is asked
-    for (D + 2) times as many. Returns Indices. Valid for independent inputs; indices of inputs that do nothing come out within
-    about 1 / sqrt(draws) of 0.
+    draws: of the base sample, rounded up to a power of two N. Returns them in that order; inputs are independent.
 
-    [1] Saltelli and others, Comput. Phys. Commun. 181, 2010. [2] Jansen 1999.
+    [1] Saltelli and others, Comput. Phys. Commun. 181, 2010.
     """
     names = tuple(spread)
     size = 2 ** math.ceil(math.log2(max(draws, 2)))
     base = shares("sobol", size, 2 * len(names), seed)
     a, b = base[:, : len(names)], base[:, len(names) :]
     points = np.concatenate([a, b, *(np.where(np.arange(len(names)) == i, b, a) for i in range(len(names)))])
-    y = function(drawn(names, spread, points)).reshape(len(names) + 2, size)
+    return drawn(names, spread, points)
+
+
+def indices(names: Sequence[str], figure: Floats) -> Indices:
+    """Variance-based sensitivity: S_i = V(E(y | x_i)) / V(y), T_i = 1 - V(E(y | all but x_i)) / V(y).
+
+    figure: y at the points of `saltelli` (N (D + 2),), in their order. Returns Indices. Valid for independent inputs; indices of
+    inputs that do nothing come out within about 1 / sqrt(draws) of 0.
+
+    [1] Saltelli and others, Comput. Phys. Commun. 181, 2010. [2] Jansen 1999.
+    """
+    y = np.asarray(figure, np.float64).reshape(len(names) + 2, -1)
     y = y - y[:2].mean()
     variance = float(y[:2].var())
     if not variance > 0.0:
-        return Indices(names, np.zeros(len(names)), np.zeros(len(names)), len(points))
+        return Indices(tuple(names), np.zeros(len(names)), np.zeros(len(names)), y.size)
     first = (y[1] * (y[2:] - y[0])).mean(axis=1) / variance
     total = 0.5 * ((y[0] - y[2:]) ** 2).mean(axis=1) / variance
-    return Indices(names, first, total, len(points))
+    return Indices(tuple(names), first, total, y.size)
+
+
+def sobol_indices(
+    function: Callable[[Mapping[str, Floats]], Floats], spread: Mapping[str, Distribution], draws: int, seed: int
+) -> Indices:
+    """Indices of a function of draws by name (N,), which gives (N,): `saltelli`, then `indices`.
+
+    draws: of the base sample; the function is asked once, for (D + 2) times as many.
+    """
+    return indices(tuple(spread), function(saltelli(spread, draws, seed)))
