@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from aether.base.spread import Distribution, about
 from aether.economics.boundary import nominal
 from aether.scenario.load import load
 from aether.study import sampling, study_answers, study_file, study_points
-from aether.study.sampling import Distribution
 from aether.study.study_answers import correlations, first_order, ranked
 
 SMALL = {"duration": "2 h", "step": "10 min", "ground.cities.largest": 0, "ground.coverage_cells": 0, "probes": [],
@@ -60,7 +60,7 @@ def test_money_in_vectors_is_money_draw_by_draw(made):
     names = sorted(made.asked())
     assert len(names) > 20
     assert "faults.gpu_orbit" not in names  # the engine takes it too
-    spread = {n: sampling.of(made.known[n]) for n in names}
+    spread = {n: about(made.known[n]) for n in names}
     draws = sampling.drawn(names, spread, sampling.shares("latin", 5, len(names), 4))
     for path in ("cost.ratio.nominal", "footprint.orbit.carbon_kg", "footprint.ground.water_kg"):
         told = study_points.outputs(made, [path], draws, 5)[:, 0]

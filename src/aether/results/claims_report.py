@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from importlib import resources
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -12,8 +11,7 @@ from matplotlib.figure import Figure
 from aether.base.version import VERSION
 from aether.results import svg
 from aether.results.figures import Plot, drawn
-from aether.results.page import plots, table
-from aether.results.report import POLICY
+from aether.results.page import MODELLED, plots, table, whole
 from aether.results.words import sentence
 
 COLOURS = {"holds": svg.GREEN, "holds if": svg.ORANGE, "does not hold": svg.VERMILION, "not testable": svg.GREY}
@@ -23,21 +21,19 @@ Told = Mapping[str, Any]
 
 def render(told: Told) -> str:
     """The claims as one HTML page: inline style and figures, no script, no request; all text is escaped."""
-    style = resources.files("aether.results").joinpath("data/page.css").read_text(encoding="utf-8")
     title = "What was claimed of compute in orbit"
     counted = ", ".join(f"{count} {word}" for word, count in told["counts"].items() if count)
-    links = "".join(f'<a href="#{escape(c["id"])}">{escape(c["id"])}</a>' for c in told["claims"])
-    sections = "".join(_section(c) for c in told["claims"])
     foot = f"Runs: {'; '.join(told['runs'])}. "
     foot += f"Up to {told['hours']:g} h each, {told['draws']:,} draws of assumptions, {told['fleet_draws']:,} of a fleet's years."
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title} – Aether</title><style>{style}</style></head>\n'
-        f'<body><header><p class="kicker">{len(told["claims"])} claims of three articles of May 2026 · modelled</p><h1>{title}</h1>'
-        f'<p class="lead">{escape(counted)}. Every verdict follows from the figures beside it by the criterion under it.</p><nav>{links}</nav></header>'
-        f"<main><section>{plots([strip(told), ratio(told)])}</section>{sections}<section><p>{escape(foot)}</p></section></main>"
-        f"<footer>Aether {escape(VERSION)}. Every figure on this page is modelled.</footer></body></html>\n"
+    head = (
+        f'<p class="kicker">{len(told["claims"])} claims of three articles of May 2026 · modelled</p><h1>{title}</h1>'
+        f'<p class="lead">{escape(counted)}. Every verdict follows from the figures beside it by the criterion under it.</p>'
     )
+    sections = [
+        ("glance", "At a glance", plots([strip(told), ratio(told)])),
+        *((c["id"], escape(f"{c['id']}: {c['verdict']}"), _section(c)) for c in told["claims"]),
+    ]
+    return whole(title, head, sections, f"{escape(foot)} Aether {escape(VERSION)}. {MODELLED}")
 
 
 def _section(one: Told) -> str:
@@ -46,9 +42,9 @@ def _section(one: Told) -> str:
     takes = "".join(f"<li>{escape(c)}</li>" for c in one["conditions"])
     live = f"<p>The live fabric will measure: {escape(one['live'])}.</p>" if one["live"] else ""
     return (
-        f'<section id="{escape(one["id"])}"><h2>{escape(one["id"])}: {escape(one["verdict"])}</h2><p><em>{escape(sentence(one["claim"]))}</em> '
+        f"<p><em>{escape(sentence(one['claim']))}</em> "
         f"({escape(', '.join(one['articles']))}). {escape(one['words'])}</p>"
-        f"{f'<ul>{takes}</ul>' if takes else ''}{shown}<p>Criterion: {escape(one['criterion'])}.</p>{live}</section>"
+        f"{f'<ul>{takes}</ul>' if takes else ''}{shown}<p>Criterion: {escape(one['criterion'])}.</p>{live}"
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from aether.base.errors import InputError, Problem, unknown
+from aether.base.spread import Distribution
 from aether.base.units import fmt
 from aether.engine.assemble import Setup, assemble
 from aether.engine.run import play
@@ -20,11 +21,10 @@ from aether.engine.summary import summary
 from aether.scenario import catalog as parts
 from aether.scenario import document
 from aether.scenario.load import Scenario
-from aether.scenario.spec import Strict
+from aether.scenario.strict import Strict
 from aether.space import sizing
 from aether.study import study_file
 from aether.study.inputs import Input, apply, leaf
-from aether.study.sampling import Distribution
 from aether.study.study_file import Variable
 from aether.study.study_points import output
 

@@ -14,13 +14,13 @@ from pydantic_core import PydanticCustomError
 
 from aether.base.errors import InputError, Problem, unknown
 from aether.base.provenance import Assumption
+from aether.base.spread import Distribution
 from aether.base.tables import Floats
 from aether.scenario import catalog as parts
 from aether.scenario.catalog import Catalog, General
 from aether.scenario.load import Scenario, changed
 from aether.scenario.quantity import Sourced, Unit
 from aether.scenario.spec import Spec
-from aether.study.sampling import Distribution
 
 PLAIN = {float: "1", int: "1", bool: "", str: ""}
 

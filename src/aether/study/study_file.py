@@ -14,15 +14,15 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from aether.base.errors import InputError, Problem, nearest
+from aether.base.spread import Distribution, about
 from aether.base.tables import Floats
 from aether.scenario import catalog as parts
 from aether.scenario import document
 from aether.scenario import load as scenarios
 from aether.scenario.load import Scenario
-from aether.scenario.spec import Strict
+from aether.scenario.strict import Strict
 from aether.study import sampling
 from aether.study.inputs import Input, Leaf, apply, leaf
-from aether.study.sampling import Distribution
 
 DRAWS = 256  # where a file does not say
 MOST_NUMBERS = 200_000_000  # draws times inputs and outputs: 1.6 GB
@@ -235,7 +235,7 @@ def _input(found: Leaf, asked: Variable, own: bool) -> Input:
     if ranged is not None and low is None and high is None and mode is None:
         if ranged.low is None and ranged.high is None:
             raise ValueError("has no range of its own in the catalog: give low and high")
-        spread = sampling.of(ranged)
+        spread = about(ranged)
         kind = asked.distribution or spread.kind
         return Input(found, Distribution(kind, spread.low, spread.mode, spread.high), steps=asked.steps)
     if own:
