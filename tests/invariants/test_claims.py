@@ -162,7 +162,7 @@ def test_page_is_whole_and_escapes_what_it_shows(rows):
     page = claims_report.render(everything)
     assert "<script" not in page
     assert "&lt;script" in page
-    assert page.count("<section id=") == 32
+    assert page.count("<section id=") == 33
     assert page.count("<svg") == 2
     assert page == claims_report.render(everything)
     assert not re.search(r'(?:src|href)="http', page)
