@@ -9,11 +9,10 @@ from typer.testing import CliRunner
 
 from aether.base.errors import InputError
 from aether.cli import app
-from aether.economics import presets
 from aether.engine.run import simulate
 from aether.results import verdict_report
 from aether.scenario.load import load
-from aether.study import verdict
+from aether.study import presets, verdict
 from constellation import fabric
 
 

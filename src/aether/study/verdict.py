@@ -13,13 +13,13 @@ from aether.base.errors import InputError, Problem
 from aether.base.provenance import Assumption
 from aether.base.spread import Distribution, about
 from aether.base.tables import Floats
-from aether.economics import boundary, carbon, cost, presets, threshold, worth
+from aether.economics import boundary, carbon, cost, threshold, worth
 from aether.economics.boundary import ShipCost, Value
 from aether.engine.run import Outcome, Progress, simulate
 from aether.engine.verdict import Side, sides
 from aether.results import results
 from aether.scenario.load import Scenario
-from aether.study import sampling
+from aether.study import presets, sampling
 
 DRAWS = 16_384  # points of a Sobol sequence
 BASE = 1024  # of the sample for indices: (D + 2) times as many evaluations

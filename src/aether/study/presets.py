@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aether.economics import boundary, cost, published
 from aether.economics.boundary import ShipCost, SiteCost, Value
 from aether.economics.cost import YEAR_S
+from aether.operations import launch
 
 SHIP = ("array", "battery", "radiator", "bus", "terminals")  # terms that a price of whole satellites covers
 KWH_J = 3.6e6  # definition
@@ -109,11 +110,14 @@ def _semianalysis_changes(group: ShipCost, site: SiteCost, value: Value) -> dict
 
 
 def _suncatcher() -> tuple[Answer, ...]:
+    learned = [launch.learning(1800.0, 400e3, 0.2, price_target=p).mass_added / 1e3 for p in (200.0, 300.0)]
     return (
         Answer(
             "launch, Starlink v2 mini at 3,600 USD/kg", "USD/kW/year", 14_700.0, cost.launched_power(575, 28e3, 5, 3600)
         ),
         Answer("launch, Starlink v2 mini at 200 USD/kg", "USD/kW/year", 810.0, cost.launched_power(575, 28e3, 5, 200)),
+        Answer("to be launched more until 200 USD/kg", "t", 370_000.0, learned[0]),
+        Answer("to be launched more until 300 USD/kg", "t", 104_000.0, learned[1]),
     )
 
 
