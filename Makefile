@@ -12,7 +12,7 @@ run: $(STAMP)  ## simulate the default day and write its report
 	$(BIN)/aether run
 
 test: $(STAMP)  ## every test but the long ones
-	$(BIN)/python -m pytest -m "not soak" -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not soak" -n logical --maxprocesses 4 --dist loadfile
 
 soak: $(STAMP)  ## the long ones
 	$(BIN)/python -m pytest -m soak
