@@ -15,7 +15,7 @@ from aether.results import svg
 from aether.results.figures import Plot, drawn
 from aether.results.words import money, percent
 
-MOST_ROWS = 12
+MOST_ROWS = 12  # of a chart; the page's sources hold all
 Told = Mapping[str, Any]
 
 

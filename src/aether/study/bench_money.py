@@ -9,7 +9,7 @@ from aether.scenario.load import load
 from aether.study import lifetime, sampling, verdict
 from aether.study.timing import Row, row, times
 
-DRAWS = 100_000
+DRAWS = 100_000  # at once; a second's worth of the target
 
 
 def rows(runs: int, quick: bool) -> list[Row]:

@@ -27,8 +27,6 @@ MOST_INPUTS = 20  # of indices: those that move the ratio most
 GRID = 25  # values of launch price and of specific mass
 GRID_DRAWS = 512  # at each of them
 BANDS = (0.05, 0.5, 0.95)
-KW_MONTH_H = 8766.0 / 12.0  # hours of a mean month
-TO_DEMAND = (("low", 0), ("nominal", 1), ("high", 2))
 
 
 @dataclass(frozen=True)
@@ -233,25 +231,26 @@ def _frontier(made: Case) -> dict[str, Any]:
 def ladder(made: Case) -> dict[str, Any]:
     """The fewest and largest improvements in orbit, each within its sourced range, that reach parity; or that none do.
 
-    Improvements are taken in the order of what they still gain, the last only as far as parity needs. Cheapest is meant as the
-    least way gone from nominal towards the good ends of the ranges, all counted alike.
+    Improvements are taken in the order of what they still gain, the last only as far as parity needs: greedy, all ranges counted
+    alike.
     """
     at: dict[str, float] = {}
+    ends = {n: end for n in made.names if (end := _improves(made, n)) is not None}
     here = float(made.ratio(made.value()))
     steps: list[dict[str, Any]] = []
-    left = [n for n in made.names if _improves(made, n) is not None]
+    left = list(ends)
     while left and here > 1.0:
-        tried = {n: float(made.ratio(made.value(at | {n: _end(made, n)}))) for n in left}
+        tried = {n: float(made.ratio(made.value(at | {n: ends[n]}))) for n in left}
         name = min(tried, key=lambda n: (tried[n], n))
         if tried[name] >= here - 1e-9:
             break
-        goal, whole = _end(made, name), 1.0
+        goal, whole = ends[name], 1.0
         if tried[name] < 1.0:
-            goal, whole = _partway(made, at, name)
+            goal, whole = _partway(made, at, name, ends[name])
         at[name] = goal
         here = float(made.ratio(made.value(at)))
         one = made.known[name]
-        steps.append({"name": name, "from": one.value, "to": goal, "unit": one.unit, "end": _end(made, name), "share": whole,
+        steps.append({"name": name, "from": one.value, "to": goal, "unit": one.unit, "end": ends[name], "share": whole,
                       "ratio": here, "source": one.source})  # fmt: skip
         left.remove(name)
     reached = here <= 1.0 + 1e-6
@@ -270,14 +269,9 @@ def _improves(made: Case, name: str) -> float | None:
     return None if min(usd[1:]) >= usd[0] else ends[int(np.argmin(usd[1:]))]
 
 
-def _end(made: Case, name: str) -> float:
-    found = _improves(made, name)
-    return made.known[name].value if found is None else found
-
-
-def _partway(made: Case, at: Mapping[str, float], name: str) -> tuple[float, float]:
+def _partway(made: Case, at: Mapping[str, float], name: str, end: float) -> tuple[float, float]:
     """How far one assumption must go for parity, and the share of its way that this is."""
-    start, end = made.known[name].value, _end(made, name)
+    start = made.known[name].value
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = 0.5 * (low + high)
