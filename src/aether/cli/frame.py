@@ -35,6 +35,7 @@ CatalogFolder = Annotated[
 ]
 
 
+Seed = Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output and nothing else")]
 
 

@@ -13,6 +13,7 @@ from aether.cli.frame import (
     CatalogFolder,
     Json,
     ScenarioName,
+    Seed,
     Set,
     app,
     overrides,
@@ -28,7 +29,7 @@ def run(
         Path | None, typer.Option("--out", metavar="DIR", help="where results go; aether-results/NAME when not given")
     ] = None,
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    seed: Seed = None,
     catalog: CatalogFolder = None,
     threads: Annotated[
         int, typer.Option(min=1, max=64, help="threads and processes at work; the tables are the same for any number")
@@ -65,7 +66,7 @@ def train_plan(
         str | None, typer.Option("--run", metavar="NAME", help="a training workload; the first when not given")
     ] = None,
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    seed: Seed = None,
     catalog: CatalogFolder = None,
     threads: Annotated[
         int, typer.Option(min=1, max=64, help="threads at work; the plan is the same for any number")
@@ -92,7 +93,7 @@ def plan(
     ] = None,
     slot: Annotated[str, typer.Option(metavar="TIME", help="length of a slot")] = "15 min",
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    seed: Seed = None,
     catalog: CatalogFolder = None,
     json_: Json = False,
 ) -> None:
@@ -116,7 +117,7 @@ def compare_policies(
         typer.Option(metavar="A,B", help="names of policies; all that are registered, plug-ins too, when not given"),
     ] = "",
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    seed: Seed = None,
     catalog: CatalogFolder = None,
     json_: Json = False,
 ) -> None:
@@ -139,7 +140,7 @@ def forecast(
     samples: Annotated[int, typer.Option(metavar="N", help="draws of faults and requests")] = 32,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="the calendar, as .csv or .parquet")] = None,
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    seed: Seed = None,
     catalog: CatalogFolder = None,
     threads: Annotated[
         int, typer.Option(min=1, max=64, help="processes at work; the figures are the same for any number")
@@ -163,7 +164,7 @@ def export(
     scenario: ScenarioName,
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="a file for czml, a new folder for oem and ns3")],
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    seed: Seed = None,
     catalog: CatalogFolder = None,
     links: Annotated[bool, typer.Option("--links", help="also draw laser links, in czml")] = False,
     json_: Json = False,

@@ -13,6 +13,7 @@ from aether.cli.frame import (
     CatalogFolder,
     Json,
     ScenarioName,
+    Seed,
     Set,
     app,
     overrides,
@@ -119,7 +120,7 @@ def lifetime(
         typer.Option("--out", metavar="DIR", help="where results go; aether-results/NAME-lifetime when not given"),
     ] = None,
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    seed: Seed = None,
     catalog: CatalogFolder = None,
     threads: Annotated[
         int, typer.Option(min=1, max=64, help="threads at work; the figures are the same for any number")
@@ -152,7 +153,7 @@ def verdict(
     ] = None,
     draws: Annotated[int, typer.Option(min=2, max=1_000_000, metavar="N", help="of every assumption")] = 16_384,
     set_: Set = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's")] = None,
+    seed: Seed = None,
     catalog: CatalogFolder = None,
     json_: Json = False,
 ) -> None:

@@ -154,9 +154,9 @@ def replaced(value: Value) -> Amount:
     return np.where(few, 0.5 * lost, np.where(few, 1.0, lost) / -np.expm1(-np.where(few, 1.0, lost)) - 1.0)
 
 
-def capital(group: ShipCost, value: Value) -> tuple[dict[str, Amount], dict[str, Amount]]:
-    """What all ships of a group cost at once by term [USD]: hardware, and what brings it up."""
-    hardware = {
+def hardware(group: ShipCost, value: Value) -> dict[str, Amount]:
+    """What all ships of a group cost to buy by term [USD]."""
+    return {
         "accelerators": group.units * value(f"{group.accelerator}.price"),
         "array": group.array_w * value(f"{group.array}.price"),
         "battery": group.battery_j * value(f"{group.battery}.price"),
@@ -164,12 +164,16 @@ def capital(group: ShipCost, value: Value) -> tuple[dict[str, Amount], dict[str,
         "bus": group.count * value(f"{group.ship}.bus_price"),
         "terminals": sum(count * value(f"{name}.price") for name, count in group.terminals),
     }
+
+
+def lifting(group: ShipCost, value: Value) -> dict[str, Amount]:
+    """What brings all ships of a group up by term [USD]: flights, propellant, stages that stay."""
     lifted = {"launch": loads(group, value) * value(f"{group.launcher}.price")}
     if group.propellant_kg:
         lifted["propellant"] = group.propellant_kg * value("cost.propellant")
     if group.hulls:
         lifted["hull"] = group.hulls * value("cost.hull")
-    return hardware, lifted
+    return lifted
 
 
 def capital_ground(site: SiteCost, value: Value) -> dict[str, Amount]:
@@ -192,9 +196,9 @@ def orbit(group: ShipCost, value: Value) -> tuple[Term, ...]:
     [1] McCalip; SemiAnalysis 2026: the same parts, see `aether.economics.published`.
     """
     life_s, rate_s = value("cost.life_orbit"), value("cost.capital_orbit")
-    hardware, lifted = capital(group, value)
-    yearly = {name: annuity(capital, rate_s, life_s) for name, capital in (hardware | lifted).items()}
-    worth = added(hardware.values())
+    bought, lifted = hardware(group, value), lifting(group, value)
+    yearly = {name: annuity(capital, rate_s, life_s) for name, capital in (bought | lifted).items()}
+    worth = added(bought.values())
     insured = value("cost.launch_insurance") * (worth + added(lifted.values()))
     others = added(usd for name, usd in yearly.items() if name != "accelerators")
     return (

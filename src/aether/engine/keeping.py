@@ -18,7 +18,7 @@ def keeping(setup: Setup, number: int) -> dict[str, Any]:
     orbit = setup.scenario.spec.ships[number].orbit
     k = int(np.flatnonzero(setup.group == number)[0])
     area, mass = float(setup.fleet.drag_area_m2[k]), float(setup.fleet.mass_kg[k])
-    altitude = next(o.altitude for o in (orbit.ring, orbit.cluster, orbit.walker) if o is not None)
+    altitude = orbit.altitude
     told: dict[str, Any] = {"altitude_m": altitude, "deorbit_delta_v_m_s": float(drag.deorbit_delta_v(altitude))}
     if altitude <= 1_000e3:  # where the density model is valid
         for name, flux in (("quiet", drag.FLUX_LOW), ("active", drag.FLUX_HIGH)):

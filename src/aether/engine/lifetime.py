@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -165,7 +165,7 @@ def _run(fleet: Ships, given: Course, made: Drawn, progress: Progress | None, th
     return {name: np.ascontiguousarray(out[..., k]) for k, name in enumerate(COLUMNS)}
 
 
-def _chances(fleet: Ships, made: Drawn):  # type: ignore[no-untyped-def]
+def _chances(fleet: Ships, made: Drawn) -> Callable[[int], Chance]:
     draws = fleet.draws
     fails, disposes = draws("fleet.launch_failure"), draws("fleet.disposal_success")
     grounded = years.months(draws("fleet.grounding"))

@@ -15,6 +15,7 @@ from aether.engine.lifetime_draws import Draws
 from aether.engine.run import Progress
 from aether.engine.verdict import ship_cost
 from aether.operations import wear, years
+from aether.scenario.catalog import Ship
 from aether.scenario.load import Scenario
 from aether.scenario.spec import ShipGroup
 from aether.scenario.spec_lifetime import Lifetime
@@ -77,20 +78,16 @@ def ships(scenario: Scenario, progress: Progress | None = None) -> Ships:
         scenario=scenario, asked=asked, draws=draws, months=months, time_s=years.middles(months),
         start_year=start.year + (start.timetuple().tm_yday - 1) / 365.25, names=tuple(g.name for g in spec.ships), cost=cost,
         count=np.array([g.count for g in spec.ships], np.int64), age=years.months(np.array([g.age for g in spec.ships])),
-        altitude_m=np.array([_altitude(g) for g in spec.ships]), gpus=fleet.gpus, flops=fleet.flops_per_gpu,
+        altitude_m=np.array([g.orbit.altitude for g in spec.ships]), gpus=fleet.gpus, flops=fleet.flops_per_gpu,
         mass_kg=fleet.mass_kg, lifted_kg=np.array([b.lifted_kg for b in budgets]),
         boards_kg=np.array([c.accelerator_kg for c in cost]), area_m2=fleet.drag_area_m2,
         factors=measured.measure(scenario, float(life_s.max()), progress), life=life, longest=int(life.max()),
     )  # fmt: skip
 
 
-def _flown(scenario: Scenario, group: ShipGroup):  # type: ignore[no-untyped-def]
+def _flown(scenario: Scenario, group: ShipGroup) -> Ship:
     ship, vehicle = scenario.ship(group), scenario.spec.lifetime.vehicle
     return ship if vehicle is None else ship.model_copy(update={"launcher": vehicle})
-
-
-def _altitude(group: ShipGroup) -> float:
-    return next(o.altitude for o in (group.orbit.ring, group.orbit.cluster, group.orbit.walker) if o is not None)
 
 
 def boards(fleet: Ships) -> Floats:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from aether.base.tables import Floats
-from aether.economics import boundary, cash
+from aether.economics import boundary, cash, cost
 from aether.engine.lifetime_fleet import MONTH_S, Ships, loads, propellant_kg
 from aether.operations import years
 
@@ -46,15 +46,14 @@ def prices(fleet: Ships, nominal: bool) -> Prices:
     usd = years.generation(fleet.time_s, value("fleet.compute_per_usd")[:, None], interval, limit)
     for c in fleet.cost:
         boards.append(c.units * value(f"{c.accelerator}.price")[:, None] * watt / usd)
-        rest = c.array_w * value(f"{c.array}.price") + c.battery_j * value(f"{c.battery}.price")
-        rest = rest + c.radiator_m2 * value(f"{c.radiator}.price") + value(f"{c.ship}.bus_price") * c.count
-        rest = rest + sum(count * value(f"{name}.price") for name, count in c.terminals) + c.hulls * value("cost.hull")
+        rest = cost.added(usd for term, usd in boundary.hardware(c, value).items() if term != "accelerators")
+        rest = rest + c.hulls * value("cost.hull")
         others.append(rest)
         flight.append(_flight(fleet, c.launcher, value))
     return Prices(np.stack(boards, axis=2), np.stack(others, axis=1), np.stack(flight, axis=2))
 
 
-def _flight(fleet: Ships, launcher: str, value) -> Floats:  # type: ignore[no-untyped-def]
+def _flight(fleet: Ships, launcher: str, value: Callable[[str], Floats]) -> Floats:
     if fleet.asked.price == "reuse":
         return years.by_reuse(fleet.time_s, value("fleet.reuses")[:, None], value("fleet.launch_margin")[:, None])
     return np.repeat(value(f"{launcher}.price")[:, None], fleet.months, axis=1)

@@ -47,9 +47,7 @@ def manoeuvres(scenario: Scenario, fleet: Fleet, group: Ints) -> Manoeuvres:
     planned: list[Outage] = []
     length_s, each = value("reboost.duration"), np.zeros(len(group))
     for number, asked in enumerate(scenario.spec.ships):
-        altitude = next(
-            o.altitude for o in (asked.orbit.ring, asked.orbit.cluster, asked.orbit.walker) if o is not None
-        )
+        altitude = asked.orbit.altitude
         members = np.flatnonzero(group == number)
         radius = drag.EARTH_RADIUS_M + altitude
         each[members] = np.sqrt(drag.MU_M3_S2 / radius) * value("reboost.band") / (2.0 * radius)

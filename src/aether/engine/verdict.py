@@ -62,7 +62,9 @@ class Side:
 
     def capital_usd(self, value: Value) -> cost.Amount:
         """What all of it costs before it works [USD]."""
-        up = [usd for g in self.ships for part in boundary.capital(g, value) for usd in part.values()]
+        up = [
+            usd for g in self.ships for part in (boundary.hardware, boundary.lifting) for usd in part(g, value).values()
+        ]
         return cost.added([*up, *(usd for s in self.sites for usd in boundary.capital_ground(s, value).values())])
 
     def capital_share(self, value: Value) -> float:

@@ -71,6 +71,11 @@ class Orbit(Strict):
         exactly_one(self, ("ring", "walker", "cluster"))
         return self
 
+    @property
+    def altitude(self) -> float:
+        """Of whichever is given [m]."""
+        return next(o.altitude for o in (self.ring, self.walker, self.cluster) if o is not None)
+
 
 class ArrayChange(Strict):
     """Another array than the ship's own."""
