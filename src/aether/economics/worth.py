@@ -37,7 +37,6 @@ class Contract:
 
     gpus: Amount  # that work through all of it
     gpu_hours: Amount
-    usd_gpu_hour: float  # that the buyer pays
     margin: Amount  # of the seller, over the price
     least_usd: float  # paid whatever is taken
     ended_usd: float  # paid when notice is given at once
@@ -72,7 +71,7 @@ def contract(
     yearly = cost_usd_gpu_hour * capital_share * hours / years
     worth = 1.0 / annuity(1.0, rate_s, max(life_s - notice_s, 1.0)) if life_s > notice_s else 0.0
     return Contract(
-        gpus=hours / (years * YEAR_S / HOUR_S), gpu_hours=hours, usd_gpu_hour=price_usd_gpu_hour,
+        gpus=hours / (years * YEAR_S / HOUR_S), gpu_hours=hours,
         margin=1.0 - cost_usd_gpu_hour / price_usd_gpu_hour, least_usd=take_or_pay * total_usd,
         ended_usd=total_usd * min(notice_s / (years * YEAR_S), 1.0), unrecovered_usd=yearly * worth,
         used_usd_gpu_hour=paid / (taken * hours) if taken > 0.0 else float("inf"),

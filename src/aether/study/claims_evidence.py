@@ -28,7 +28,6 @@ ENOUGH = 0.95  # of requests, from which that is so
 REACHED_BIT_S = 100e9  # for which the longest range is looked up: the rate that the articles name
 TURNED_RAD = float(np.radians(97.8 - 53.0))  # from a sun-synchronous ring to the relays' inclination
 QUIET = {"outputs.ablation": False, "outputs.report": False}
-Found = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
