@@ -53,7 +53,7 @@ def advance(
     trip = np.concatenate([way.round_trip_s, np.zeros((1, len(hosts.names)), np.float32)])
     host = online.assign(
         _order(jobs), open_now, jobs.gpus, jobs.members, jobs.allowed, jobs.place, jobs.limit_s, trip, ranks,
-        np.where(jobs.split, 0, 1), before.host, left,
+        np.where(jobs.split, 0, 1), before.host, left, np.arange(len(jobs.names)),
     )  # fmt: skip
     after = _moved(setup, before, host, open_now, start_s, sky[1])
     return Ran(after, room - left, _useful(setup, before, after, host))

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -82,6 +83,11 @@ class Resources(Record):
     memory: AtLeast = Field(None, description="host memory a node, at least [GB]")
     use_spot: bool = Field(False, description="may be preempted for jobs of more priority, not only by physics")
 
+    @cached_property
+    def wanted(self) -> tuple[object, ...]:
+        """What tells one way to run from another: accelerators, cores, memory."""
+        return (*(self.accelerators or {}).items(), self.cpus, self.memory)
+
     @field_validator("accelerators", mode="before")
     @classmethod
     def _accelerators(cls, value: object) -> object:
@@ -111,11 +117,13 @@ class Asked(Resources):
         (), max_length=20, description="ways to choose from, the first that fits is taken"
     )
 
-    @property
+    @cached_property
     def ways(self) -> tuple[Resources, ...]:
         """Every way in order, what `any_of` leaves out taken from beside it."""
-        own = self.model_dump(exclude={"any_of"}, exclude_unset=True)
-        return tuple(Resources(**(own | w.model_dump(exclude_unset=True))) for w in self.any_of) or (Resources(**own),)
+        own = self.model_dump(exclude={"any_of"}, exclude_defaults=True)
+        return tuple(Resources(**(own | w.model_dump(exclude_defaults=True))) for w in self.any_of) or (
+            Resources(**own),
+        )
 
 
 class Orbit(Record):

@@ -11,7 +11,7 @@ from aether.base.tables import Bools, Floats, Floats32, Ints
 @njit(cache=True, nogil=True)
 def assign(
     order: Ints, wants: Bools, gpus: Ints, members: Ints, allowed: Bools, place: Ints, limit: Floats, trip: Floats32, ranks: Ints, rank: Ints,
-    held: Ints, room: Floats,
+    held: Ints, room: Floats, thing: Ints,
 ) -> Ints:  # fmt: skip
     """Hosts of every job's members in this tick (J, M), -1 for none.
 
@@ -19,18 +19,19 @@ def assign(
     running job needs, or, where there is none, that of jobs worth less. order: (J,) of jobs, most worth first. wants: has work and may
     run now. gpus, members: (J,). allowed: (J, H). place: row of trip (C + 1, H), limit: (J,) longest [s]. ranks: (N, H) orders of hosts,
     rank: (J,) which of them a job goes by.
-    held: (J, M) hosts before. room: (H,) GPUs at full clocks left, spent in place. Valid within a tick: nothing ahead is known.
+    held: (J, M) hosts before. room: (H,) GPUs at full clocks left, spent in place. thing: (J,) below J: rows of one number are ways to do
+    the same thing, of which the first that fits is taken. Valid within a tick: nothing ahead is known.
     """
     jobs, most = held.shape
     hosts = room.size
-    made, reserved = np.full((jobs, most), -1, np.int64), np.zeros(hosts)
+    made, reserved, done = np.full((jobs, most), -1, np.int64), np.zeros(hosts), np.zeros(jobs, np.bool_)
     for j in range(jobs):
         if wants[j]:
             for m in range(members[j]):
                 if held[j, m] >= 0:
                     reserved[held[j, m]] += gpus[j]
     for j in order:
-        if not wants[j]:
+        if not wants[j] or done[thing[j]]:
             continue
         count = members[j]
         for m in range(count):
@@ -42,6 +43,7 @@ def assign(
                 took = _seek(
                     count, gpus[j], allowed[j], trip[place[j]], limit[j], room, reserved, spare, ranks[rank[j]], made[j]
                 )
+        done[thing[j]] = took
     return made
 
 

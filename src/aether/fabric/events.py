@@ -1,0 +1,232 @@
+"""Everything that can happen to a fabric, as records that are stored before they are acted on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from aether.base.errors import InputError, Problem
+from aether.fabric.protocol import Digest, Ident, Report, Whole
+from aether.fabric.task import Record, Task
+
+
+class HostFacts(Record):
+    """What does not change about a ship or a site while the fabric runs."""
+
+    name: str
+    group: str
+    ship: bool
+    country: str
+    accelerator: str
+    gpus: int = Field(ge=0)
+    cores_per_gpu: float = Field(gt=0)
+    memory_gb_per_gpu: float = Field(gt=0)
+    gpu_w: float
+    energy_usd_j: float
+
+
+class Opened(Record):
+    """A control process took the fabric over. hosts: all of its scenario that have a runtime."""
+
+    kind: Literal["opened"] = "opened"
+    version: str
+    scenario: str
+    hosts: tuple[HostFacts, ...]
+
+
+class Submitted(Record):
+    """A job, or an array of them, was accepted. after: jobs that must have succeeded, arrays spelt out."""
+
+    kind: Literal["submitted"] = "submitted"
+    job: Ident
+    project: str
+    task: Task
+    after: tuple[str, ...] = ()
+
+
+class CancelAsked(Record):
+    """Somebody wants jobs ended."""
+
+    kind: Literal["cancel_asked"] = "cancel_asked"
+    jobs: tuple[Ident, ...]
+
+
+class Start(Record):
+    """A decision to start a job: which of its ways, and a host for each node."""
+
+    job: Ident
+    way: int
+    accelerator: str
+    gpus: int
+    hosts: tuple[str, ...]
+
+
+class Stop(Record):
+    """A decision to take a job from its hosts; it waits again."""
+
+    job: Ident
+    reason: str
+
+
+class Planned(Record):
+    """What a scheduling pass decided."""
+
+    kind: Literal["planned"] = "planned"
+    starts: tuple[Start, ...] = ()
+    stops: tuple[Stop, ...] = ()
+
+
+class RuntimeJoined(Record):
+    """A runtime introduced itself; another journal than before means that the old disk is gone."""
+
+    kind: Literal["runtime_joined"] = "runtime_joined"
+    runtime: Ident
+    journal: str
+    public_key: str
+    address: str
+    version: str
+
+
+class RuntimeLost(Record):
+    """A runtime is given up: what ran there goes on elsewhere."""
+
+    kind: Literal["runtime_lost"] = "runtime_lost"
+    runtime: Ident
+    reason: str
+
+
+class RuntimeBack(Record):
+    """A runtime that was given up speaks again."""
+
+    kind: Literal["runtime_back"] = "runtime_back"
+    runtime: Ident
+
+
+class Reported(Record):
+    """A runtime's report, by its number in the runtime's journal."""
+
+    kind: Literal["reported"] = "reported"
+    runtime: Ident
+    journal: str
+    n: int
+    happened_s: float
+    report: Report
+
+
+class Crossed(Record):
+    """A threshold of the twin: what a host can bear from now on."""
+
+    host: str
+    gpus: int
+    limit: str = ""
+    contact: bool = True
+    lit: bool = True
+    up: bool = True
+
+
+class Reach(Record):
+    """Whether a host lies within a round trip of a place, from now on."""
+
+    host: str
+    place: str
+    limit_s: float
+    within: bool
+
+
+class Conditions(Record):
+    """What the twin says: thresholds crossed, nothing else."""
+
+    kind: Literal["conditions"] = "conditions"
+    crossed: tuple[Crossed, ...] = ()
+    reaches: tuple[Reach, ...] = ()
+
+
+class Cordoned(Record):
+    """Whether a host takes new work. drain: what runs leaves it, too."""
+
+    kind: Literal["cordoned"] = "cordoned"
+    host: str
+    closed: bool
+    drain: bool = False
+
+
+class Ticked(Record):
+    """The clock passed something that was due: a deadline, the end of a wait."""
+
+    kind: Literal["ticked"] = "ticked"
+
+
+class Injected(Record):
+    """Somebody made a fault. until_s: fabric time of its end, none for good."""
+
+    kind: Literal["injected"] = "injected"
+    fault: Literal["ship", "site", "link", "gateway", "runtime", "clock"]
+    name: str
+    until_s: float | None = None
+    by_s: float = 0.0
+
+
+class ClockJumped(Record):
+    """The machine's clock went another way than its steady one; the fabric's did not."""
+
+    kind: Literal["clock_jumped"] = "clock_jumped"
+    by_s: float
+
+
+class ProjectMade(Record):
+    """A project came to be."""
+
+    kind: Literal["project_made"] = "project_made"
+    project: str
+
+
+class KeyMade(Record):
+    """A key came to be; only its digest is kept."""
+
+    kind: Literal["key_made"] = "key_made"
+    key: Ident
+    project: str
+    digest: str
+    scopes: tuple[str, ...]
+    expires_s: float | None = None
+    note: str = ""
+
+
+class KeyRevoked(Record):
+    """A key is worth nothing any more."""
+
+    kind: Literal["key_revoked"] = "key_revoked"
+    key: Ident
+
+
+class CheckpointKept(Record):
+    """What the ground's store held for a job in a span of the fabric's time: metered where it lies."""
+
+    kind: Literal["checkpoint_kept"] = "checkpoint_kept"
+    job: Ident
+    digest: Digest
+    byte_s: Whole
+
+
+Event = Annotated[
+    Opened | Submitted | CancelAsked | Planned | RuntimeJoined | RuntimeLost | RuntimeBack | Reported | Conditions
+    | Cordoned | Ticked | Injected | ClockJumped | ProjectMade | KeyMade | KeyRevoked | CheckpointKept,
+    Field(discriminator="kind"),
+]  # fmt: skip
+_CODEC: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def encode(event: Event) -> str:
+    """An event as JSON text."""
+    return event.model_dump_json()
+
+
+def decode(text: str) -> Event:
+    """The event of a JSON text. Raises InputError for a kind or a field that this version does not know."""
+    try:
+        return _CODEC.validate_json(text)
+    except ValidationError as error:
+        told = error.errors(include_url=False)[0]
+        what = f"an event of the log is not understood: {told['msg']} at {'.'.join(map(str, told['loc']))}"
+        raise InputError(Problem("", what, next="It was written by a newer version: use that one")) from error

@@ -1,0 +1,150 @@
+"""What the control core knows: jobs, their attempts, hosts, runtimes, keys, and the sums of the meter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from aether.fabric.events import HostFacts
+from aether.fabric.task import Task
+
+Status = Literal["queued", "preparing", "running", "stopping", "succeeded", "failed", "cancelled"]
+OVER = frozenset(("succeeded", "failed", "cancelled"))
+METERS = ("gpu_ms", "energy_j", "laser_bytes", "downlink_bytes", "checkpoint_byte_s")
+
+
+@dataclass(slots=True)
+class Member:
+    """One node of an attempt."""
+
+    phase: Literal["ordered", "prepared", "started", "ended"] = "ordered"
+    address: str = ""
+    port: int = 0
+    how: str = ""
+    code: int | None = None
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at a job: a host for each node."""
+
+    number: int
+    way: int
+    accelerator: str
+    gpus: int  # of each host
+    hosts: tuple[str, ...]
+    members: list[Member]
+    begun_s: float
+    running_s: float | None = None  # since when the program runs
+    outcome: Literal["", "again", "failed", "cancelled", "expired"] = (
+        ""  # what becomes of the job once all members have ended
+    )
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Job:
+    """A job through its attempts."""
+
+    id: str
+    project: str
+    batch: str  # the submission: its own id, or that of its array
+    index: int
+    submitted_s: float
+    order: int  # of submission
+    status: Status = "queued"
+    attempts: int = 0
+    failures: int = 0
+    preemptions: int = 0
+    attempt: Attempt | None = None  # the present one, or the last
+    not_before_s: float = 0.0
+    deadline_s: float | None = None
+    waits_for: list[str] = field(default_factory=list)
+    checkpoints: dict[int, tuple[str, int, float]] = field(default_factory=dict)  # by rank: blob, bytes, kept since
+    ended_s: float | None = None
+    reason: str = ""
+    usage: list[int] = field(default_factory=lambda: [0] * len(METERS))
+
+
+@dataclass(slots=True)
+class Host:
+    """A ship or a site as placement sees it."""
+
+    facts: HostFacts
+    gpus: int  # that may run now
+    limit: str = ""
+    contact: bool = True
+    lit: bool = True
+    up: bool = True
+    cordoned: bool = False
+    drained: bool = False
+
+
+@dataclass(slots=True)
+class Runtime:
+    """The process that works for a host. version: goes up with every change of its orders."""
+
+    journal: str
+    public_key: str
+    address: str
+    acknowledged: int = 0
+    version: int = 0
+    lost: bool = False
+    usage: list[int] = field(default_factory=lambda: [0] * len(METERS))
+
+
+@dataclass(slots=True)
+class Key:
+    """A key by which somebody acts; the secret itself is nowhere."""
+
+    project: str
+    digest: str
+    scopes: tuple[str, ...]
+    expires_s: float | None
+    note: str
+    made_s: float
+    revoked_s: float | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """All of it. `step` takes it over and gives it back: nobody else may hold on to it."""
+
+    time_s: float = 0.0
+    jobs: dict[str, Job] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)  # by submission
+    size: dict[str, int] = field(default_factory=dict)  # jobs of a submission
+    dependants: dict[str, list[str]] = field(default_factory=dict)
+    hosts: dict[str, Host] = field(default_factory=dict)
+    at: dict[str, dict[str, None]] = field(default_factory=dict)  # jobs at each host, in order of arrival
+    waiting: dict[str, None] = field(default_factory=dict)  # jobs that are queued
+    runtimes: dict[str, Runtime] = field(default_factory=dict)
+    within: dict[str, dict[str, bool]] = field(
+        default_factory=dict
+    )  # "place|limit" to host to whether it is near enough
+    keys: dict[str, Key] = field(default_factory=dict)
+    projects: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, dict[str, list[int]]] = field(default_factory=dict)  # project to accelerator to sums
+    submitted: int = 0
+    counts: dict[str, int] = field(default_factory=dict)  # events by kind, and ends by status
+
+
+def near(place: str, limit_s: float) -> str:
+    """The name of a watched round trip."""
+    return f"{place}|{limit_s!r}"
+
+
+_CODEC: TypeAdapter[State] = TypeAdapter(State)
+
+
+def dump(state: State) -> bytes:
+    """A state as JSON, to go on from."""
+    return _CODEC.dump_json(state, exclude_defaults=True)
+
+
+def load(text: bytes) -> State:
+    """The state of a dump."""
+    return _CODEC.validate_json(text)
