@@ -11,6 +11,7 @@ from aether.fabric import protocol
 from aether.fabric.events import Event
 from aether.fabric.state import METERS, OVER, Attempt, Host, Job, Key, Member, Runtime, State, near
 
+PAST = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled"}
 BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 600.0  # before a failed job is tried again: doubles from attempt to attempt
 
 
@@ -26,17 +27,7 @@ class Place:
     """Something has changed that a scheduling pass should look at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Nothing needs this blob any more: it was a checkpoint of this job, of so many bytes, kept since then."""
-
-    job: str
-    digest: str
-    size_bytes: int
-    since_s: float
-
-
-Command = Tell | Place | Drop
+Command = Tell | Place
 
 
 def step(state: State, event: Event, time_s: float, actor: str = "") -> tuple[State, list[Command]]:
@@ -78,7 +69,7 @@ def _submitted(state: State, event: happened.Submitted, made: list[Command], _ac
             state.dependants.setdefault(other, []).append(name)
         broken = next((d for d in job.waits_for if state.jobs[d].status in OVER), None)
         if broken is not None:
-            _end(state, job, "failed", f"needs {broken}, which {state.jobs[broken].status}", made)
+            _end(state, job, "failed", f"needs {broken}, which {PAST[state.jobs[broken].status]}")
     made.append(Place())
 
 
@@ -98,7 +89,7 @@ def _cancel_asked(state: State, event: happened.CancelAsked, made: list[Command]
 def _end_now(state: State, job: Job, how: str, reason: str, made: list[Command]) -> None:
     """End a job: at once where it waits, after its members have stopped where it runs."""
     if job.status == "queued":
-        _end(state, job, how, reason, made)
+        _end(state, job, how, reason)
     else:
         _stop(state, job, how, reason, made)
 
@@ -114,25 +105,24 @@ def _stop(state: State, job: Job, outcome: str, reason: str, made: list[Command]
     _settle(state, job, made)
 
 
-def _planned(state: State, event: happened.Planned, made: list[Command], _actor: str) -> None:
-    for stop in event.stops:
-        job = state.jobs.get(stop.job)
-        if job is not None and job.status in ("preparing", "running"):
-            _stop(state, job, "again", stop.reason, made)
-    for start in event.starts:
-        job = state.jobs.get(start.job)
-        if job is None or job.status != "queued" or any(_absent(state, h) for h in start.hosts):
-            continue
-        job.attempts += 1
-        members = [Member() for _ in start.hosts]
-        job.attempt = Attempt(
-            job.attempts, start.way, start.accelerator, start.gpus, start.hosts, members, state.time_s
-        )
-        job.status, job.reason = "preparing", ""
-        del state.waiting[job.id]
-        for host in start.hosts:
-            state.at.setdefault(host, {})[job.id] = None
-        _tell(state, job.attempt, made)
+def _displaced(state: State, event: happened.Displaced, made: list[Command], _actor: str) -> None:
+    job = state.jobs.get(event.job)
+    if job is not None and job.status in ("preparing", "running"):
+        _stop(state, job, "again", event.reason, made)
+
+
+def _placed(state: State, event: happened.Placed, made: list[Command], _actor: str) -> None:
+    job = state.jobs.get(event.job)
+    if job is None or job.status != "queued" or any(_absent(state, h) for h in event.hosts):
+        return
+    job.attempts += 1
+    members = [Member() for _ in event.hosts]
+    job.attempt = Attempt(job.attempts, event.way, event.accelerator, event.gpus, event.hosts, members, state.time_s)
+    job.status, job.reason = "preparing", ""
+    del state.waiting[job.id]
+    for host in event.hosts:
+        state.at.setdefault(host, {})[job.id] = None
+    _tell(state, job.attempt, made)
 
 
 def _absent(state: State, host: str) -> bool:
@@ -233,16 +223,23 @@ def _started(_state: State, job: Job, report: protocol.Started, _made: list[Comm
         member.phase = "started"
 
 
-def _checkpointed(state: State, job: Job, report: protocol.Checkpointed, made: list[Command]) -> None:
+def _checkpointed(state: State, job: Job, report: protocol.Checkpointed, _made: list[Command]) -> None:
     old = job.checkpoints.get(report.rank)
     if old is not None and old[0] == report.digest:
         return
     if job.status in OVER:
-        made.append(Drop(job.id, report.digest, report.size_bytes, state.time_s))
         return
-    job.checkpoints[report.rank] = (report.digest, report.size_bytes, state.time_s)
     if old is not None:
-        made.append(Drop(job.id, *old))
+        _kept(state, job, report.rank)
+    job.checkpoints[report.rank] = (report.digest, report.size_bytes, state.time_s)
+
+
+def _kept(state: State, job: Job, rank: int) -> None:
+    """A checkpoint is needed no longer: what the ground's store held of it is metered where it lay."""
+    _, size_bytes, since_s = job.checkpoints.pop(rank)
+    at, held = METERS.index("checkpoint_byte_s"), round(size_bytes * (state.time_s - since_s))
+    job.usage[at] += held
+    state.usage.setdefault(job.project, {}).setdefault("ground", [0] * len(METERS))[at] += held
 
 
 def _ended(state: State, job: Job, report: protocol.Ended, made: list[Command]) -> None:
@@ -289,18 +286,18 @@ def _settle(state: State, job: Job, made: list[Command]) -> None:
         state.at.get(host, {}).pop(job.id, None)
     made.append(Place())
     if all(m.how == "exit" and m.code == 0 for m in attempt.members):
-        _end(state, job, "succeeded", "", made)
+        _end(state, job, "succeeded", "")
     elif attempt.outcome == "again":
         job.preemptions += 1
         _again(state, job, 0.0, attempt.reason)
     elif attempt.outcome == "failed":
         job.failures += 1
         if job.failures > state.tasks[job.batch].orbit.retries:
-            _end(state, job, "failed", attempt.reason, made)
+            _end(state, job, "failed", attempt.reason)
         else:
             _again(state, job, min(BACKOFF_S * 2.0 ** (job.failures - 1), LONGEST_BACKOFF_S), attempt.reason)
     else:
-        _end(state, job, "failed" if attempt.outcome == "expired" else "cancelled", attempt.reason, made)
+        _end(state, job, "failed" if attempt.outcome == "expired" else "cancelled", attempt.reason)
     _tell(state, attempt, made)
 
 
@@ -309,21 +306,22 @@ def _again(state: State, job: Job, wait_s: float, reason: str) -> None:
     state.waiting[job.id] = None
 
 
-def _end(state: State, job: Job, status: str, reason: str, made: list[Command]) -> None:
-    """A job is over: those that need it go on or fall with it, and its checkpoints are dropped."""
-    job.status, job.reason, job.ended_s = status, reason, state.time_s  # type: ignore[assignment]
-    state.counts[status] = state.counts.get(status, 0) + 1
-    state.waiting.pop(job.id, None)
-    made += [Drop(job.id, *kept) for kept in job.checkpoints.values()]
-    job.checkpoints = {}
-    for name in state.dependants.pop(job.id, ()):
-        other = state.jobs[name]
-        if other.status != "queued":
-            continue
-        if status == "succeeded":
-            other.waits_for.remove(job.id)
-        else:
-            _end(state, other, "failed", f"needs {job.id}, which {status}", made)
+def _end(state: State, job: Job, status: str, reason: str) -> None:
+    """A job is over: its checkpoints are dropped; those that need it go on, or fall with it and so do theirs."""
+    falling = [(job, status, reason)]
+    while falling:
+        job, status, reason = falling.pop()
+        job.status, job.reason, job.ended_s = status, reason, state.time_s  # type: ignore[assignment]
+        state.counts[status] = state.counts.get(status, 0) + 1
+        state.waiting.pop(job.id, None)
+        for rank in list(job.checkpoints):
+            _kept(state, job, rank)
+        for name in state.dependants.pop(job.id, ()):
+            other = state.jobs[name]
+            if other.status == "queued" and status == "succeeded":
+                other.waits_for.remove(job.id)
+            elif other.status == "queued":
+                falling.append((other, "failed", f"needs {job.id}, which {PAST[status]}"))
 
 
 def _conditions(state: State, event: happened.Conditions, made: list[Command], _actor: str) -> None:
@@ -353,7 +351,7 @@ def _ticked(state: State, _event: happened.Ticked, made: list[Command], _actor: 
     for name in overdue(state, state.time_s):
         job = state.jobs[name]
         if job.status == "queued":
-            _end(state, job, "failed", "its deadline passed", made)
+            _end(state, job, "failed", "its deadline passed")
         elif job.status != "stopping":
             _stop(state, job, "expired", "its deadline passed", made)
     made.append(Place())
@@ -395,12 +393,14 @@ def _key_revoked(state: State, event: happened.KeyRevoked, _made: list[Command],
         key.revoked_s = state.time_s
 
 
-def _checkpoint_kept(state: State, event: happened.CheckpointKept, _made: list[Command], _actor: str) -> None:
-    job = state.jobs.get(event.job)
-    if job is not None:
-        at = METERS.index("checkpoint_byte_s")
-        job.usage[at] += event.byte_s
-        state.usage.setdefault(job.project, {}).setdefault("ground", [0] * len(METERS))[at] += event.byte_s
+def _forgotten(state: State, event: happened.Forgotten, _made: list[Command], _actor: str) -> None:
+    for name in event.jobs:
+        job = state.jobs.get(name)
+        if job is not None and job.status in OVER:
+            del state.jobs[name]
+            state.size[job.batch] -= 1
+            if state.size[job.batch] == 0:
+                del state.size[job.batch], state.tasks[job.batch]
 
 
 def _noted(_state: State, _event: Any, _made: list[Command], _actor: str) -> None:
@@ -449,10 +449,10 @@ def _order(state: State, job: Job, attempt: Attempt, rank: int) -> protocol.Orde
 
 Handler = Callable[[State, Any, list[Command], str], None]
 _HANDLERS: dict[str, Handler] = {
-    "opened": _opened, "submitted": _submitted, "cancel_asked": _cancel_asked, "planned": _planned, "runtime_joined": _runtime_joined,
+    "opened": _opened, "submitted": _submitted, "cancel_asked": _cancel_asked, "placed": _placed, "displaced": _displaced, "runtime_joined": _runtime_joined,
     "runtime_lost": _runtime_lost, "runtime_back": _runtime_back, "reported": _reported, "conditions": _conditions,
     "cordoned": _cordoned, "ticked": _ticked, "injected": _noted, "clock_jumped": _noted, "project_made": _project_made,
-    "key_made": _key_made, "key_revoked": _key_revoked, "checkpoint_kept": _checkpoint_kept,
+    "key_made": _key_made, "key_revoked": _key_revoked, "forgotten": _forgotten,
 }  # fmt: skip
 _REPORTS: dict[str, Callable[[State, Job, Any, list[Command]], None]] = {
     "prepared": _prepared, "started": _started, "checkpointed": _checkpointed, "ended": _ended,

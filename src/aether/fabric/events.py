@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from aether.base.errors import InputError, Problem
-from aether.fabric.protocol import Digest, Ident, Report, Whole
+from aether.fabric.protocol import Ident, Report
 from aether.fabric.task import Record, Task
 
 
@@ -52,29 +52,23 @@ class CancelAsked(Record):
     jobs: tuple[Ident, ...]
 
 
-class Start(Record):
+class Placed(Record):
     """A decision to start a job: which of its ways, and a host for each node."""
 
+    kind: Literal["placed"] = "placed"
     job: Ident
     way: int
     accelerator: str
-    gpus: int
+    gpus: int = Field(description="of each host")
     hosts: tuple[str, ...]
 
 
-class Stop(Record):
+class Displaced(Record):
     """A decision to take a job from its hosts; it waits again."""
 
+    kind: Literal["displaced"] = "displaced"
     job: Ident
     reason: str
-
-
-class Planned(Record):
-    """What a scheduling pass decided."""
-
-    kind: Literal["planned"] = "planned"
-    starts: tuple[Start, ...] = ()
-    stops: tuple[Stop, ...] = ()
 
 
 class RuntimeJoined(Record):
@@ -200,18 +194,16 @@ class KeyRevoked(Record):
     key: Ident
 
 
-class CheckpointKept(Record):
-    """What the ground's store held for a job in a span of the fabric's time: metered where it lies."""
+class Forgotten(Record):
+    """Jobs long over leave the present state; the log keeps them."""
 
-    kind: Literal["checkpoint_kept"] = "checkpoint_kept"
-    job: Ident
-    digest: Digest
-    byte_s: Whole
+    kind: Literal["forgotten"] = "forgotten"
+    jobs: tuple[Ident, ...]
 
 
 Event = Annotated[
-    Opened | Submitted | CancelAsked | Planned | RuntimeJoined | RuntimeLost | RuntimeBack | Reported | Conditions
-    | Cordoned | Ticked | Injected | ClockJumped | ProjectMade | KeyMade | KeyRevoked | CheckpointKept,
+    Opened | Submitted | CancelAsked | Placed | Displaced | RuntimeJoined | RuntimeLost | RuntimeBack | Reported | Conditions
+    | Cordoned | Ticked | Injected | ClockJumped | ProjectMade | KeyMade | KeyRevoked | Forgotten,
     Field(discriminator="kind"),
 ]  # fmt: skip
 _CODEC: TypeAdapter[Event] = TypeAdapter(Event)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aether.base.tables import Bools, Floats, Ints
-from aether.fabric.events import Planned, Start, Stop
+from aether.fabric.events import Displaced, Placed
 from aether.fabric.state import Host, Job, State, near
 from aether.fabric.task import Resources, Task, accelerator
 from aether.placement import online
@@ -62,8 +62,8 @@ def _kind(host: Host) -> tuple[object, ...]:
     return f.accelerator, f.gpus, f.cores_per_gpu, f.memory_gb_per_gpu
 
 
-def plan(state: State) -> Planned:
-    """The decisions of a pass; no starts and no stops where nothing changes.
+def plan(state: State) -> list[Placed | Displaced]:
+    """The decisions of a pass, those who must leave first; none where nothing changes.
 
     More priority goes first, what runs before what waits, then the order of submission. A running job keeps its hosts while they can bear it;
     one that may be preempted (`use_spot`) gives way to more priority; what power, heat or a drain takes is stopped and waits
@@ -72,7 +72,7 @@ def plan(state: State) -> Planned:
     fleet = _Fleet(state)
     rows = _rows(state, fleet)
     if not rows:
-        return Planned()
+        return []
     free = np.array([float(h.gpus) for h in fleet.hosts])
     room = np.maximum(free - _held_by(state, fleet, "stopping"), 0.0)
     nodes = np.array([state.tasks[r.job.batch].num_nodes for r in rows], np.int64)
@@ -212,23 +212,25 @@ def _things(rows: list[_Row]) -> Ints:
     return np.array([number.setdefault(r.job.id, len(number)) for r in rows], np.int64)
 
 
-def _decisions(state: State, rows: list[_Row], fleet: _Fleet, made: Ints, left: Floats) -> Planned:
+def _decisions(state: State, rows: list[_Row], fleet: _Fleet, made: Ints, left: Floats) -> list[Placed | Displaced]:
     """Starts and stops of what has been placed; a start waits until those who leave have left. left: (H,) GPUs nobody holds."""
-    starts, stops, names = [], [], fleet.names
+    starts: list[Placed] = []
+    stops: list[Displaced] = []
+    names = fleet.names
     for i in np.flatnonzero((made[:, 0] >= 0) | np.array([bool(r.held) for r in rows])).tolist():
         row = rows[i]
         got = made[i, : state.tasks[row.job.batch].num_nodes]
         if row.held:
             if tuple(got.tolist()) != row.held:
-                stops.append(Stop(job=row.job.id, reason=_reason(state, row, names)))
+                stops.append(Displaced(job=row.job.id, reason=_reason(state, row, names)))
             continue
         hosts, count = np.unique(got, return_counts=True)
         if (count * row.gpus <= left[hosts] + 1e-9).all():
             left[hosts] -= count * row.gpus
             where = tuple(names[h] for h in got.tolist())
             kind = state.hosts[where[0]].facts.accelerator
-            starts.append(Start(job=row.job.id, way=row.way, accelerator=kind, gpus=row.gpus, hosts=where))
-    return Planned(starts=tuple(starts), stops=tuple(stops))
+            starts.append(Placed(job=row.job.id, way=row.way, accelerator=kind, gpus=row.gpus, hosts=where))
+    return [*stops, *starts]
 
 
 def _reason(state: State, row: _Row, names: list[str]) -> str:
