@@ -27,7 +27,15 @@ class Place:
     """Something has changed that a scheduling pass should look at."""
 
 
-Command = Tell | Place
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """A fault is to be made."""
+
+    fault: happened.Injected
+    start_s: float
+
+
+Command = Tell | Place | Inject
 
 
 def step(state: State, event: Event, time_s: float, actor: str = "") -> tuple[State, list[Command]]:
@@ -368,11 +376,12 @@ def overdue(state: State, time_s: float) -> list[str]:
     )
 
 
-def due_s(state: State) -> float | None:
-    """Fabric time at which something is due next by the clock alone: a deadline or the end of a wait; None for nothing."""
+def due_s(state: State, since_s: float) -> float | None:
+    """Fabric time at which something is due next by the clock alone: a deadline, or the end of a wait that was not over at
+    the last pass, `since_s`; None for nothing."""
     live = [*state.waiting, *(name for jobs in state.at.values() for name in jobs)]
     times = [j.deadline_s for n in live if (j := state.jobs[n]).deadline_s is not None and j.status != "stopping"]
-    times += [j.not_before_s for n in state.waiting if (j := state.jobs[n]).not_before_s > state.time_s]
+    times += [j.not_before_s for n in state.waiting if (j := state.jobs[n]).not_before_s > since_s]
     return min((t for t in times if t is not None), default=None)
 
 
@@ -403,8 +412,15 @@ def _forgotten(state: State, event: happened.Forgotten, _made: list[Command], _a
                 del state.size[job.batch], state.tasks[job.batch]
 
 
+def _injected(state: State, event: happened.Injected, made: list[Command], _actor: str) -> None:
+    state.faults = [f for f in state.faults if f[1].until_s is None or f[1].until_s > state.time_s]
+    if event.fault not in ("runtime", "clock"):  # those are over at once
+        state.faults.append((state.time_s, event))
+    made.append(Inject(event, state.time_s))
+
+
 def _noted(_state: State, _event: Any, _made: list[Command], _actor: str) -> None:
-    """In the log for those who look; nothing follows from it here: what a fault does comes from the twin and the runtimes."""
+    """In the log for those who look; nothing follows from it here."""
 
 
 def _present(job: Job) -> Attempt:
@@ -451,7 +467,7 @@ Handler = Callable[[State, Any, list[Command], str], None]
 _HANDLERS: dict[str, Handler] = {
     "opened": _opened, "submitted": _submitted, "cancel_asked": _cancel_asked, "placed": _placed, "displaced": _displaced, "runtime_joined": _runtime_joined,
     "runtime_lost": _runtime_lost, "runtime_back": _runtime_back, "reported": _reported, "conditions": _conditions,
-    "cordoned": _cordoned, "ticked": _ticked, "injected": _noted, "clock_jumped": _noted, "project_made": _project_made,
+    "cordoned": _cordoned, "ticked": _ticked, "injected": _injected, "clock_jumped": _noted, "project_made": _project_made,
     "key_made": _key_made, "key_revoked": _key_revoked, "forgotten": _forgotten,
 }  # fmt: skip
 _REPORTS: dict[str, Callable[[State, Job, Any, list[Command]], None]] = {

@@ -73,21 +73,21 @@ class Plane:
     """The fabric's present state, and the one thread that changes it.
 
     `write` may be called by any thread; `state` is read under `lock`, for moments only. `heard` is told the number of the last
-    event after every change, `told` the runtimes whose orders have changed.
+    event after every change, `told` the runtimes whose orders have changed, `inject` faults to be made.
     """
 
     def __init__(
         self, store: Store, clock: FabricClock, heard: Callable[[int], None], told: Callable[[set[str]], None]
     ) -> None:
-        self.store, self.clock, self._heard, self._told = store, clock, heard, told
+        self.store, self.clock, self._heard, self._told, self._inject = store, clock, heard, told, inject
         self.lock = threading.Lock()
-        self.state, self._since_snapshot = restore(store)
+        self.state, self._since_snapshot = restored
         self.seen_s = dict.fromkeys(self.state.runtimes, time.monotonic())
         self.trouble = ""  # what is wrong with the store, while something is
         self.passes: list[float] = []  # seconds that the last scheduling passes took
         self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._pending: dict[str, int] = {}  # reports in the present transaction, by runtime
-        self._place = True
+        self._place, self._placed_s = True, 0.0
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, name="core", daemon=True)
 
@@ -230,12 +230,15 @@ class Plane:
         self.store.append(entries, receipts)
         self.trouble = ""
         changed: set[str] = set()
+        faults: list[control.Inject] = []
         with self.lock:
             for happening, actor in happenings:
                 self.state, commands = control.step(self.state, happening.event, now, actor)
                 for command in commands:
                     if isinstance(command, control.Tell):
                         changed.add(command.runtime)
+                    elif isinstance(command, control.Inject):
+                        faults.append(command)
                     else:
                         self._place = True
         self._since_snapshot += len(happenings)
@@ -244,6 +247,8 @@ class Plane:
         self._heard(self.store.last_seq)
         if changed:
             self._told(changed)
+        for fault in faults:
+            self._inject(fault)
 
     def _snapshot(self) -> None:
         if self._since_snapshot:
@@ -256,15 +261,15 @@ class Plane:
         jump_s = self.clock.jump()
         if jump_s:
             made.append(Happening(events.ClockJumped(by_s=jump_s)))
-        made += [Happening(events.RuntimeLost(runtime=r, reason=why), "", r) for r, why in self._silent(now)]
-        due_s = control.due_s(self.state)
+        made += [Happening(events.RuntimeLost(runtime=r, reason=why), "", r) for r, why in self._silent()]
+        due_s = control.due_s(self.state, self._placed_s)
         if due_s is not None and due_s <= now:
             made.append(Happening(events.Ticked()))
         made += self._old()
         if made:
             self._store([(h, "fabric") for h in made], [])
 
-    def _silent(self, now: float) -> list[tuple[str, str]]:
+    def _silent(self) -> list[tuple[str, str]]:
         """Runtimes that are given up, and why."""
         made = []
         for name, runtime in self.state.runtimes.items():
@@ -290,7 +295,7 @@ class Plane:
 
     def _pass(self) -> None:
         """A scheduling pass, its decisions stored like everything else."""
-        self._place = False
+        self._place, self._placed_s = False, self.state.time_s
         begun = time.perf_counter()
         made = schedule.plan(self.state)
         self.passes = [*self.passes[-99:], time.perf_counter() - begun]

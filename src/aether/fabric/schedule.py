@@ -137,16 +137,22 @@ def suits(way: Resources, host: Host) -> bool:
 
 
 def may(state: State, task: Task, host: Host) -> bool:
-    """Whether a task's own rules let it run at a host: where, whose law, how far from its place."""
+    """Whether a task's own rules let it run at a host now: where, whose law, how far from its place."""
+    orbit = task.orbit
+    if not ever(task, host):
+        return False
+    if orbit.place is None or orbit.max_round_trip is None:
+        return True
+    return state.within.get(near(orbit.place, orbit.max_round_trip), {}).get(host.facts.name, False)
+
+
+def ever(task: Task, host: Host) -> bool:
+    """Whether where it may run and whose law may hold allow a host, whatever the hour."""
     orbit, facts = task.orbit, host.facts
     kind = "ships" if facts.ship else "sites"
     if orbit.where and not {facts.name, facts.group, kind} & set(orbit.where):
         return False
-    if orbit.jurisdictions and facts.country not in orbit.jurisdictions:
-        return False
-    if orbit.place is None or orbit.max_round_trip is None:
-        return True
-    return state.within.get(near(orbit.place, orbit.max_round_trip), {}).get(facts.name, False)
+    return not orbit.jurisdictions or facts.country in orbit.jurisdictions
 
 
 def open_for_new(state: State, host: Host) -> bool:
@@ -246,3 +252,41 @@ def _reason(state: State, row: _Row, names: list[str]) -> str:
         if host.gpus < host.facts.gpus:
             return f"{names[h]}: {host.limit or 'limits'} left {host.gpus} of {host.facts.gpus} GPUs"
     return "more priority"
+
+
+def why(state: State, job: Job) -> str:
+    """Why a queued job has not started, as people read it."""
+    if job.waits_for:
+        return f"waits for {', '.join(job.waits_for[:3])}" + (
+            f" and {len(job.waits_for) - 3} more" if len(job.waits_for) > 3 else ""
+        )
+    if job.not_before_s > state.time_s:
+        return f"tries again in {job.not_before_s - state.time_s:.0f} s: {job.reason}"
+    task = state.tasks[job.batch]
+    suitable = [h for h in state.hosts.values() if any(suits(w, h) for w in task.resources.ways)]
+    allowed = [h for h in suitable if may(state, task, h)]
+    ready = [h for h in allowed if open_for_new(state, h)]
+    if not suitable:
+        return "no host has such accelerators"
+    if not allowed:
+        near_by = (
+            f"within {task.orbit.max_round_trip:g} s of {task.orbit.place}"
+            if task.orbit.place
+            else "that its orbit block allows"
+        )
+        return f"no host {near_by}"
+    if not ready:
+        return f"none of {len(allowed)} hosts takes work now (out of contact, out of service or cordoned)"
+    most = max(h.gpus for h in ready)
+    return f"{len(ready)} hosts suit, none has room now; the largest may run {most} GPUs"
+
+
+def problem(state: State, task: Task) -> str:
+    """Why no hosts of the fabric could ever run a task, even idle and in full light; empty where some could."""
+    for way in task.resources.ways:
+        fits = [h for h in state.hosts.values() if suits(way, h) and ever(task, h)]
+        if sum(h.facts.gpus // gpus_of(way, h) for h in fits) >= task.num_nodes:
+            return ""
+    suitable = [h for h in state.hosts.values() if ever(task, h)]
+    kinds = sorted({f"{h.facts.accelerator} (at most {h.facts.gpus:,} a host)" for h in suitable})
+    return f"no {task.num_nodes} hosts have that; allowed are: {', '.join(kinds) or 'none'}"

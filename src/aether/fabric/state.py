@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from aether.fabric.events import HostFacts
+from aether.fabric.events import HostFacts, Injected
 from aether.fabric.task import Task
 
 Status = Literal["queued", "preparing", "running", "stopping", "succeeded", "failed", "cancelled"]
@@ -128,8 +128,15 @@ class State:
     keys: dict[str, Key] = field(default_factory=dict)
     projects: dict[str, float] = field(default_factory=dict)
     usage: dict[str, dict[str, list[int]]] = field(default_factory=dict)  # project to accelerator to sums
+    faults: list[tuple[float, Injected]] = field(default_factory=list)  # made and not over: since when, what
     submitted: int = 0
     counts: dict[str, int] = field(default_factory=dict)  # events by kind, and ends by status
+
+
+def used_gpus(state: State, name: str) -> int:
+    """GPUs of a host that jobs hold."""
+    attempts = (state.jobs[j].attempt for j in state.at.get(name, ()))
+    return sum(a.gpus * a.hosts.count(name) for a in attempts if a is not None)
 
 
 def near(place: str, limit_s: float) -> str:

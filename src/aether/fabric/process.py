@@ -1,0 +1,201 @@
+"""The control process: `python -m aether.fabric.process FOLDER` brings a fabric up by the settings in its folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from aether.base.errors import InputError, Problem, unknown
+from aether.base.version import VERSION
+from aether.fabric import events, watch
+from aether.fabric.api.app import application
+from aether.fabric.api.frame import Fabric
+from aether.fabric.blobs import Blobs
+from aether.fabric.clock import FabricClock, resume
+from aether.fabric.control import Inject
+from aether.fabric.events import HostFacts
+from aether.fabric.executors import EXECUTORS
+from aether.fabric.follower import Follower, kept
+from aether.fabric.plane import Happening, Plane, restore
+from aether.fabric.settings import Settings
+from aether.fabric.state import State
+from aether.fabric.store import Store, StoreError
+from aether.fabric.twin_frame import HostFrame
+from aether.fabric.twin_process import TwinProcess
+from aether.scenario.load import Scenario, load
+
+log = logging.getLogger("aether.fabric")
+LEAVE_S = 20.0  # that runtimes get to end their work when the fabric ends
+
+
+def main() -> int:
+    """Serve the fabric of a folder until it is told to end; 2 where its settings are wrong, 1 where it cannot go on."""
+    folder = Path(sys.argv[1])
+    settings = Settings.read(folder)
+    watch.structured(folder / "control.log")
+    try:
+        asyncio.run(_serve(folder, settings))
+    except (InputError, StoreError) as error:
+        log.error("the fabric does not come up: %s", error)
+        (folder / "failed.txt").write_text(str(error))
+        return 2 if isinstance(error, InputError) else 1
+    return 0
+
+
+async def _serve(folder: Path, settings: Settings) -> None:
+    """Everything up, in order, and down again."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, ended.set)
+    scenario = load(settings.scenario, dict(settings.overrides), settings.catalog)
+    trouble: list[Plane] = []
+    store = Store(settings.db, folder / "head", on_trouble=lambda text: [setattr(p, "trouble", text) for p in trouble])
+    state, since = await asyncio.to_thread(restore, store)
+    clock = FabricClock(resume(state.time_s, settings.speed, time.time()), settings.speed)
+    twin = await asyncio.to_thread(_twin, folder, settings, clock)
+    blobs, secret = Blobs(folder / "blobs", settings.most_blob_bytes), _secret(folder)
+    given = Fabric(
+        plane=None, follower=None, blobs=blobs, catalog=scenario.catalog, scenario=scenario.spec.name, version=VERSION, folder=folder,  # type: ignore[arg-type]
+        secret=secret, most_blob_bytes=settings.most_blob_bytes,
+    )  # fmt: skip
+    executor = EXECUTORS[settings.executor](folder / "runtimes", settings.url, given.token, log.info)
+    given.follower = Follower(twin, executor, folder / "twin.json")
+    given.plane = Plane(
+        store, clock, (state, since), lambda _: loop.call_soon_threadsafe(_news, given), lambda names: loop.call_soon_threadsafe(_orders, given, names),
+        lambda fault: given.follower.inject(given.plane, fault),
+    )  # fmt: skip
+    trouble.append(given.plane)
+    server = uvicorn.Server(uvicorn.Config(
+        watch.traced(application(given), settings.otlp), host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off",
+        timeout_graceful_shutdown=3, timeout_keep_alive=30, h11_max_incomplete_event_size=65536,
+    ))  # fmt: skip
+    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    given.plane.start()
+    try:
+        await _open(given, settings, scenario, twin)
+        serving = asyncio.create_task(server.serve())
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.02)
+        if serving.done():
+            raise InputError(Problem("port", f"{settings.host}:{settings.port} cannot be served", next="Give another by --port"))
+        for name in given.plane.state.hosts:
+            executor.start(name)
+        given.follower.start(given.plane)
+        (folder / "ready.json").write_text(json.dumps({"pid": os.getpid(), "url": settings.url}))
+        log.info("ready at %s", settings.url)
+        await asyncio.wait([serving, asyncio.create_task(ended.wait())], return_when=asyncio.FIRST_COMPLETED)
+        await _leave(given, folder)
+        server.should_exit = True
+        await serving
+    finally:
+        (folder / "ready.json").unlink(missing_ok=True)
+        await asyncio.to_thread(given.follower.close)
+        await asyncio.to_thread(given.plane.close)
+        executor.close()
+        store.close()
+
+
+def _twin(folder: Path, settings: Settings, clock: FabricClock) -> TwinProcess:
+    """The twin from where it stood, or from now where it does not fit any more."""
+    def tell(why: str) -> None:
+        log.warning("the twin was started again: %s", why)
+
+    left = kept(folder / "twin.json")
+    opened = (settings.scenario, dict(settings.overrides), settings.catalog, clock.now())
+    if left is not None:
+        try:
+            return TwinProcess(*opened, left, on_restart=tell)
+        except InputError as error:
+            log.warning("the twin's state is not gone on from: %s", error)
+    return TwinProcess(*opened, on_restart=tell)
+
+
+def _secret(folder: Path) -> bytes:
+    """From which the tokens of runtimes are derived; made once."""
+    file = folder / "secret"
+    if not file.exists():
+        part = file.with_suffix(".part")
+        part.touch(mode=0o600)
+        part.write_bytes(secrets.token_bytes(32))
+        part.replace(file)
+    return file.read_bytes()
+
+
+async def _open(given: Fabric, settings: Settings, scenario: Scenario, twin: TwinProcess) -> None:
+    """Tell the core who is there: hosts as the twin sees them, the first project, the administrator's key."""
+    frame = await asyncio.to_thread(twin.advance, given.plane.clock.now(), {})
+    chosen = choose(settings, {row.name: row for row in frame.hosts})
+    facts = tuple(_facts(row, scenario) for row in chosen)
+    made = [Happening(events.Opened(version=VERSION, scenario=scenario.spec.name, hosts=facts))]
+    state: State = given.plane.state
+    if "default" not in state.projects:
+        made.append(Happening(events.ProjectMade(project="default"), "default"))
+    if settings.admin and settings.admin[0] not in state.keys:
+        name, kept_digest = settings.admin
+        event = events.KeyMade(key=name, project="", digest=kept_digest, scopes=("admin",), note="made by aether up")
+        made.append(Happening(event, "", name))
+    at_first = {c.host: c for c in frame.conditions}
+    crossed = tuple(events.Crossed(host=r.name, gpus=at_first[r.name].gpus, limit=at_first[r.name].limit, contact=at_first[r.name].contact,
+                                   lit=at_first[r.name].lit, up=at_first[r.name].up) for r in chosen if r.name in at_first)  # fmt: skip
+    made.append(Happening(events.Conditions(crossed=crossed)))
+    await asyncio.wrap_future(given.plane.put(*made))
+
+
+def choose(settings: Settings, there: dict[str, HostFrame]) -> list[HostFrame]:
+    """The hosts that get a runtime: those that are named, or ships at even distances and the first sites. InputError for unknown names."""
+    wrong = [unknown("--host", "ship or site", name, there) for name in settings.hosts if name not in there]
+    if wrong:
+        raise InputError(wrong)
+    if settings.hosts:
+        return [there[name] for name in dict.fromkeys(settings.hosts)]
+    ships = [r for r in there.values() if r.kind == "ship"]
+    sites = [r for r in there.values() if r.kind == "site"]
+    count = min(settings.ships, len(ships))
+    return [ships[i * len(ships) // count] for i in range(count)] + sites[: settings.sites]
+
+
+def _facts(row: HostFrame, scenario: Scenario) -> HostFacts:
+    return HostFacts(
+        name=row.name, group=row.group, ship=row.kind == "ship", country=row.country, accelerator=row.accelerator, gpus=int(row.gpus_installed),
+        cores_per_gpu=scenario.value("host.cores_per_gpu"), memory_gb_per_gpu=scenario.value("host.memory_per_gpu") / 1e9, gpu_w=row.gpu_full_w,
+        energy_usd_j=row.energy_usd_j,
+    )  # fmt: skip
+
+
+def _news(given: Fabric) -> None:
+    for watcher in given.watchers:
+        watcher.set()
+
+
+def _orders(given: Fabric, names: set[str]) -> None:
+    for name in names:
+        if name in given.runtimes:
+            given.runtimes[name].set()
+
+
+async def _leave(given: Fabric, folder: Path) -> None:
+    """The end: runtimes stop their work with its grace, report, and go. Jobs wait in the store for the next time."""
+    given.leaving = True
+    if (folder / "stay").exists():
+        return  # the runtimes go on alone: only the control process ends
+    _news(given)
+    _orders(given, set(given.runtimes))
+    names = list(given.plane.state.hosts)
+    executor: Any = given.follower.executor
+    await asyncio.gather(*(asyncio.to_thread(executor.stop, name, LEAVE_S) for name in names))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
