@@ -27,12 +27,21 @@ def lowered():
     if os.geteuid():
         return []
     if shutil.which("setpriv"):
-        return ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]
+        return [
+            "setpriv",
+            "--reuid",
+            NOBODY,
+            "--regid",
+            NOBODY,
+            "--clear-groups",
+            "--pdeathsig",
+            "QUIT",
+        ]  # ends with us
     return ["runuser", "-u", "nobody", "--"] if shutil.which("runuser") else None
 
 
 class Server:
-    """A cluster on a free port of the loopback. `kill()` ends it as a crash would, `start()` begins it again."""
+    """A cluster on a free port of the loopback; `stop()` and `start()` as often as a test likes."""
 
     def __init__(self, folder, bin_folder, before):
         self.folder, self.bin, self.before = folder, bin_folder, before
@@ -91,15 +100,16 @@ class Server:
     def stop(self, how=signal.SIGINT):
         """SIGINT: fast, in order; SIGQUIT: at once, recovery comes with the next start."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(how)
             try:
+                pid = int((self.data / "postmaster.pid").read_text().split()[0])  # runuser may stand between
+                os.kill(pid, how)
                 self.process.wait(30)
-            except subprocess.TimeoutExpired:
+            except (OSError, ValueError, subprocess.TimeoutExpired):
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait(10)
 
     def close(self):
-        self.stop()
+        self.stop(signal.SIGQUIT)  # nothing there is wanted any more
         self.log.close()
 
 
