@@ -221,7 +221,7 @@ class Scarce:
             self.run("DROP TRIGGER full_disk ON aether_log")
 
 
-def test_a_full_disk_is_named_and_nothing_is_half_written(opened, database_url):
+def test_a_full_disk_is_named_and_nothing_is_half_written(opened, database_url, tmp_path):
     store, troubles = opened(database_url)
     store.append([entry(1)])
     scarce = Scarce(store, database_url)
@@ -232,6 +232,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(opened, database_url):
             store.append(batch, [RECEIPT])
     assert subjects(store) == ["job 1"]
     assert store.receipt("p", "key") is None
+    assert (tmp_path / "head").read_text().startswith("1:")  # it never leads
     scarce.empty()
     assert store.append(batch, [RECEIPT]) == 2
     assert len(store.read()) == 39
@@ -266,6 +267,35 @@ def test_a_disk_that_is_really_full_is_named_and_recovered_from(opened, little_d
     assert [e.seq for e in store.read(limit=10_000)] == list(range(1, stored + 2))
     assert store.verify().ok
     assert [t for t in troubles if "head" not in t] == []
+
+
+def test_what_is_acknowledged_is_flushed_first(opened, database_url):
+    if not database_url.startswith("sqlite"):
+        import psycopg
+
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {database_url.rpartition('/')[2]} SET synchronous_commit = off")
+    store, troubles = opened(database_url)
+    asked = (
+        ["PRAGMA synchronous", "PRAGMA journal_mode"]
+        if database_url.startswith("sqlite")
+        else ["SHOW synchronous_commit"]
+    )
+    with store._connection.begin():
+        told = [store._connection.exec_driver_sql(query).scalar() for query in asked]
+    assert told in ([2, "wal"], ["on"])  # 2: FULL
+    assert troubles == []
+
+
+def test_a_server_that_does_not_flush_is_told_of(opened, postgres):
+    postgres.stop()
+    postgres.start("-c", "fsync=off")
+    try:
+        _, troubles = opened(postgres.fresh())
+        assert ["fsync = off" in t for t in troubles] == [True]
+    finally:
+        postgres.stop()
+        postgres.start()
 
 
 def test_a_damaged_file_is_named(opened, tmp_path):

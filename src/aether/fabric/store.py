@@ -86,6 +86,7 @@ class Store:
                 head = chain.read_head(self._head_file)
                 there = self._connection.scalar(select(log.c.hash).where(log.c.seq == head[0])) if head else None
             self._database.check()
+            doubt = self._database.doubt(self._connection)
         except Held as held:
             raise InputError(
                 Problem("db", f"{where} has a writer already: {held}", next="End the other fabric first: aether down")
@@ -100,6 +101,8 @@ class Store:
                 f"{where}: {self._head_file} knows of entry {head[0]}, which the log has lost or holds otherwise. Verify the log; "
                 "to accept it as it is (a backup, say), move that file away"
             )
+        if doubt:
+            self._on_trouble(f"{where}: {doubt}")
         return (found.seq, bytes(found.hash)) if found else (0, chain.GENESIS)
 
     def append(self, entries: Iterable[Entry], receipts: Iterable[Receipt] = ()) -> int:
@@ -130,20 +133,20 @@ class Store:
 
     def _write(self, work: Callable[[Connection], None], landed: Callable[[Connection], bool]) -> None:
         """Do `work` in one transaction, once: after every failure that leaves it open whether it was done, look first."""
-        until, pause_s, doubtful = 0.0, FIRST_PAUSE_S, False
+        until, pause_s, look, collided = 0.0, FIRST_PAUSE_S, False, False
         while True:
             try:
                 connection = self._writer()
-                if doubtful and landed(connection):
+                if look and landed(connection):
                     return
+                if collided:
+                    raise self._collision(connection)
                 self._database.check()
                 with connection.begin():
                     work(connection)
                 return
-            except IntegrityError as error:
-                if self._connection is not None and landed(self._connection):
-                    return
-                raise self._collision() from error
+            except IntegrityError:
+                look = collided = True
             except (DBAPIError, sqlite3.Error, Held) as error:
                 meaning = StoreAway if isinstance(error, Held) else self._database.meaning(error)
                 if meaning is None:
@@ -154,21 +157,22 @@ class Store:
                     raise meaning(what) from error
                 self._drop()
                 now = time.monotonic()
-                if not doubtful:
-                    doubtful, until = True, now + self._patience_s
+                if not until:
+                    look, until = True, now + self._patience_s
                     self._on_trouble(f"{what}; trying again for {self._patience_s:.0f} s")
                 if now >= until or self._closing.wait(pause_s):
                     raise StoreAway(what) from error
                 pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
 
-    def _collision(self) -> Exception:
-        assert self._connection is not None
-        with self._connection.begin():
-            there = self._connection.scalar(select(log.c.seq).where(log.c.seq > self.last_seq).limit(1))
+    def _collision(self, connection: Connection) -> Exception:
+        """What to say when a number or a key is taken by what is not this transaction."""
+        with connection.begin():
+            there = connection.scalar(select(log.c.seq).where(log.c.seq > self.last_seq).limit(1))
         if there is None:
             return ValueError("a receipt's key is taken")
         return StoreBroken(
-            f"{self._database.shown}: entry {there} is there already, from another writer or an append that was given up; open the store anew"
+            f"{self._database.shown}: entry {there} is there already, from another writer or an append that was given up; "
+            "open the store anew"
         )
 
     def _writer(self) -> Connection:

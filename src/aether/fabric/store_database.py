@@ -108,11 +108,15 @@ class Sqlite:
             raise
         return lock
 
+    def doubt(self, _: Connection) -> str:
+        """Why what is stored may not be durable: nothing is known against the file."""
+        return ""
+
     def check(self) -> None:
         """Raise StoreBroken where the file was moved or replaced: what is written from then on nobody would find."""
         try:
             now = os.stat(self.path)
-        except FileNotFoundError:
+        except OSError:
             now = None
         found = (now.st_dev, now.st_ino) if now else None
         if self._file is None:
@@ -173,6 +177,12 @@ class Postgres:
             connection.close()
             raise
         return connection
+
+    def doubt(self, connection: Connection) -> str:
+        """Why what is stored may not be durable: a server may be told not to flush."""
+        with connection.begin():
+            safe = connection.scalar(text("SHOW fsync")) == "on"
+        return "" if safe else "the server runs with fsync = off: a power cut may lose what was stored"
 
     def check(self) -> None:
         """Nothing: a server's files are its own."""
