@@ -240,6 +240,15 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(opened, database_url, 
     assert troubles == []
 
 
+def test_what_was_stored_before_the_connection_was_lost_needs_no_room(opened, postgres, monkeypatch):
+    url = postgres.fresh()
+    store, _ = opened(url)
+    lose_commit(store, monkeypatch, 1, before=False)
+    store._on_trouble = lambda _: Scarce(store, url).fill()
+    assert store.append([entry(1, size=4000)]) == 1
+    assert store.last_seq == 1
+
+
 @pytest.fixture
 def little_disk(tmp_path):
     """A folder on a disk of one megabyte."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from aether.base.errors import InputError
+from aether.fabric import store_audit
 from aether.fabric import store_chain as chain
 from aether.fabric.store import Entry, Store, StoreBroken
 from aether.fabric.store_audit import audit
@@ -43,8 +44,9 @@ def tamper(url, *statements):
 
 
 @pytest.fixture
-def url(database_url, tmp_path):
-    """Of a log of nine entries in two batches, closed."""
+def url(database_url, tmp_path, monkeypatch):
+    """Of a log of nine entries in two batches, closed, to be verified by pages of four."""
+    monkeypatch.setattr(store_audit, "PAGE", 4)
     store = Store(database_url, tmp_path / "head")
     store.append([entry(n) for n in range(1, 5)])
     store.append([entry(n) for n in range(5, LAST + 1)])
