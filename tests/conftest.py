@@ -8,6 +8,9 @@ from hypothesis import HealthCheck, settings
 
 from aether.engine.run import simulate
 from aether.scenario.load import load
+from postgres import database_url, postgres
+
+__all__ = ["database_url", "postgres"]  # fixtures
 
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)  # the same examples every time

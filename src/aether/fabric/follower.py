@@ -148,7 +148,9 @@ def kept(file: Path) -> dict[str, Any] | None:
 
 def watched(state: State) -> list[tuple[str, float]]:
     """Round trips that jobs ask for, each once."""
-    live = {state.jobs[n].batch for n in state.waiting} | {state.jobs[n].batch for jobs in state.at.values() for n in jobs}
+    live = {state.jobs[n].batch for n in state.waiting} | {
+        state.jobs[n].batch for jobs in state.at.values() for n in jobs
+    }
     asked = (state.tasks[batch].orbit for batch in live)
     return sorted({(o.place, o.max_round_trip) for o in asked if o.place is not None and o.max_round_trip is not None})
 

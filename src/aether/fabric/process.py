@@ -89,7 +89,9 @@ async def _serve(folder: Path, settings: Settings) -> None:
         while not server.started and not serving.done():
             await asyncio.sleep(0.02)
         if serving.done():
-            raise InputError(Problem("port", f"{settings.host}:{settings.port} cannot be served", next="Give another by --port"))
+            raise InputError(
+                Problem("port", f"{settings.host}:{settings.port} cannot be served", next="Give another by --port")
+            )
         for name in given.plane.state.hosts:
             executor.start(name)
         given.follower.start(given.plane)
@@ -109,6 +111,7 @@ async def _serve(folder: Path, settings: Settings) -> None:
 
 def _twin(folder: Path, settings: Settings, clock: FabricClock) -> TwinProcess:
     """The twin from where it stood, or from now where it does not fit any more."""
+
     def tell(why: str) -> None:
         log.warning("the twin was started again: %s", why)
 

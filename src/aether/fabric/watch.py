@@ -53,7 +53,9 @@ def traced(app: Any, endpoint: str | None) -> Any:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise InputError(Problem("--otlp", "traces need the extra [trace]", next="pip install 'aether-fabric[trace]'")) from error
+        raise InputError(
+            Problem("--otlp", "traces need the extra [trace]", next="pip install 'aether-fabric[trace]'")
+        ) from error
     provider = TracerProvider(resource=Resource.create({"service.name": "aether"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces")))
     return OpenTelemetryMiddleware(app, tracer_provider=provider)

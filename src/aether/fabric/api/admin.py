@@ -29,11 +29,17 @@ async def projects(given: Given, who: Reader) -> views.Projects:
 
 
 @router.post("/projects", status_code=201, response_model=views.Projects)
-async def make_project(request: Request, given: Given, who: Admin, asked: views.NewProject, idempotency_key: IdempotencyKey = None) -> Response:
+async def make_project(
+    request: Request, given: Given, who: Admin, asked: views.NewProject, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Make a project; one that is there stays as it is."""
 
     def decide(state: State) -> Decision:
-        made = () if asked.project in state.projects else (Happening(events.ProjectMade(project=asked.project), asked.project),)
+        made = (
+            ()
+            if asked.project in state.projects
+            else (Happening(events.ProjectMade(project=asked.project), asked.project),)
+        )
         return Decision(made, views.Projects(projects=(asked.project,)).model_dump_json())
 
     return await write(given, request, who, idempotency_key, decide, 201)
@@ -56,22 +62,34 @@ async def make_key(request: Request, given: Given, who: Admin, asked: views.NewK
     def decide(state: State) -> Decision:
         if project and project not in state.projects:
             raise Refused(422, "invalid-input", f"project: there is no project '{project}': make it first")
-        event = events.KeyMade(key=name, project=project, digest=kept, scopes=asked.scopes, expires_s=expires_s, note=asked.note)
+        event = events.KeyMade(
+            key=name, project=project, digest=kept, scopes=asked.scopes, expires_s=expires_s, note=asked.note
+        )
         return Decision((Happening(event, project, name),), views.MadeKey(id=name, secret=secret).model_dump_json())
 
     return await write(given, request, who, None, decide, 201)
 
 
 @router.delete("/keys/{key}", response_model=views.Done)
-async def revoke_key(request: Request, given: Given, who: Admin, key: Annotated[str, Path(max_length=100)], idempotency_key: IdempotencyKey = None) -> Response:
+async def revoke_key(
+    request: Request,
+    given: Given,
+    who: Admin,
+    key: Annotated[str, Path(max_length=100)],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """Make a key worthless from now on. The last administrator's key stays."""
 
     def decide(state: State) -> Decision:
         if key not in state.keys:
             raise Refused(404, "no-such-key", f"there is no key '{key[:100]}'")
-        admins = [n for n, k in state.keys.items() if "admin" in k.scopes and k.revoked_s is None and k.expires_s is None]
+        admins = [
+            n for n, k in state.keys.items() if "admin" in k.scopes and k.revoked_s is None and k.expires_s is None
+        ]
         if admins == [key]:
-            raise Refused(409, "last-key", "this is the last key of an administrator that does not expire: make another first")
+            raise Refused(
+                409, "last-key", "this is the last key of an administrator that does not expire: make another first"
+            )
         return Decision((Happening(events.KeyRevoked(key=key), state.keys[key].project, key),), '{"done":true}')
 
     return await write(given, request, who, idempotency_key, decide)
@@ -104,11 +122,21 @@ def entry(row: Stored) -> views.EventView:
     """An entry as it is shown; what is kept of keys is not."""
     body = json.loads(row.body)
     body.pop("digest", None) if row.kind == "key_made" else None
-    return views.EventView(seq=row.seq, time_s=row.time_s, kind=row.kind, project=row.project, subject=row.subject, actor=row.actor, body=body)
+    return views.EventView(
+        seq=row.seq,
+        time_s=row.time_s,
+        kind=row.kind,
+        project=row.project,
+        subject=row.subject,
+        actor=row.actor,
+        body=body,
+    )
 
 
 @router.get("/audit/verify", response_model=views.AuditView)
-async def verify(given: Given, who: Admin, head: Annotated[str | None, Query(max_length=200)] = None) -> views.AuditView:  # noqa: ARG001
+async def verify(
+    given: Given, who: Admin, head: Annotated[str | None, Query(max_length=200)] = None
+) -> views.AuditView:  # noqa: ARG001
     """Walk through the whole log: whether anything was changed, deleted or reordered."""
     made = await asyncio.to_thread(given.plane.store.verify, head)
     return views.AuditView(ok=made.ok, entries=made.entries, head=made.head, what=made.what)

@@ -35,7 +35,15 @@ def application(given: Fabric) -> FastAPI:
     )  # fmt: skip
     app.state.fabric = given
     frame.install(app)
-    for router in (jobs.router, fleet.router, admin.router, stream.router, runtimes.router, runtimes.blobs, watch.router):
+    for router in (
+        jobs.router,
+        fleet.router,
+        admin.router,
+        stream.router,
+        runtimes.router,
+        runtimes.blobs,
+        watch.router,
+    ):
         app.include_router(router)
     app.add_middleware(Bounded, most_blob_bytes=given.most_blob_bytes)
     made = app.openapi()

@@ -26,13 +26,21 @@ async def ships(given: Given, who: Reader) -> views.Ships:
     clock = given.plane.clock
     with given.plane.lock:
         state = given.plane.state
-        rows = tuple(show.ship(state, h, given.follower.now.get(h.facts.name, {}), None if who.admin else who.project) for h in state.hosts.values())
+        rows = tuple(
+            show.ship(state, h, given.follower.now.get(h.facts.name, {}), None if who.admin else who.project)
+            for h in state.hosts.values()
+        )
     return views.Ships(time_s=clock.now(), speed=clock.speed, ships=rows)
 
 
 @router.post("/cordon/{name:path}", response_model=views.Done)
 async def cordon(
-    request: Request, given: Given, who: Admin, name: HostName, asked: views.Close, idempotency_key: IdempotencyKey = None
+    request: Request,
+    given: Given,
+    who: Admin,
+    name: HostName,
+    asked: views.Close,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Let a host take no new work, or take it again; what runs there goes on."""
     return await _close(request, given, who, name, asked.closed, False, idempotency_key)
@@ -40,7 +48,12 @@ async def cordon(
 
 @router.post("/drain/{name:path}", response_model=views.Done)
 async def drain(
-    request: Request, given: Given, who: Admin, name: HostName, asked: views.Close, idempotency_key: IdempotencyKey = None
+    request: Request,
+    given: Given,
+    who: Admin,
+    name: HostName,
+    asked: views.Close,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Let a host take no new work, and what runs there go on elsewhere from its checkpoint; or open it again."""
     return await _close(request, given, who, name, asked.closed, asked.closed, idempotency_key)
@@ -52,7 +65,9 @@ async def _close(
     def decide(state: State) -> Decision:
         if name not in state.hosts:
             raise _no_host(name, state)
-        return Decision((Happening(events.Cordoned(host=name, closed=closed, drain=drained), "", name),), '{"done":true}')
+        return Decision(
+            (Happening(events.Cordoned(host=name, closed=closed, drain=drained), "", name),), '{"done":true}'
+        )
 
     return await write(given, request, who, key, decide)
 
@@ -63,7 +78,9 @@ def _no_host(name: str, state: State) -> Refused:
 
 
 @router.post("/faults", status_code=201, response_model=views.Done)
-async def inject(request: Request, given: Given, who: Admin, asked: views.Fault, idempotency_key: IdempotencyKey = None) -> Response:
+async def inject(
+    request: Request, given: Given, who: Admin, asked: views.Fault, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Make a fault: a ship or site lost, a link cut, a gateway lost, a runtime killed, the machine's clock moved."""
     start_s = given.plane.clock.now()
     until_s = None if asked.duration_s is None else start_s + asked.duration_s

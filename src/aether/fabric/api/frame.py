@@ -74,7 +74,9 @@ async def somebody(
 ) -> Principal:
     """Who asks, by the key they bring."""
     with given.plane.lock:
-        found = principal(given.plane.state.keys, credentials.credentials, given.plane.clock.now()) if credentials else None
+        found = (
+            principal(given.plane.state.keys, credentials.credentials, given.plane.clock.now()) if credentials else None
+        )
     if found is None:
         raise Refused(401, "no-key", "a valid key is needed: Authorization: Bearer KEY")
     return found
@@ -117,7 +119,10 @@ def _named(token: str) -> str:
 
 Runtime = Annotated[str, Depends(runtime)]
 IdempotencyKey = Annotated[
-    str | None, Header(min_length=1, max_length=200, description="the same request with the same key is done once and answered alike")
+    str | None,
+    Header(
+        min_length=1, max_length=200, description="the same request with the same key is done once and answered alike"
+    ),
 ]
 
 
@@ -139,7 +144,12 @@ async def answer(made: Future[str]) -> str:
 
 
 async def write(
-    given: Fabric, request: Request, who: Principal, key: str | None, decide: Callable[[State], Decision], status: int = 200
+    given: Fabric,
+    request: Request,
+    who: Principal,
+    key: str | None,
+    decide: Callable[[State], Decision],
+    status: int = 200,
 ) -> Response:
     """Let the core do what was asked, and answer with what it says."""
     made = given.plane.write(decide, who.key, await once(request, who, key))
@@ -148,7 +158,13 @@ async def write(
 
 def visible_job(state: State, who: Principal, name: str) -> list[str]:
     """The jobs of a name that somebody sees: itself, or all of an array. Refused where there are none, or none of theirs."""
-    found = [name] if name in state.jobs else [f"{name}.{i}" for i in range(state.tasks[name].orbit.array)] if name in state.tasks else []
+    found = (
+        [name]
+        if name in state.jobs
+        else [f"{name}.{i}" for i in range(state.tasks[name].orbit.array)]
+        if name in state.tasks
+        else []
+    )
     found = [j for j in found if j in state.jobs and who.sees(state.jobs[j].project)]
     if not found:
         raise Refused(404, "no-such-job", f"there is no job '{name[:100]}'")
@@ -157,7 +173,12 @@ def visible_job(state: State, who: Principal, name: str) -> list[str]:
 
 def told(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
     """An error as RFC 9457 has it."""
-    body = {"type": f"urn:aether:problem:{kind}", "title": kind.replace("-", " "), "status": status, "detail": detail} | more
+    body = {
+        "type": f"urn:aether:problem:{kind}",
+        "title": kind.replace("-", " "),
+        "status": status,
+        "detail": detail,
+    } | more
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if "retry_after" in more:
         headers["Retry-After"] = str(more["retry_after"])
@@ -169,7 +190,6 @@ def problems(found: list[Problem]) -> list[dict[str, Any]]:
     return [{"path": p.path, "what": p.what, "nearest": p.nearest, "next": p.next, "line": p.line} for p in found]
 
 
-
 def _explained(errors: list[dict[str, Any]]) -> list[Problem]:
     made: list[Problem] = []
     for item in errors:
@@ -177,7 +197,10 @@ def _explained(errors: list[dict[str, Any]]) -> list[Problem]:
         if "task" in where or "tasks" in where:
             at = where.index("task") + 1 if "task" in where else where.index("tasks") + 2
             found = explain(_Errors([item | {"loc": where[at:]}]), Task, Document(None))  # type: ignore[arg-type]
-            made += [Problem(dotted(where[1:at]) + (f".{p.path}" if p.path else ""), p.what, p.nearest, p.next) for p in found]
+            made += [
+                Problem(dotted(where[1:at]) + (f".{p.path}" if p.path else ""), p.what, p.nearest, p.next)
+                for p in found
+            ]
         else:
             made.append(Problem(dotted(where[1:]) or str(where[0]), str(item["msg"])))
     return made
@@ -212,7 +235,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def plain(_: Request, error: HTTPException) -> Response:
-        made = told(error.status_code, {404: "no-such-thing", 405: "no-such-method"}.get(error.status_code, "refused"), str(error.detail))
+        made = told(
+            error.status_code,
+            {404: "no-such-thing", 405: "no-such-method"}.get(error.status_code, "refused"),
+            str(error.detail),
+        )
         made.headers.update(error.headers or {})
         return made
 

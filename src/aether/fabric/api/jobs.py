@@ -44,7 +44,9 @@ def accept(given: Fabric, state: State, who: Principal, tasks: tuple[Task, ...])
     """The decision on some tasks; InputError with all that is wrong with any of them."""
     project = who.project or "default"
     if len(state.waiting) + sum(t.orbit.array for t in tasks) > MOST_QUEUED:
-        raise Refused(429, "queue-full", f"{len(state.waiting):,} jobs wait already; at most {MOST_QUEUED:,} may", retry_after=60)
+        raise Refused(
+            429, "queue-full", f"{len(state.waiting):,} jobs wait already; at most {MOST_QUEUED:,} may", retry_after=60
+        )
     made, found, names = [], [], []
     for i, task in enumerate(tasks):
         at = "" if len(tasks) == 1 else f"tasks[{i}]."
@@ -52,7 +54,9 @@ def accept(given: Fabric, state: State, who: Principal, tasks: tuple[Task, ...])
         found += [Problem(at + p.path, p.what, p.nearest, p.next) for p in _problems(given, state, who, task, after)]
         name = ident("j-")
         names.append(name)
-        made.append(Happening(events.Submitted(job=name, project=project, task=task, after=tuple(after)), project, name))
+        made.append(
+            Happening(events.Submitted(job=name, project=project, task=task, after=tuple(after)), project, name)
+        )
     if found:
         raise InputError(found)
     return Decision(tuple(made), views.Accepted(jobs=tuple(names)).model_dump_json())
@@ -72,7 +76,13 @@ def _problems(given: Fabric, state: State, who: Principal, task: Task, after: li
     for target, source in mounts:
         path = "workdir" if target == "workdir" else f"file_mounts.{target}"
         if not BLOB.match(source):
-            made.append(Problem(path, f"'{source[:80]}' lies on your machine", next="Upload it by PUT /v1/blobs/DIGEST and name the digest; the client does"))
+            made.append(
+                Problem(
+                    path,
+                    f"'{source[:80]}' lies on your machine",
+                    next="Upload it by PUT /v1/blobs/DIGEST and name the digest; the client does",
+                )
+            )
         elif not uploaded(given, who.project or "default", source):
             made.append(Problem(path, f"{source[:20]}... has not been uploaded to this project"))
     if not made and (words := schedule.problem(state, task)):
@@ -83,7 +93,11 @@ def _problems(given: Fabric, state: State, who: Principal, task: Task, after: li
 def _places(given: Fabric, state: State, task: Task) -> list[Problem]:
     hosts = state.hosts.values()
     known = {"ships", "sites"} | {h.facts.name for h in hosts} | {h.facts.group for h in hosts}
-    made = [unknown(f"orbit.where[{i}]", "ship, group or site", w, known) for i, w in enumerate(task.orbit.where) if w not in known]
+    made = [
+        unknown(f"orbit.where[{i}]", "ship, group or site", w, known)
+        for i, w in enumerate(task.orbit.where)
+        if w not in known
+    ]
     place = None if task.orbit.place is None else find_place(given.catalog, task.orbit.place)
     if isinstance(place, Problem):
         made.append(Problem("orbit.place", place.what, place.nearest, place.next))
@@ -125,11 +139,15 @@ async def get_job(given: Given, who: Reader, name: Name) -> views.JobView:
 
 
 @router.post("/cancel", response_model=views.Cancelled)
-async def cancel(request: Request, given: Given, who: Writer, asked: views.Cancel, idempotency_key: IdempotencyKey = None) -> Response:
+async def cancel(
+    request: Request, given: Given, who: Writer, asked: views.Cancel, idempotency_key: IdempotencyKey = None
+) -> Response:
     """End jobs: those that wait at once, those that run by SIGTERM, their grace, and SIGKILL."""
 
     def decide(state: State) -> Decision:
-        names = tuple(j for name in asked.jobs for j in visible_job(state, who, name) if state.jobs[j].status not in OVER)
+        names = tuple(
+            j for name in asked.jobs for j in visible_job(state, who, name) if state.jobs[j].status not in OVER
+        )
         by_project: dict[str, list[str]] = {}
         for n in names:
             by_project.setdefault(state.jobs[n].project, []).append(n)
@@ -151,7 +169,9 @@ async def job_logs(
     last = request.headers.get("last-event-id") or cursor or ""
     start, _, offset = last.partition("/") if logs.CURSOR.match(last) else (str(attempt or 1), "", "0")
     lines = logs.follow(given, name, rank, int(start), int(offset), attempt, follow)
-    return StreamingResponse(_alive(request, lines), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return StreamingResponse(
+        _alive(request, lines), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
 
 
 async def _alive(request: Request, lines: AsyncIterator[str]) -> AsyncIterator[str]:

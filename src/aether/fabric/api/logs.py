@@ -63,7 +63,11 @@ async def follow(
             number, offset = number + 1, 0
             continue
         if not follow or over or given.leaving:
-            yield _event("end", f"{number}/{offset}", {"status": given.plane.state.jobs[job].status if job in given.plane.state.jobs else "forgotten"})
+            yield _event(
+                "end",
+                f"{number}/{offset}",
+                {"status": given.plane.state.jobs[job].status if job in given.plane.state.jobs else "forgotten"},
+            )
             return
         await asyncio.sleep(LOOK_S)
         quiet_s += LOOK_S

@@ -41,7 +41,9 @@ async def join(given: Given, name: Runtime, asked: Join) -> Response:
         raise Refused(426, "runtime-version", text)
     if asked.runtime != name:
         raise Refused(403, "not-allowed", "the token is another runtime's")
-    event = events.RuntimeJoined(runtime=name, journal=asked.journal, public_key=asked.public_key, address=asked.address, version=asked.version)
+    event = events.RuntimeJoined(
+        runtime=name, journal=asked.journal, public_key=asked.public_key, address=asked.address, version=asked.version
+    )
 
     def decide(state: State) -> Decision:
         known = state.runtimes.get(name)
@@ -68,7 +70,11 @@ async def sync(given: Given, name: Runtime, asked: Sync) -> Response:
     if known is None or known.journal != asked.journal:
         raise Refused(409, "unknown-runtime", f"{name} has not joined with this journal: join first")
     for item in asked.reports:
-        if isinstance(item.report, Used) and item.n > known.acknowledged and not verify(item.report, name, known.public_key):
+        if (
+            isinstance(item.report, Used)
+            and item.n > known.acknowledged
+            and not verify(item.report, name, known.public_key)
+        ):
             raise Refused(422, "bad-signature", f"report {item.n} of {name} is not signed by its key")
     plane.saw(name)
     if asked.reports or known.lost:
@@ -123,7 +129,11 @@ async def fetch(given: Given, name: Runtime, digest: Annotated[str, Path(pattern
         raise Refused(404, "no-such-blob", f"{digest} is not here") from None
 
 
-@blobs.put("/{digest}", status_code=201, openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}})
+@blobs.put(
+    "/{digest}",
+    status_code=201,
+    openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
+)
 async def upload(request: Request, given: Given, who: Writer, digest: Annotated[str, Path(pattern=DIGEST)]) -> Response:
     """Bring a file or an archive that tasks of the key's project may mount."""
     size = await _take(request, given, digest)

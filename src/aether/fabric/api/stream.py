@@ -25,7 +25,9 @@ async def follow(
 ) -> Response:  # fmt: skip
     """Entries of the log as they come, each with its number as id; `after` or Last-Event-ID says where to go on, none means from now."""
     last = request.headers.get("last-event-id", "")
-    start = int(last) if last.isdigit() and len(last) < 19 else after if after is not None else given.plane.store.last_seq
+    start = (
+        int(last) if last.isdigit() and len(last) < 19 else after if after is not None else given.plane.store.last_seq
+    )
     if len(given.watchers) >= MOST_WATCHERS:
         raise Refused(429, "too-many-watchers", f"{MOST_WATCHERS} follow already", retry_after=10)
     rows = _rows(given, None if who.admin else who.project, subject, start)

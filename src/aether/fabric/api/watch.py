@@ -60,7 +60,11 @@ def alarms(given: Fabric) -> tuple[str, ...]:
         made.append(f"twin: {given.follower.trouble}")
     if given.follower.heard_s and time.monotonic() - given.follower.heard_s > QUIET_S:
         made.append(f"twin: silent for {time.monotonic() - given.follower.heard_s:.0f} s")
-    made += [f"{n}: its runtime is lost" for n, r in state.runtimes.items() if r.lost and n in state.hosts and state.hosts[n].up]
+    made += [
+        f"{n}: its runtime is lost"
+        for n, r in state.runtimes.items()
+        if r.lost and n in state.hosts and state.hosts[n].up
+    ]
     made += [f"{n}: out of service" for n, h in state.hosts.items() if not h.up]
     if given.plane.passes and given.plane.passes[-1] > SLOW_PASS_S:
         made.append(f"scheduling: the last pass took {given.plane.passes[-1]:.1f} s")
@@ -99,10 +103,16 @@ def families(given: Fabric, state: State) -> list[Metric]:
         counts[job.status] += 1
     for status, count in counts.items():
         jobs.add_metric([status], count)
-    gpus = GaugeMetricFamily("aether_gpus", "GPUs of a host: installed, able to run now (modelled), held by jobs", labels=["host", "of"])
+    gpus = GaugeMetricFamily(
+        "aether_gpus", "GPUs of a host: installed, able to run now (modelled), held by jobs", labels=["host", "of"]
+    )
     lit = GaugeMetricFamily("aether_host_up", "1 where a host is in service and its runtime works", labels=["host"])
     for name, host in state.hosts.items():
-        for of, value in (("installed", host.facts.gpus), ("now", host.gpus if host.up else 0), ("held", used_gpus(state, name))):
+        for of, value in (
+            ("installed", host.facts.gpus),
+            ("now", host.gpus if host.up else 0),
+            ("held", used_gpus(state, name)),
+        ):
             gpus.add_metric([name, of], value)
         runtime = state.runtimes.get(name)
         lit.add_metric([name], float(host.up and runtime is not None and not runtime.lost))
@@ -117,7 +127,9 @@ def families(given: Fabric, state: State) -> list[Metric]:
     for accelerator, row in sums.items():
         for of, value in zip(METERS, row, strict=True):
             used.add_metric([accelerator, of], value)
-    passes = GaugeMetricFamily("aether_pass_seconds", "The last scheduling pass", value=given.plane.passes[-1] if given.plane.passes else 0.0)
+    passes = GaugeMetricFamily(
+        "aether_pass_seconds", "The last scheduling pass", value=given.plane.passes[-1] if given.plane.passes else 0.0
+    )
     stored = CounterMetricFamily("aether_log_entries", "Entries of the log", value=given.plane.store.last_seq)
     time_s = GaugeMetricFamily("aether_fabric_time_seconds", "The fabric's clock", value=given.plane.clock.now())
     return [jobs, gpus, lit, happened, used, passes, stored, time_s]
