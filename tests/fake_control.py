@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from aether.fabric.protocol import Join, Order, Peer, Sync
+from aether.fabric.protocol import Join, Order, Peer, Sensors, Sync
+from aether.fabric.runtime.sweep import sweep
 
 TOKEN = "token-of-tests"
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,3 +185,46 @@ def start(control, name, folder, **env):
             [sys.executable, "-m", "aether.fabric.runtime", "--url", control.url, "--name", name, "--folder", str(folder)],
             env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "AETHER_RUNTIME_TOKEN": TOKEN, **env}, stdout=log, stderr=log,
         )  # fmt: skip
+
+
+class Fleet:
+    """Control and runtimes of one test; nothing of them is left after it."""
+
+    def __init__(self, folder, speed=1.0):
+        self.folder, self.control, self.processes = Path(os.path.realpath(folder)), FakeControl(speed), {}
+
+    def start(self, name, **env):
+        """Start a runtime, and wait until it has joined."""
+        joined = len(self.control.joins)
+        self.processes[name] = start(self.control, name, self.disk(name), **env)
+        if not (self.control.dark or self.control.refuses):
+            until(lambda: len(self.control.joins) > joined, told=lambda: self.told(name))
+        return self.processes[name]
+
+    def disk(self, name):
+        return self.folder / name.replace("/", "-")
+
+    def told(self, name):
+        path = self.folder / f"{self.disk(name).name}.log"
+        return path.read_text() if path.exists() else ""
+
+    def sense(self, name, **felt):
+        made = Sensors(**{"time_s": 0.0, "gpus": 8, "gpu_w": 1000.0, "ship": True, "accelerator": "b200", **felt})
+        part = self.disk(name) / "sensors.new"
+        part.parent.mkdir(exist_ok=True)
+        part.write_text(made.model_dump_json())
+        part.replace(self.disk(name) / "sensors.json")
+
+    def kill(self, name):
+        self.processes[name].kill()
+        self.processes[name].wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        self.control.close()
+        sweep(self.folder)

@@ -136,6 +136,9 @@ def pack(source: Path, target: Path, keep: Callable[[str], bool] | None = None, 
             target.open("wb") as out,
             tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": ARCHIVE}) as archive,
         ):
+            top = tarfile.TarInfo(".")  # an archive of nothing but our header could not be read back
+            top.type, top.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(top)
             problems = [p for p in (_add(archive, source, name) for name in _names(source, keep)) if p and strict]
         if problems:
             target.unlink(missing_ok=True)
