@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
-from aether.fabric.task import Record
+from pydantic import BaseModel, ConfigDict, Field
 
 PROTOCOL = 1  # a runtime that speaks another number is refused by name
 Ident = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,199}$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Whole = Annotated[int, Field(ge=0, le=2**62)]
+
+
+class Record(BaseModel):
+    """Frozen, and strange keys are refused. It lives here, not with tasks, so that a runtime need not load units and numpy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Peer(Record):

@@ -10,11 +10,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from aether.base.errors import InputError, Problem, nearest, unknown
 from aether.base.units import UnitError, parse
+from aether.fabric.protocol import Record
 from aether.scenario import document
 from aether.scenario.catalog import Catalog, explain
 
@@ -67,12 +68,6 @@ def _least(value: object) -> float | None:
 
 Duration = Annotated[float, BeforeValidator(_seconds)]
 AtLeast = Annotated[float | None, BeforeValidator(_least)]
-
-
-class Record(BaseModel):
-    """Frozen, and strange keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Resources(Record):
