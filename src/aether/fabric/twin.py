@@ -30,6 +30,7 @@ from aether.scenario.spec import Place
 from aether.space import ground
 
 WINDOW = 30  # ticks of a block: of project-aether 20 ms, most of it the orbit ahead that batteries look to
+MOST = 1440  # ticks stepped for one frame, ours: a day of them takes project-aether four seconds
 KINDS = ("ship", "site", "link", "gateway", "relay", "gpu")
 CUT = "cut"  # kind of an outage of a host's links alone; subject: the host
 
@@ -89,6 +90,9 @@ class Twin:
         until_s: [Unix, UTC]. load: GPUs at work by host; none where left out. watch: pairs of a place and the longest
         round trip to it [s]. With no tick to step, the frame before is given again without crossings. Raises InputError
         for an unknown host or place, and for numbers that are none.
+
+        After a gap of more than `MOST` ticks (the fabric was down, its clock has jumped) the last of them alone are
+        stepped, from batteries and heat as they were before it. A clock that goes back waits for its time to come again.
         """
         if not math.isfinite(until_s):
             raise InputError(Problem("until_s", "must be finite"))
@@ -96,6 +100,7 @@ class Twin:
         last = math.floor((until_s - self._start_s) / self.step_s + 1e-9)
         if self._frame is not None and self._tick > last:
             return replace(self._frame, conditions=(), reaches=())
+        self._tick = max(self._tick, last + 1 - MOST)
         conditions: list[Condition] = []
         reaches: list[Reach] = []
         while True:
