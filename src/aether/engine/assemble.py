@@ -22,7 +22,7 @@ from aether.operations.degradation import Degradation, draw
 from aether.placement.policy import policies
 from aether.scenario.catalog import Shell, Terminal
 from aether.scenario.load import Scenario
-from aether.scenario.spec import MeshShell, ShipGroup
+from aether.scenario.spec import MeshShell, Place, ShipGroup
 from aether.space import elements as element_sets
 from aether.space import formation, motion, orbits, radiation, sizing
 
@@ -137,6 +137,21 @@ def assemble(scenario: Scenario) -> Setup:
         happenings=happenings(scenario, there, cities, gateways),
         manoeuvres=manoeuvres(scenario, fleet, group),
     )
+
+
+def seen_from(setup: Setup, asking: tuple[Place, ...]) -> Setup:
+    """The setup with other places where people ask from: in all that `reach.ways` reads of them."""
+    towns = setup.scenario.spec.ground.cities.model_copy(update={"largest": 0, "add": asking})
+    spec = setup.scenario.spec
+    spec = spec.model_copy(update={"ground": spec.ground.model_copy(update={"cities": towns}), "workloads": ()})
+    scenario = replace(setup.scenario, spec=spec)
+    cities = places.cities(scenario)
+    there = hosts(scenario, setup.fleet, setup.group, cities, setup.gateways)
+    return replace(
+        setup, scenario=scenario, cities=cities, hosts=there,
+        city_gateways=places.local_gateways(scenario, cities, setup.gateways),
+        happenings=happenings(scenario, there, cities, setup.gateways),
+    )  # fmt: skip
 
 
 def _degrading(scenario: Scenario, names: tuple[str, ...]) -> tuple[Degradation, ...]:

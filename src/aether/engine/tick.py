@@ -71,12 +71,14 @@ def start(setup: Setup, first: Block) -> State:
     )  # fmt: skip
 
 
-def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = None) -> tuple[State, Tick]:
+def step(
+    setup: Setup, state: State, block: Block, i: int, known: Mesh | None = None, load_gpu: Floats | None = None
+) -> tuple[State, Tick]:
     """Advance one tick.
 
     Faults take away, power offers, heat limits, radiation pauses, the mesh reaches; what is asked is placed, carried and
     served; then power and heat settle by what really ran. known: the mesh of this tick, where a variant of the run with
-    the same mesh has made it.
+    the same mesh has made it. load_gpu: (K,) GPUs at work on each ship whatever the scenario asks, where real work decides it.
     """
     setup, spec = setup.at(float(block.time_s[i])), setup.scenario.spec
     on, step_s, ships = spec.couplings, spec.step, len(setup.fleet.name)
@@ -104,7 +106,7 @@ def step(setup: Setup, state: State, block: Block, i: int, known: Mesh | None = 
         waiting, jobs = served.waiting, served.jobs
     ran = _jobs(setup, state, block, i, capacity, served, mesh)
     idle_w = np.minimum(allowed_w, fleet.gpus * fleet.gpu_idle_w)
-    run_w = idle_w + (allowed_w - idle_w) * _busy(setup, capacity, served, ran)
+    run_w = idle_w + (allowed_w - idle_w) * _busy(setup, capacity, served, ran, load_gpu)
     energy = power.settle(fleet, charge_j, offered, np.where(paused, idle_w, run_w), step_s)
     heat = thermal.settle(fleet, state.heat, sink_k, energy.gpu_w, energy.bus_w, step_s)
     underway = ran.underway if ran else state.underway
@@ -147,9 +149,13 @@ def _data(served: Served | None, before: State) -> tuple[tuple[Buffered, ...], t
     )
 
 
-def _busy(setup: Setup, capacity: Capacity, served: Served | None, ran: batch.Ran | None) -> Floats:
+def _busy(
+    setup: Setup, capacity: Capacity, served: Served | None, ran: batch.Ran | None, load_gpu: Floats | None
+) -> Floats:
     """Share of what each ship could compute that it did (K,): all of it where nothing is asked and the ship is free."""
     ships = setup.hosts.ships
+    if load_gpu is not None:
+        return np.clip(load_gpu / np.maximum(capacity.radiation, 1e-12), 0.0, 1.0)
     if served is None or setup.work.filled:
         return np.ones(ships)
     jobs = 0.0 if ran is None else ran.gpu
@@ -198,7 +204,7 @@ def connect(setup: Setup, state: State, block: Block, i: int) -> tuple[Mesh, Int
     )
     moved = int(((attached != state.attached) & (attached >= 0) & (state.attached >= 0)).sum())
     held = (attached >= 0).sum(axis=1).astype(np.float64)
-    way = ways(setup, sky, links, _open(gateways, block.gateway_up[i])) if setup.work.some else None
+    way = ways(setup, sky, links, in_service(gateways, block.gateway_up[i])) if setup.work.some else None
     return Mesh(links, sky, gateways, held, share, rate_bit_s, moved, way, attached), attached, acquiring_s
 
 
@@ -211,7 +217,7 @@ def _joined(block: Block, i: int) -> Floats:
     return alive
 
 
-def _open(gateways: Access, up: Floats) -> Access:
+def in_service(gateways: Access, up: Floats) -> Access:
     """What gateways in service see; nothing for the others."""
     if (up >= 0.5).all():
         return gateways
