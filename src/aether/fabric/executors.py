@@ -146,7 +146,9 @@ class LocalExecutor:
     def start(self, name: str, address: str = "127.0.0.1") -> None:
         """Start a runtime, or take over the one that lives; a lost one may live again."""
         with self._lock:
-            made = self._runtimes.setdefault(name, _Runtime(name, self.folder / folder_name(name), address, wanted=False))
+            made = self._runtimes.setdefault(
+                name, _Runtime(name, self.folder / folder_name(name), address, wanted=False)
+            )
         with made.lock:
             made.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._token(made)

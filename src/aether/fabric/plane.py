@@ -77,8 +77,9 @@ class Plane:
     """
 
     def __init__(
-        self, store: Store, clock: FabricClock, heard: Callable[[int], None], told: Callable[[set[str]], None]
-    ) -> None:
+        self, store: Store, clock: FabricClock, restored: tuple[State, int], heard: Callable[[int], None], told: Callable[[set[str]], None],
+        inject: Callable[[control.Inject], None],
+    ) -> None:  # fmt: skip
         self.store, self.clock, self._heard, self._told, self._inject = store, clock, heard, told, inject
         self.lock = threading.Lock()
         self.state, self._since_snapshot = restored

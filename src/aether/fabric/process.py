@@ -11,6 +11,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from aether.fabric.api.app import application
 from aether.fabric.api.frame import Fabric
 from aether.fabric.blobs import Blobs
 from aether.fabric.clock import FabricClock, resume
-from aether.fabric.control import Inject
 from aether.fabric.events import HostFacts
 from aether.fabric.executors import EXECUTORS
 from aether.fabric.follower import Follower, kept
@@ -58,30 +58,28 @@ async def _serve(folder: Path, settings: Settings) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, ended.set)
-    scenario = load(settings.scenario, dict(settings.overrides), settings.catalog)
+    scenario = load(settings.scenario, dict(settings.overrides), Path(settings.catalog) if settings.catalog else None)
     trouble: list[Plane] = []
-    store = Store(settings.db, folder / "head", on_trouble=lambda text: [setattr(p, "trouble", text) for p in trouble])
+    store = Store(settings.db, folder / "head", on_trouble=lambda text: _troubled(trouble, text))
     state, since = await asyncio.to_thread(restore, store)
     clock = FabricClock(resume(state.time_s, settings.speed, time.time()), settings.speed)
     twin = await asyncio.to_thread(_twin, folder, settings, clock)
     blobs, secret = Blobs(folder / "blobs", settings.most_blob_bytes), _secret(folder)
     given = Fabric(
-        plane=None, follower=None, blobs=blobs, catalog=scenario.catalog, scenario=scenario.spec.name, version=VERSION, folder=folder,  # type: ignore[arg-type]
+        blobs=blobs, catalog=scenario.catalog, scenario=scenario.spec.name, version=VERSION, folder=folder,
         secret=secret, most_blob_bytes=settings.most_blob_bytes,
     )  # fmt: skip
     executor = EXECUTORS[settings.executor](folder / "runtimes", settings.url, given.token, log.info)
     given.follower = Follower(twin, executor, folder / "twin.json")
     given.plane = Plane(
-        store, clock, (state, since), lambda _: loop.call_soon_threadsafe(_news, given), lambda names: loop.call_soon_threadsafe(_orders, given, names),
+        store, clock, (state, since), lambda _: _soon(loop, _news, given), lambda names: _soon(loop, _orders, given, names),
         lambda fault: given.follower.inject(given.plane, fault),
     )  # fmt: skip
     trouble.append(given.plane)
-    server = uvicorn.Server(uvicorn.Config(
+    server = _Server(uvicorn.Config(
         watch.traced(application(given), settings.otlp), host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off",
         timeout_graceful_shutdown=3, timeout_keep_alive=30, h11_max_incomplete_event_size=65536,
     ))  # fmt: skip
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
     given.plane.start()
     try:
         await _open(given, settings, scenario, twin)
@@ -92,8 +90,8 @@ async def _serve(folder: Path, settings: Settings) -> None:
             raise InputError(
                 Problem("port", f"{settings.host}:{settings.port} cannot be served", next="Give another by --port")
             )
-        for name in given.plane.state.hosts:
-            executor.start(name)
+        for host in given.plane.state.hosts:
+            executor.start(host)
         given.follower.start(given.plane)
         (folder / "ready.json").write_text(json.dumps({"pid": os.getpid(), "url": settings.url}))
         log.info("ready at %s", settings.url)
@@ -107,6 +105,27 @@ async def _serve(folder: Path, settings: Settings) -> None:
         await asyncio.to_thread(given.plane.close)
         executor.close()
         store.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Capture none."""
+        yield
+
+
+def _soon(loop: asyncio.AbstractEventLoop, work: Callable[..., None], *given: Any) -> None:
+    """Let the loop do something, unless it has ended."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(work, *given)
+
+
+def _troubled(planes: list[Plane], text: str) -> None:
+    log.error("the store: %s", text)
+    for plane in planes:
+        plane.trouble = text
 
 
 def _twin(folder: Path, settings: Settings, clock: FabricClock) -> TwinProcess:

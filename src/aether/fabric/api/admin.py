@@ -6,12 +6,12 @@ import asyncio
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
 from aether.fabric import events, views
 from aether.fabric.api import show
-from aether.fabric.api.frame import Admin, Given, IdempotencyKey, Reader, write
+from aether.fabric.api.frame import Admin, Given, IdempotencyKey, Reader, needs, write
 from aether.fabric.plane import Decision, Happening, Refused
 from aether.fabric.state import State
 from aether.fabric.store import Stored
@@ -45,8 +45,8 @@ async def make_project(
     return await write(given, request, who, idempotency_key, decide, 201)
 
 
-@router.get("/keys", response_model=views.Keys)
-async def keys(given: Given, who: Admin) -> views.Keys:
+@router.get("/keys", response_model=views.Keys, dependencies=[Depends(needs("admin"))])
+async def keys(given: Given) -> views.Keys:
     """All keys, without their secrets."""
     with given.plane.lock:
         return views.Keys(keys=tuple(show.key(n, k) for n, k in given.plane.state.keys.items()))
@@ -133,10 +133,8 @@ def entry(row: Stored) -> views.EventView:
     )
 
 
-@router.get("/audit/verify", response_model=views.AuditView)
-async def verify(
-    given: Given, who: Admin, head: Annotated[str | None, Query(max_length=200)] = None
-) -> views.AuditView:  # noqa: ARG001
+@router.get("/audit/verify", response_model=views.AuditView, dependencies=[Depends(needs("admin"))])
+async def verify(given: Given, head: Annotated[str | None, Query(max_length=200)] = None) -> views.AuditView:
     """Walk through the whole log: whether anything was changed, deleted or reordered."""
     made = await asyncio.to_thread(given.plane.store.verify, head)
     return views.AuditView(ok=made.ok, entries=made.entries, head=made.head, what=made.what)

@@ -42,8 +42,6 @@ bearer = HTTPBearer(auto_error=False, description="a key of the fabric, as `aeth
 class Fabric:
     """What endpoints work upon."""
 
-    plane: Plane
-    follower: Follower
     blobs: Blobs
     catalog: Catalog
     scenario: str
@@ -54,6 +52,8 @@ class Fabric:
     watchers: set[asyncio.Event] = field(default_factory=set)  # of those who follow the log
     runtimes: dict[str, asyncio.Event] = field(default_factory=dict)  # of those who wait for orders
     leaving: bool = False
+    plane: Plane = field(init=False)
+    follower: Follower = field(init=False)
 
     def token(self, runtime: str) -> str:
         """The secret by which a runtime is known: its name, and what only the fabric could have made of it."""
@@ -63,7 +63,7 @@ class Fabric:
 
 def fabric(request: Request) -> Fabric:
     """The fabric of an application."""
-    return request.app.state.fabric  # type: ignore[no-any-return]
+    return request.app.state.fabric
 
 
 Given = Annotated[Fabric, Depends(fabric)]
@@ -96,7 +96,6 @@ def needs(scope: str) -> Callable[[Principal], Principal]:
 Reader = Annotated[Principal, Depends(needs("read"))]
 Writer = Annotated[Principal, Depends(needs("write"))]
 Admin = Annotated[Principal, Depends(needs("admin"))]
-Watcher = Annotated[Principal, Depends(needs("watch"))]
 
 
 async def runtime(given: Given, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> str:

@@ -14,7 +14,7 @@ from aether.fabric import events, schedule, views
 from aether.fabric.api import logs, show
 from aether.fabric.api.frame import Fabric, Given, IdempotencyKey, Reader, Writer, visible_job, write
 from aether.fabric.plane import Decision, Happening, Refused
-from aether.fabric.state import OVER, State
+from aether.fabric.state import OVER, Job, State
 from aether.fabric.task import BLOB, Task, unknown_accelerators
 from aether.fabric.tenancy import Principal, ident
 from aether.scenario.places import find_place
@@ -117,7 +117,8 @@ async def list_jobs(
     """Jobs, the newest first."""
     with given.plane.lock:
         state = given.plane.state
-        found, last = [], None
+        found: list[Job] = []
+        last = None
         for job in reversed(state.jobs.values()):
             if (cursor is not None and job.order >= cursor) or not who.sees(job.project):
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from pathlib import Path as File
 from typing import Annotated
@@ -83,10 +84,8 @@ async def sync(given: Given, name: Runtime, asked: Sync) -> Response:
         news = given.runtimes.setdefault(name, asyncio.Event())
         news.clear()
         if plane.state.runtimes[name].version == asked.seen:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), asked.wait_s)
-            except TimeoutError:
-                pass
         in_contact(given, name)
     plane.saw(name)
     with plane.lock:

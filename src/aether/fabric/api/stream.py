@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from aether.fabric.api.admin import entry
-from aether.fabric.api.frame import Fabric, Given, Reader, Refused
+from aether.fabric.api.frame import Fabric, Given, Reader
+from aether.fabric.plane import Refused
 
 router = APIRouter(prefix="/v1", tags=["events"])
 PING_S = 15.0  # without news, so that proxies keep the line

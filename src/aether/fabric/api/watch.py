@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CollectorRegistry, GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from aether.fabric import views
-from aether.fabric.api.frame import Fabric, Given, Reader, Watcher
+from aether.fabric.api.frame import Fabric, Given, Reader, needs
 from aether.fabric.state import METERS, State, used_gpus
 
 router = APIRouter(tags=["watching"])
@@ -74,8 +74,13 @@ def alarms(given: Fabric) -> tuple[str, ...]:
     return tuple(made)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(given: Given, who: Watcher) -> Response:  # noqa: ARG001
+@router.get(
+    "/metrics",
+    response_class=Response,
+    dependencies=[Depends(needs("watch"))],
+    responses={200: {"content": {"text/plain": {}}}},
+)
+async def metrics(given: Given) -> Response:
     """Prometheus metrics; no names of projects or jobs in them."""
     with given.plane.lock:
         rows = families(given, given.plane.state)
