@@ -154,6 +154,23 @@ def test_a_twin_restored_from_its_state_goes_on_as_if_nothing_had_happened(ticks
     assert [f.reaches for f in one[1:]] == [f.reaches for f in two[1:]]
 
 
+def test_lasers_that_acquire_and_the_mesh_are_restored_too():
+    relays = SMALL["relays"] | {"topology": "nearest"}
+    asked = scenario(step="5 s", relays=relays, **CALM)
+    one = Twin(asked, START)
+    one.advance(START + 35.0, {})  # in the middle of a block
+    one.inject("ship", "a/0", START + 40.0, START + 45.0)
+    one.advance(START + 45.0, {}, [("Tokyo", 0.1)])
+    state = one.state()
+    assert np.max(state["ships"]["acquiring_s"]) > 0.0
+    two = Twin(asked, START, state=state)
+    assert two.state() == state
+    one.advance(START + 50.0, {})
+    two.advance(START + 50.0, {})
+    assert one.state() == two.state()
+    assert np.array_equal(one._block.block.mesh_pairs, two._block.block.mesh_pairs)
+
+
 def test_a_clock_that_jumps_by_years_is_followed_and_one_that_goes_back_is_waited_for():
     twin = Twin(scenario(), START)
     twin.advance(START, {})
@@ -172,9 +189,22 @@ def test_a_state_of_another_fleet_is_refused():
         Twin(scenario(sites=[]), START, state=state)
 
 
-def test_the_sky_goes_on_past_the_end_of_the_scenario():
-    short, long = Twin(scenario(duration="30 min", **CALM), START), Twin(scenario(**CALM), START)
-    assert frames(short, full(short), 0, 150) == frames(long, full(long), 0, 150)
+def test_the_sky_and_the_calendar_of_manoeuvres_go_on_past_the_end_of_the_scenario():
+    often = {
+        "couplings": {"faults": False},
+        "assumptions": {"reboost.band": "0.5 m", "reboost.duration": "5 min", "avoidance.rate": "0 1/year"},
+    }
+    short, long = Twin(scenario(duration="30 min", **often), START), Twin(scenario(**often), START)
+    one, two = frames(short, full(short), 0, 150), frames(long, full(long), 0, 150)
+    assert one == two
+    assert len({c.time_s for f in two[40:] for c in f.conditions if not c.contact}) > 1  # thrusting, without the mesh
+
+
+def test_what_degrades_breaks_past_the_end_of_the_scenario():
+    pump = {"ship": "a/0", "kind": "pump", "start": "80 min", "over": "10 min", "depth": 1.0, "breaks": True}
+    rates = {"faults.ship": "0 1/year"}
+    twin = Twin(scenario(duration="1 h", degrading=[pump], assumptions=rates), START)
+    assert [ship(f).up for f in (twin.advance(START + m * STEP, {}) for m in (89, 91, 400))] == [True, False, False]
 
 
 def test_faults_are_drawn_anew_past_the_end_and_what_is_lost_stays_lost():
@@ -188,6 +218,22 @@ def test_faults_are_drawn_anew_past_the_end_and_what_is_lost_stays_lost():
     assert all(a <= b for a, b in pairwise(lost))
     assert len(set(lost)) > 4  # 216 GPUs at 40 a year lose one an hour
     assert left.sum() > 0
+
+
+def test_what_is_out_at_the_end_of_the_scenario_is_what_is_out_after_it():
+    many = [SMALL["ships"][0] | {"count": 40}]
+    rates = {"faults.ship": "0.1 1/day", "faults.ship_repair": "10 day"}  # half of them are out at any time
+    twin = Twin(scenario(ships=many, duration="1 h", assumptions=rates), START)
+    up = [[h.up for h in twin.advance(START + m * STEP, {}).hosts[:40]] for m in (0, 59, 60)]
+    assert 8 <= sum(up[0]) <= 32
+    assert sum(a != b for a, b in zip(up[1], up[2], strict=True)) <= 2
+
+
+def test_with_faults_switched_off_only_what_is_injected_fails():
+    twin = Twin(scenario(assumptions={"faults.site": "1 1/h", "faults.site_repair": "1 h"}, **CALM), START)
+    twin.advance(START, {})
+    twin.inject("site", "virginia", START + 10 * STEP, START + 12 * STEP)
+    assert [f.hosts[3].up for f in frames(twin, {}, 1, 60)] == [True] * 9 + [False] * 2 + [True] * 48
 
 
 def test_a_lost_ship_computes_nothing_and_comes_back():
@@ -218,7 +264,9 @@ def test_sites_gateways_relays_and_gpus_are_lost_too():
     twin = Twin(scenario(**CALM), START)
     twin.advance(START, {})
     twin.inject("site", "virginia", START, START + 2 * STEP)
-    site = twin.advance(START + STEP, {}).hosts[3]
+    seen = twin.advance(START + STEP, {}, [("New York", 1.0)])
+    site = seen.hosts[3]
+    assert [r.within for r in seen.reaches] == [True, True, True, False]
     assert (site.up, site.gpus_usable, site.contact) == (False, 0.0, False)
     twin.inject("gpu", "virginia", START, None)
     twin.inject("link", "virginia", START, START + 5 * STEP)
