@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-from aether.fabric.store import Store
+from aether.fabric.store.store import Store
 
 WRITER = Path(__file__).with_name("store_writer.py")
 

@@ -4,7 +4,7 @@ import random
 import sys
 from pathlib import Path
 
-from aether.fabric.store import Entry, Receipt, Store
+from aether.fabric.store.store import Entry, Receipt, Store
 
 
 def main(url, head, name, patience_s):

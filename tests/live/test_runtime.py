@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from fake_control import Fleet, start, until
 
 from aether.fabric.blobs import pack
 from aether.fabric.protocol import Order, Peer
+from fake_control import Fleet, start, until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and prctl of Linux")
 

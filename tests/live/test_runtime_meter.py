@@ -5,13 +5,13 @@ import sys
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fake_control import Fleet, until
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aether.fabric.protocol import Order, Sensors, Used
 from aether.fabric.runtime.kept import MOST_UNACKNOWLEDGED
 from aether.fabric.runtime.meter import Clock, Meter, canonical, public, sign, verify
+from fake_control import Fleet, until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and prctl of Linux")
 FOREVER = "echo up; while :; do sleep 0.05; done"

@@ -17,9 +17,9 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from aether.base.errors import InputError
-from aether.fabric import store_database
-from aether.fabric.store import Entry, Receipt, Store
-from aether.fabric.store_tables import SCHEMA, metadata
+from aether.fabric.store import database as store_database
+from aether.fabric.store.store import Entry, Receipt, Store
+from aether.fabric.store.tables import SCHEMA, metadata
 from store_kills import kill_often
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -149,7 +149,7 @@ def test_a_second_writer_is_refused_and_the_first_goes_on(store, database_url, m
     monkeypatch.setattr(store_database, "LOCK_WAIT_S", 0.1)
     with pytest.raises(InputError, match="has a writer already"):
         Store(database_url)
-    other = "import sys\nfrom aether.fabric import store, store_database as d\nd.LOCK_WAIT_S = 0.1\nstore.Store(sys.argv[1])"
+    other = "import sys\nfrom aether.fabric.store import store, database as d\nd.LOCK_WAIT_S = 0.1\nstore.Store(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", other, database_url], capture_output=True, text=True, timeout=60)
     assert "has a writer already" in done.stderr
     assert store.append([entry(1)]) == 1

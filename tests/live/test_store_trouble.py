@@ -14,8 +14,8 @@ pytest.importorskip("sqlalchemy", reason="the live fabric is not installed: pip 
 from sqlalchemy import create_engine, text
 
 from aether.base.errors import InputError
-from aether.fabric import store_database
-from aether.fabric.store import Entry, Receipt, Store, StoreAway, StoreBroken, StoreFull
+from aether.fabric.store import database as store_database
+from aether.fabric.store.store import Entry, Receipt, Store, StoreAway, StoreBroken, StoreFull
 
 RECEIPT = Receipt("p", "key", b"asked", "{}", 1.0)
 

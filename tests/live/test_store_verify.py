@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from aether.base.errors import InputError
-from aether.fabric import store_audit
-from aether.fabric import store_chain as chain
-from aether.fabric.store import Entry, Store, StoreBroken
-from aether.fabric.store_audit import audit
+from aether.fabric.store import audit as store_audit
+from aether.fabric.store import chain
+from aether.fabric.store.audit import audit
+from aether.fabric.store.store import Entry, Store, StoreBroken
 
 LAST = 9
 

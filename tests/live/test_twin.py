@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from aether.base.errors import InputError
 from aether.engine.run import simulate
-from aether.fabric.twin import Twin
-from aether.fabric.twin_frame import from_json, to_json
-from aether.fabric.twin_thresholds import settle, whole
+from aether.fabric.twin.frame import from_json, to_json
+from aether.fabric.twin.thresholds import settle, whole
+from aether.fabric.twin.twin import Twin
 from aether.scenario.load import load
 
 START = 1782000000.0  # 2026-06-21T00:00:00Z

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from aether.base.errors import InputError
-from aether.fabric.twin import Twin
-from aether.fabric.twin_process import TwinLostError, TwinProcess
+from aether.fabric.twin.process import TwinLostError, TwinProcess
+from aether.fabric.twin.twin import Twin
 from aether.scenario.load import load
 
 START = 1782000000.0  # 2026-06-21T00:00:00Z
@@ -150,7 +150,7 @@ def test_ctrl_c_at_the_terminal_is_not_for_the_child(shared):
 
 PARENT = """
 import sys
-from aether.fabric.twin_process import TwinProcess
+from aether.fabric.twin.process import TwinProcess
 twin = TwinProcess({scenario!r}, start_s={start})
 print(twin.pid, flush=True)
 twin.advance({start} + {seconds}, {{}}, timeout_s=600.0)

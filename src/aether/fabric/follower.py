@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from aether.base.errors import InputError
-from aether.fabric import events
-from aether.fabric.control import Inject
+from aether.fabric.core import events
+from aether.fabric.core.control import Inject
+from aether.fabric.core.plane import Happening, Plane
+from aether.fabric.core.state import Host, State, used_gpus
 from aether.fabric.executors import Executor
-from aether.fabric.plane import Happening, Plane
 from aether.fabric.protocol import Sensors
-from aether.fabric.state import Host, State, used_gpus
-from aether.fabric.twin_frame import Frame, HostFrame
-from aether.fabric.twin_process import TwinLostError, TwinProcess
+from aether.fabric.twin.frame import Frame, HostFrame
+from aether.fabric.twin.process import TwinLostError, TwinProcess
 
 log = logging.getLogger(__name__)
 SHORTEST_S, LONGEST_S = 0.2, 1.0  # of the wall's clock between two exchanges with the twin

@@ -19,20 +19,21 @@ import uvicorn
 
 from aether.base.errors import InputError, Problem, unknown
 from aether.base.version import VERSION
-from aether.fabric import events, watch
+from aether.fabric import watch
 from aether.fabric.api.app import application
 from aether.fabric.api.frame import Fabric
 from aether.fabric.blobs import Blobs
-from aether.fabric.clock import FabricClock, resume
-from aether.fabric.events import HostFacts
+from aether.fabric.core import events
+from aether.fabric.core.clock import FabricClock, resume
+from aether.fabric.core.events import HostFacts
+from aether.fabric.core.plane import Happening, Plane, restore
+from aether.fabric.core.state import State
 from aether.fabric.executors import EXECUTORS
 from aether.fabric.follower import Follower, kept
-from aether.fabric.plane import Happening, Plane, restore
 from aether.fabric.settings import Settings
-from aether.fabric.state import State
-from aether.fabric.store import Store, StoreError
-from aether.fabric.twin_frame import HostFrame
-from aether.fabric.twin_process import TwinProcess
+from aether.fabric.store.store import Store, StoreError
+from aether.fabric.twin.frame import HostFrame
+from aether.fabric.twin.process import TwinProcess
 from aether.scenario.load import Scenario, load
 
 log = logging.getLogger("aether.fabric")

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aether.fabric.state import Key
+from aether.fabric.core.state import Key
 
 SCOPES = {
     "admin": "everything, in every project",

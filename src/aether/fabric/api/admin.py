@@ -9,12 +9,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
-from aether.fabric import events, views
+from aether.fabric import views
 from aether.fabric.api import show
 from aether.fabric.api.frame import Admin, Given, IdempotencyKey, Reader, needs, write
-from aether.fabric.plane import Decision, Happening, Refused
-from aether.fabric.state import State
-from aether.fabric.store import Stored
+from aether.fabric.core import events
+from aether.fabric.core.plane import Decision, Happening, Refused
+from aether.fabric.core.state import State
+from aether.fabric.store.store import Stored
 from aether.fabric.tenancy import new_key
 
 router = APIRouter(prefix="/v1", tags=["administration"])

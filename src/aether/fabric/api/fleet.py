@@ -9,11 +9,12 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from aether.base.errors import unknown
-from aether.fabric import events, views
+from aether.fabric import views
 from aether.fabric.api import show
 from aether.fabric.api.frame import Admin, Fabric, Given, IdempotencyKey, Reader, write
-from aether.fabric.plane import Decision, Happening, Refused
-from aether.fabric.state import State
+from aether.fabric.core import events
+from aether.fabric.core.plane import Decision, Happening, Refused
+from aether.fabric.core.state import State
 from aether.fabric.tenancy import Principal
 
 router = APIRouter(prefix="/v1", tags=["ships"])

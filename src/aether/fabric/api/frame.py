@@ -22,10 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aether.base.errors import InputError, Problem
 from aether.fabric.blobs import Blobs
+from aether.fabric.core.plane import Decision, Once, Plane, Refused
+from aether.fabric.core.state import State
 from aether.fabric.follower import Follower
-from aether.fabric.plane import Decision, Once, Plane, Refused
-from aether.fabric.state import State
-from aether.fabric.store import StoreAway, StoreFull
+from aether.fabric.store.store import StoreAway, StoreFull
 from aether.fabric.task import Task
 from aether.fabric.tenancy import Principal, principal
 from aether.scenario.catalog import Catalog, explain

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from aether.base.errors import InputError, Problem, nearest, unknown
-from aether.fabric import events, schedule, views
+from aether.fabric import views
 from aether.fabric.api import logs, show
 from aether.fabric.api.frame import Fabric, Given, IdempotencyKey, Reader, Writer, visible_job, write
-from aether.fabric.plane import Decision, Happening, Refused
-from aether.fabric.state import OVER, Job, State
+from aether.fabric.core import events, schedule
+from aether.fabric.core.plane import Decision, Happening, Refused
+from aether.fabric.core.state import OVER, Job, State
 from aether.fabric.task import BLOB, Task, unknown_accelerators
 from aether.fabric.tenancy import Principal, ident
 from aether.scenario.places import find_place

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aether.fabric.api.frame import Fabric
-from aether.fabric.plane import Refused
-from aether.fabric.state import OVER
+from aether.fabric.core.plane import Refused
+from aether.fabric.core.state import OVER
 
 CURSOR = re.compile(r"^\d{1,9}/\d{1,15}$")
 CHUNK = 64_000  # bytes in an event

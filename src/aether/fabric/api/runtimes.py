@@ -11,14 +11,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from aether.fabric import control, events
 from aether.fabric.api import logs
 from aether.fabric.api.frame import Fabric, Given, Runtime, Writer, answer
 from aether.fabric.blobs import BlobError
-from aether.fabric.plane import Decision, Happening, Refused
+from aether.fabric.core import control, events
+from aether.fabric.core.plane import Decision, Happening, Refused
+from aether.fabric.core.state import State
 from aether.fabric.protocol import PROTOCOL, Join, Joined, Orders, Sync, Used
 from aether.fabric.runtime.meter import verify
-from aether.fabric.state import State
 
 router = APIRouter(prefix="/runtime/v1", tags=["runtimes"], include_in_schema=False)
 blobs = APIRouter(prefix="/v1/blobs", tags=["files"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aether.fabric import schedule
-from aether.fabric.state import METERS, OVER, Attempt, Host, Job, Key, State, used_gpus
+from aether.fabric.core import schedule
+from aether.fabric.core.state import METERS, OVER, Attempt, Host, Job, Key, State, used_gpus
 from aether.fabric.views import Amounts, AttemptView, JobView, KeyView, MemberView, ShipView
 
 

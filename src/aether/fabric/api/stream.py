@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from aether.fabric.api.admin import entry
 from aether.fabric.api.frame import Fabric, Given, Reader
-from aether.fabric.plane import Refused
+from aether.fabric.core.plane import Refused
 
 router = APIRouter(prefix="/v1", tags=["events"])
 PING_S = 15.0  # without news, so that proxies keep the line

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from aether.fabric import views
 from aether.fabric.api.frame import Fabric, Given, Reader, needs
-from aether.fabric.state import METERS, State, used_gpus
+from aether.fabric.core.state import METERS, State, used_gpus
 
 router = APIRouter(tags=["watching"])
 SLOW_PASS_S = 1.0  # a scheduling pass of more is worth an alarm: five times the target for 10,000 jobs

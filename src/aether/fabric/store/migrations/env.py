@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from aether.fabric.store_tables import SCHEMA, metadata
+from aether.fabric.store.tables import SCHEMA, metadata
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=metadata, version_table=SCHEMA,

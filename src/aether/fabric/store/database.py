@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from aether.base.errors import InputError, Problem
-from aether.fabric.store_tables import SCHEMA
+from aether.fabric.store.tables import SCHEMA
 
 LOCK_WAIT_S = 3.0  # for a writer that was just killed to be seen as gone
 BUSY_S = 5.0  # that a statement waits for somebody else's lock before it is tried anew

@@ -18,10 +18,10 @@ from sqlalchemy import Connection, Select, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from aether.base.errors import InputError, Problem
-from aether.fabric import store_chain as chain
-from aether.fabric.store_audit import Verified, walk
-from aether.fabric.store_chain import Entry, Receipt, Row, Stored
-from aether.fabric.store_database import (
+from aether.fabric.store import chain
+from aether.fabric.store.audit import Verified, walk
+from aether.fabric.store.chain import Entry, Receipt, Row, Stored
+from aether.fabric.store.database import (
     Held,
     StoreAway,
     StoreBroken,
@@ -31,7 +31,7 @@ from aether.fabric.store_database import (
     migrate,
     plain,
 )
-from aether.fabric.store_tables import log, receipts, snapshots
+from aether.fabric.store.tables import log, receipts, snapshots
 
 __all__ = [
     "Entry", "Receipt", "Store", "StoreAway", "StoreBroken", "StoreError", "StoreFull", "Stored", "Verified",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from aether.fabric.events import HostFacts, Injected
+from aether.fabric.core.events import HostFacts, Injected
 from aether.fabric.task import Task
 
 Status = Literal["queued", "preparing", "running", "stopping", "succeeded", "failed", "cancelled"]

@@ -13,9 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from aether.base.errors import InputError, Problem
-from aether.fabric import store_chain as chain
-from aether.fabric.store_database import Database, StoreBroken, database, plain
-from aether.fabric.store_tables import log
+from aether.fabric.store import chain
+from aether.fabric.store.database import Database, StoreBroken, database, plain
+from aether.fabric.store.tables import log
 
 PAGE = 5000  # entries in memory at once
 

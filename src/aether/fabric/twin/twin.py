@@ -21,8 +21,8 @@ from aether.engine.happenings import EVENT
 from aether.engine.hosts import site_place
 from aether.engine.manoeuvres import Manoeuvres, avoidances, manoeuvres
 from aether.engine.tick import Tick, in_service, start, step
-from aether.fabric.twin_frame import Condition, Frame, HostFrame, Reach
-from aether.fabric.twin_thresholds import Now, Told, still_within, tell
+from aether.fabric.twin.frame import Condition, Frame, HostFrame, Reach
+from aether.fabric.twin.thresholds import Now, Told, still_within, tell
 from aether.operations.faults import share_up
 from aether.scenario.load import Scenario
 from aether.scenario.places import find_place

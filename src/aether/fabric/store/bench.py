@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from aether.fabric.store import Entry, Store
+from aether.fabric.store.store import Entry, Store
 from aether.study.timing import Row, row, times
 
 BODY = '{"text": "' + "x" * 288 + '"}'  # 300 bytes

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aether.fabric import events as happened
 from aether.fabric import protocol
-from aether.fabric.events import Event
-from aether.fabric.state import METERS, OVER, Attempt, Host, Job, Key, Member, Runtime, State, near
+from aether.fabric.core import events as happened
+from aether.fabric.core.events import Event
+from aether.fabric.core.state import METERS, OVER, Attempt, Host, Job, Key, Member, Runtime, State, near
 
 PAST = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled"}
 BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 600.0  # before a failed job is tried again: doubles from attempt to attempt

@@ -16,8 +16,8 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from aether.base.errors import InputError
-from aether.fabric.twin import Twin
-from aether.fabric.twin_frame import to_json
+from aether.fabric.twin.frame import to_json
+from aether.fabric.twin.twin import Twin
 from aether.scenario.load import load
 
 

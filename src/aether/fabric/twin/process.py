@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from aether.base.errors import InputError, Problem
-from aether.fabric.twin_frame import Frame, from_json
+from aether.fabric.twin.frame import Frame, from_json
 
 OPEN_S = 300.0  # kernels that are not compiled yet take a minute or two on a slow machine
 ANSWER_S = 120.0  # a day of 60 s ticks takes four seconds; a hung child is rarer than a busy machine
@@ -134,7 +134,7 @@ class TwinProcess:
         self._said.clear()
         self._lines = queue.SimpleQueue()
         self._child = child = subprocess.Popen(
-            [sys.executable, "-m", "aether.fabric.twin_child"],
+            [sys.executable, "-m", "aether.fabric.twin.child"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
         )  # fmt: skip
         threading.Thread(target=_pass_on, args=(child.stdout, self._lines.put), daemon=True).start()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aether.base.tables import Bools, Floats, Ints
-from aether.fabric.events import Displaced, Placed
-from aether.fabric.state import Host, Job, State, near
+from aether.fabric.core.events import Displaced, Placed
+from aether.fabric.core.state import Host, Job, State, near
 from aether.fabric.task import Resources, Task, accelerator
 from aether.placement import online
 

@@ -11,12 +11,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from aether.fabric import control, events, schedule, state
-from aether.fabric.clock import FabricClock
-from aether.fabric.events import Event
+from aether.fabric.core import control, events, schedule, state
+from aether.fabric.core.clock import FabricClock
+from aether.fabric.core.events import Event
+from aether.fabric.core.state import OVER, State
 from aether.fabric.protocol import Numbered
-from aether.fabric.state import OVER, State
-from aether.fabric.store import Entry, Receipt, Store, StoreError
+from aether.fabric.store.store import Entry, Receipt, Store, StoreError
 
 log = logging.getLogger(__name__)
 MOST_WRITES = 500  # that share a transaction

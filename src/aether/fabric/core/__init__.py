@@ -1,0 +1,1 @@
+"""The control core: what can happen, what is known, what is decided."""
