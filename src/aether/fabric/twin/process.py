@@ -40,7 +40,7 @@ class TwinProcess:
 
         scenario: a file, the name of a packaged one, or a mapping. overrides, catalog, seed: as for `scenario.load`.
         start_s: of the fabric's clock [Unix, UTC]. state: of an earlier twin, to go on from. on_restart: told why the
-        child is started again. Raises InputError as `Twin` does, TwinLostError where no child comes up.
+        child is started again (it must not ask the twin). Raises InputError as `Twin` does, TwinLostError where no child comes up.
         """
         source: Any = dict(scenario) if isinstance(scenario, Mapping) else str(scenario)
         if isinstance(source, str) and Path(source).is_file():
