@@ -28,7 +28,7 @@ class FakeControl:
         self.reports = defaultdict(list)  # of a runtime, as they came the first time
         self.came = defaultdict(list)  # numbers as they came, repeats too
         self.joins = []
-        self.logs, self.blobs = defaultdict(bytes), {}
+        self.logs, self.blobs = defaultdict(bytearray), {}
         self.dark = self.holds_logs = self.refuses = self.leave = False
         self.speed, self.began, self.start_s = speed, time.monotonic(), 1_800_000_000.0
         self.news = threading.Condition()
@@ -178,12 +178,15 @@ def until(true, within=20.0, told=lambda: ""):
     return found
 
 
-def start(control, name, folder, **env):
-    """A runtime as a process of its own."""
+def start(control, name, folder, changed="", **env):
+    """A runtime as a process of its own; changed: what is set otherwise in its agent, as Python."""
+    told = ["-m", "aether.fabric.runtime"]
+    if changed:
+        told = ["-c", f"from aether.fabric.runtime import agent, __main__ as m; {changed}; raise SystemExit(m.main())"]
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "aether.fabric.runtime", "--url", control.url, "--name", name, "--folder", str(folder)],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "AETHER_RUNTIME_TOKEN": TOKEN, **env}, stdout=log, stderr=log,
+            [sys.executable, *told, "--url", control.url, "--name", name, "--folder", str(folder)], stdout=log, stderr=log,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "AETHER_RUNTIME_TOKEN": TOKEN, **env},
         )  # fmt: skip
 
 

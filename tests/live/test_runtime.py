@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from fake_control import Fleet, start, until
 
 from aether.fabric.blobs import pack
 from aether.fabric.protocol import Order, Peer
+from fake_control import Fleet, start, until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and prctl of Linux")
 
@@ -180,7 +180,7 @@ def test_out_of_contact_work_goes_on_and_all_is_told_once_in_order_after(fleet):
     assert control.log() == "".join(f"line {i}\n" for i in range(1, 201))
 
 
-def test_a_second_runtime_on_the_same_disk_and_one_of_an_older_protocol_are_refused_by_name(fleet, tmp_path):
+def test_a_second_runtime_on_the_same_disk_and_one_of_an_older_protocol_are_refused_by_name(fleet):
     fleet.start("a")
     second = start(fleet.control, "a2", fleet.disk("a"))
     assert second.wait(20) == 2

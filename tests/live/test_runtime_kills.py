@@ -7,11 +7,11 @@ import sys
 import threading
 
 import pytest
-from fake_control import Fleet, until
 
 from aether.fabric.protocol import Started
 from aether.fabric.runtime.journal import Journal, Row
 from aether.fabric.runtime.sweep import children, marked
+from fake_control import Fleet, until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and prctl of Linux")
 # double-forks, sessions of its own, a daemon without our mark in its environment; all of them deaf to SIGTERM

@@ -133,6 +133,7 @@ class Checkpoints:
     folder: Path  # where archives wait
     stored: str = ""  # digest of the newest that control has
     tell: Callable[[str], None] = print
+    fault: str = ""  # why the newest state could not be packed
     _face: tuple[tuple[str, int, int], ...] | None = None
     _pending: Packed | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -166,12 +167,13 @@ class Checkpoints:
                         self.source, part, keep=lambda n: not UNFINISHED.search(n.rpartition("/")[2]), strict=False
                     )
                 except (OSError, InputError) as error:
-                    self.tell(f"the checkpoint {self.source} could not be packed: {error}")
+                    self.fault = f"the checkpoint could not be packed: {error}"
+                    self.tell(f"{self.source}: {self.fault}")
                     return self._pending is not None
                 target = self.folder / "checkpoint.tar"
                 os.replace(part, target)
                 self._pending = Packed(target, made.digest, made.size_bytes) if made.digest != self.stored else None
-                self._face = face
+                self._face, self.fault = face, ""
             return self._pending is not None
 
     def push(self, link: Link, ended: threading.Event) -> Packed | None:
