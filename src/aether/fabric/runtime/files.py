@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -45,6 +46,16 @@ def inner(home: Path, path: str) -> Path:
     if os.path.realpath(made) != str(made):
         raise PrepareError(f"'{path[:200]}' lies behind a link")
     return made
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, also where a program took the right to write away from its owner."""
+    for at, folders, _ in os.walk(folder):
+        for name in folders:
+            with contextlib.suppress(OSError):
+                if not os.path.islink(os.path.join(at, name)):
+                    os.chmod(os.path.join(at, name), 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

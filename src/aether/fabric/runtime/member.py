@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import socket
 import threading
 import time
@@ -25,6 +24,7 @@ from aether.fabric.runtime.files import (
     environment,
     inner,
     member_folder,
+    remove,
 )
 from aether.fabric.runtime.journal import ClosedError, Journal, Row
 from aether.fabric.runtime.kept import Kept
@@ -35,6 +35,7 @@ from aether.fabric.runtime.sweep import strays, sweep
 
 State = Literal["begun", "over", "ended", "gone"]
 How = Literal["exit", "setup", "prepare", "stopped", "shed", "lost"]
+STUCK_S = 15.0  # a keeper that has not killed all by then is killed: a program may have stopped it
 KEEPER_LEAVES_S = 5.0  # a keeper whose runtime died needs at most so long
 
 
@@ -275,7 +276,10 @@ class Member:
             )
             if left is not None and left <= 0.0:
                 kept.kill()
-                left = None
+                left += STUCK_S
+                if left <= 0.0:
+                    kept.destroy()
+                    left = None
             if not self._wait(kept.out, left):
                 continue
             lines = kept.hear()
@@ -357,7 +361,7 @@ class Member:
         """Remove the folder of a member that has ended once nothing of it is wanted; whether it can be forgotten."""
         if self.state != "ended" or self.logs.waiting() or self.place.journal.waits_for(self.attempt):
             return False
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
         for parent in (self.folder.parent, self.folder.parent.parent):
             with contextlib.suppress(OSError):
                 if parent != self.place.work:
