@@ -36,6 +36,7 @@ class FakeControl:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
             do_POST = do_PUT = do_GET = lambda self: control.answer(self)  # noqa: N815 - names of http.server
 
             def log_message(self, *_):

@@ -179,9 +179,10 @@ def test_an_order_that_comes_twice_starts_one_program(fleet):
     for _ in range(5):
         control.order("a", order)
     control.wait("a", "ended")
-    control.order("a", order)  # as when its end has not been stored yet
+    until(lambda: not (fleet.disk("a") / "work/j-1").exists())
+    control.order("a", order)  # control is late to take it away
     control.run("a", "j/2", run="true")
     control.wait("a", "ended", "j/2")
     until(control.log)
     assert control.log() == "once\n"
-    assert len(control.of("a", "started", "j-1/1")) == 1
+    assert len(control.of("a", "started", "j-1/1")) == len(control.of("a", "ended", "j-1/1")) == 1
