@@ -29,7 +29,7 @@ def test_a_program_runs_to_its_exit_code_with_its_environment_and_no_other(fleet
     until(lambda: "workdir\n" in fleet.control.log())
     lines = fleet.control.log().splitlines()
     assert lines[0] == "set"
-    home = f"{fleet.disk('ai1/3')}/work/j-1/1/0/home"
+    home = str(fleet.disk("ai1/3") / "work/j-1/1/0/home")
     assert lines[-1] == f"{home}/workdir"
     seen = dict(line.split("=", 1) for line in lines[1:-1])
     expected = {
