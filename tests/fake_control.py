@@ -28,7 +28,7 @@ class FakeControl:
         self.reports = defaultdict(list)  # of a runtime, as they came the first time
         self.came = defaultdict(list)  # numbers as they came, repeats too
         self.joins = []
-        self.logs, self.blobs = defaultdict(bytes), {}
+        self.logs, self.blobs = defaultdict(bytearray), {}
         self.dark = self.holds_logs = self.refuses = self.leave = False
         self.speed, self.began, self.start_s = speed, time.monotonic(), 1_800_000_000.0
         self.news = threading.Condition()
@@ -36,6 +36,7 @@ class FakeControl:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
             do_POST = do_PUT = do_GET = lambda self: control.answer(self)  # noqa: N815 - names of http.server
 
             def log_message(self, *_):
@@ -178,12 +179,15 @@ def until(true, within=20.0, told=lambda: ""):
     return found
 
 
-def start(control, name, folder, **env):
-    """A runtime as a process of its own."""
+def start(control, name, folder, changed="", **env):
+    """A runtime as a process of its own; changed: what is set otherwise in its agent, as Python."""
+    told = ["-m", "aether.fabric.runtime"]
+    if changed:
+        told = ["-c", f"from aether.fabric.runtime import agent, __main__ as m; {changed}; raise SystemExit(m.main())"]
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "aether.fabric.runtime", "--url", control.url, "--name", name, "--folder", str(folder)],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "AETHER_RUNTIME_TOKEN": TOKEN, **env}, stdout=log, stderr=log,
+            [sys.executable, *told, "--url", control.url, "--name", name, "--folder", str(folder)], stdout=log, stderr=log,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "AETHER_RUNTIME_TOKEN": TOKEN, **env},
         )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def test_a_link_out_of_what_is_packed_is_named(tmp_path):
     ("entries", "told"),
     [
         ([(entry("../x"), b"1")], "leads out"),
-        ([(entry("/tmp/x"), b"1")], "leads out"),
+        ([(entry("/var/x"), b"1")], "leads out"),
         ([(entry("a/../../x"), b"1")], "leads out"),
         ([(entry("a", tarfile.SYMTYPE, "/etc"), b"")], "link that leads out"),
         ([(entry("a", tarfile.SYMTYPE, "../.."), b"")], "link that leads out"),

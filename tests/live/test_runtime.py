@@ -29,7 +29,7 @@ def test_a_program_runs_to_its_exit_code_with_its_environment_and_no_other(fleet
     until(lambda: "workdir\n" in fleet.control.log())
     lines = fleet.control.log().splitlines()
     assert lines[0] == "set"
-    home = f"{fleet.disk('ai1/3')}/work/j-1/1/0/home"
+    home = str(fleet.disk("ai1/3") / "work/j-1/1/0/home")
     assert lines[-1] == f"{home}/workdir"
     seen = dict(line.split("=", 1) for line in lines[1:-1])
     expected = {
@@ -180,7 +180,7 @@ def test_out_of_contact_work_goes_on_and_all_is_told_once_in_order_after(fleet):
     assert control.log() == "".join(f"line {i}\n" for i in range(1, 201))
 
 
-def test_a_second_runtime_on_the_same_disk_and_one_of_an_older_protocol_are_refused_by_name(fleet, tmp_path):
+def test_a_second_runtime_on_the_same_disk_and_one_of_an_older_protocol_are_refused_by_name(fleet):
     fleet.start("a")
     second = start(fleet.control, "a2", fleet.disk("a"))
     assert second.wait(20) == 2

@@ -75,6 +75,15 @@ def test_a_killed_keeper_leaves_no_orphan_and_its_member_is_lost(fleet):
     assert (ended.how, ended.why) == ("lost", "its keeper was killed")
 
 
+def test_a_program_that_stops_its_keeper_is_ended_all_the_same(fleet):
+    fleet.start("a", changed="from aether.fabric.runtime import member; member.STUCK_S = 0.5")
+    pids = stubborn(fleet)
+    os.kill(keeper_of(fleet), signal.SIGSTOP)
+    fleet.control.change("a", "j-1/1", phase="stop", grace_s=0.1)
+    assert fleet.control.wait("a", "ended")[0].how == "stopped"
+    assert not any(alive(p) for p in pids)
+
+
 def test_when_both_are_killed_the_restarted_runtime_sweeps(fleet):
     fleet.start("a")
     fleet.control.run("a", run="setsid bash -c 'trap \"\" TERM; echo $$; sleep 1000' & sleep 1000")

@@ -27,6 +27,7 @@ WATCH_S = 0.25  # how often dead runtimes are looked for
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0  # before a runtime that died is started again; doubles with each death
 STEADY_S = 60.0  # after living so long a runtime's deaths are forgotten
 SWEEP_S = 6.0  # after a runtime's death its keepers have had their 5 s: what is left is killed
+DIES_S = 5.0  # the kernel needs milliseconds to end a process, unless its disk hangs
 LEFT = (0, 2)  # exit codes of a runtime that was told to leave, or cannot be run like this: not started again
 
 
@@ -97,8 +98,8 @@ class _Runtime:
 
     def lives(self) -> bool:
         """Whether its process runs; notices the end of a child."""
-        if self.process is not None:
-            return self.process.poll() is None
+        if self.process is not None and self.process.poll() is not None:
+            return False
         return self.pid > 0 and self.begun != "" and begun_at(self.pid) == self.begun
 
     def save(self) -> None:
@@ -197,12 +198,17 @@ class LocalExecutor:
             runtime.wanted = False
             runtime.save()
             self._signal(runtime, signal.SIGKILL)
+        self._wait(runtime, DIES_S)
 
     def crash(self, name: str) -> None:
         """The runtime's software fails: SIGKILL, and it is started again."""
         runtime = self._known(name)
-        with runtime.lock:
-            self._signal(runtime, signal.SIGKILL)
+        self._signal(runtime, signal.SIGKILL)
+
+    def _wait(self, runtime: _Runtime, timeout_s: float) -> None:
+        until = time.monotonic() + timeout_s
+        while runtime.lives() and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _signal(self, runtime: _Runtime, number: int) -> None:
         if runtime.lives():
@@ -216,10 +222,9 @@ class LocalExecutor:
             runtime.wanted = False
             runtime.save()
             self._signal(runtime, signal.SIGTERM)
-        until = time.monotonic() + timeout_s
-        while runtime.lives() and time.monotonic() < until:
-            time.sleep(0.05)
+        self._wait(runtime, timeout_s)
         self._signal(runtime, signal.SIGKILL)
+        self._wait(runtime, DIES_S)
 
     def sense(self, name: str, sensors: Sensors) -> None:
         """Write what the ship feels, as a whole, beside its runtime."""
@@ -232,6 +237,7 @@ class LocalExecutor:
         for runtime in self._runtimes.values():
             if runtime.process is not None and runtime.process.poll() is None:
                 runtime.process.returncode = 0  # it goes on by intention: no warning that it does
+            runtime.process = None
 
     def _watch(self) -> None:
         """Start again what died, sweep up what a dead one left."""

@@ -92,7 +92,10 @@ class Ended(Record):
 
 
 class Used(Record):
-    """What a member used in a span of the fabric's time, signed by the runtime; in whole numbers, so that sums are exact."""
+    """What a member used in a span of the fabric's time, signed by the runtime; in whole numbers, so that sums are exact.
+
+    Spans of a member touch. One may follow its Ended, without length: bytes of its log that went up afterwards.
+    """
 
     kind: Literal["used"] = "used"
     attempt: Ident
@@ -105,7 +108,11 @@ class Used(Record):
     laser_bytes: Whole = Field(description="measured, both ways over the ship's lasers")
     downlink_bytes: Whole = Field(description="measured, down to the ground")
     checkpoint_byte_s: Whole = Field(0, description="checkpoints held x time")
-    signature: str = Field("", max_length=200, description="Ed25519 over the canonical JSON without it, base64")
+    signature: str = Field(
+        "",
+        max_length=200,
+        description="Ed25519, base64: over the canonical JSON without it and with `runtime`, the runtime's name",
+    )
 
 
 Report = Annotated[Prepared | Started | Checkpointed | Ended | Used, Field(discriminator="kind")]
@@ -141,7 +148,10 @@ class Joined(Record):
 
 
 class Sync(Record):
-    """One exchange: reports go up, orders come down. seen: the version of the orders that the runtime holds."""
+    """One exchange: reports go up, orders come down. seen: the version of the orders that the runtime holds, -1 for none.
+
+    A runtime asks twice at a time: it sends its reports without waiting, and waits for orders without reports.
+    """
 
     runtime: Ident
     journal: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -13,12 +14,13 @@ from pydantic import ValidationError
 from aether.base.version import VERSION
 from aether.fabric.blobs import Blobs
 from aether.fabric.protocol import PROTOCOL, Join, Order, Orders, Sensors, Sync
-from aether.fabric.runtime.journal import Journal, Row, key_of
+from aether.fabric.runtime.journal import ClosedError, Journal, Row, key_of
 from aether.fabric.runtime.link import Backoff, ContactError, Link, RefusedError
 from aether.fabric.runtime.member import Member, Place, Stop
 from aether.fabric.runtime.meter import SPAN_S, Clock, public, sign
 
 TICK_S = 1.0  # how often the sensors are read
+LEAVING_TICK_S = 0.1  # how often it is asked whether all is over, once it leaves
 POLL_S = 20.0  # how long control may hold the answer when it has no news
 LOGS_S = 0.3  # how often logs are looked through: followers see lines after half a second
 PATIENCE_S = 10.0  # for control to act on a limit that the ship feels
@@ -54,7 +56,7 @@ class Agent:
         self._joined, self._wake = threading.Event(), threading.Event()
         self._over_since: float | None = None
         self._code = 0
-        self._told = ""
+        self._told, self._numb = "", False
 
     # contact
 
@@ -158,7 +160,7 @@ class Agent:
                                 f"{member.attempt} rank {member.rank}: its log is not taken: {member.logs.refused}"
                             )
                 backoff.reset()
-            except (ContactError, OSError, ValueError, KeyError):
+            except (ContactError, OSError, ValueError, LookupError):
                 backoff.wait(self.place.ending)
                 continue
             if not busy:
@@ -210,8 +212,11 @@ class Agent:
         except FileNotFoundError:
             return
         except (OSError, ValidationError) as error:
-            self.tell(f"sensors.json cannot be read: {str(error)[:200]}")
+            if not self._numb:
+                self.tell(f"sensors.json cannot be read: {str(error)[:200]}")
+            self._numb = True
             return
+        self._numb = False
         for member in list(self.members.values()):
             if member.holds:
                 member.meter.feel(self.clock.now(), self.sensors)
@@ -234,6 +239,18 @@ class Agent:
                 break
             over -= member.order.gpus
             member.stop(Stop("shed", sensors.limit or "power", member.order.grace_s))
+
+    def _books(self) -> None:
+        """Write spans and tidy up, until the end; apart from the rest, for a full disk holds it up."""
+        next_span = time.monotonic() + SPAN_S
+        while not self.place.ending.is_set():
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+            if time.monotonic() >= next_span:
+                next_span = max(next_span + SPAN_S, time.monotonic())
+                for member in list(self.members.values()):
+                    member.span()
+            self._tidy()
 
     def _tidy(self) -> None:
         """Forget members that are over and told, and blobs that none needs."""
@@ -262,20 +279,15 @@ class Agent:
             order = Order(**row.data["order"], run="")
             self.members[(row.attempt, row.rank)] = member = Member(self.place, order, row)
             member.begin()
-        for work in (self._orders, self._reports, self._logs):
-            threading.Thread(target=work, name=work.__name__, daemon=True).start()
-        next_span = time.monotonic() + SPAN_S
+        for work in (self._orders, self._reports, self._logs, self._books):
+            threading.Thread(target=self._until_closed, args=(work,), name=work.__name__, daemon=True).start()
         leave_at: float | None = None
         while True:
-            self._wake.wait(min(TICK_S, 0.2 if self.leaving.is_set() else TICK_S))
-            self._wake.clear()
+            self.leaving.wait(TICK_S)
+            if self.leaving.is_set():
+                time.sleep(LEAVING_TICK_S)
             self._sense()
             self._shed()
-            if time.monotonic() >= next_span:
-                next_span += SPAN_S
-                for member in list(self.members.values()):
-                    member.span()
-            self._tidy()
             if self.leaving.is_set():
                 for member in list(self.members.values()):
                     if member.holds:
@@ -289,6 +301,11 @@ class Agent:
             member.thread.join(TICK_S)
         self.place.journal.close()
         return self._code
+
+    @staticmethod
+    def _until_closed(work: Callable[[], None]) -> None:
+        with contextlib.suppress(ClosedError):
+            work()
 
     def _all_told(self) -> bool:
         """Whether control has all that there is."""

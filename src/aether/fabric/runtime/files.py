@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -45,6 +46,16 @@ def inner(home: Path, path: str) -> Path:
     if os.path.realpath(made) != str(made):
         raise PrepareError(f"'{path[:200]}' lies behind a link")
     return made
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, also where a program took the right to write away from its owner."""
+    for at, folders, _ in os.walk(folder):
+        for name in folders:
+            with contextlib.suppress(OSError):
+                if not os.path.islink(os.path.join(at, name)):
+                    os.chmod(os.path.join(at, name), 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
@@ -133,6 +144,7 @@ class Checkpoints:
     folder: Path  # where archives wait
     stored: str = ""  # digest of the newest that control has
     tell: Callable[[str], None] = print
+    fault: str = ""  # why the newest state could not be packed
     _face: tuple[tuple[str, int, int], ...] | None = None
     _pending: Packed | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -166,12 +178,13 @@ class Checkpoints:
                         self.source, part, keep=lambda n: not UNFINISHED.search(n.rpartition("/")[2]), strict=False
                     )
                 except (OSError, InputError) as error:
-                    self.tell(f"the checkpoint {self.source} could not be packed: {error}")
+                    self.fault = f"the checkpoint could not be packed: {error}"
+                    self.tell(f"{self.source}: {self.fault}")
                     return self._pending is not None
                 target = self.folder / "checkpoint.tar"
                 os.replace(part, target)
                 self._pending = Packed(target, made.digest, made.size_bytes) if made.digest != self.stored else None
-                self._face = face
+                self._face, self.fault = face, ""
             return self._pending is not None
 
     def push(self, link: Link, ended: threading.Event) -> Packed | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,10 @@ class Row:
     data: dict[str, Any]
 
 
+class ClosedError(Exception):
+    """The runtime has ended."""
+
+
 class _Ticket:
     def __init__(self, reports: list[Report], rows: list[Row]) -> None:
         self.reports, self.rows, self.done = reports, rows, False
@@ -59,7 +64,7 @@ class Journal:
         self._db.executescript(SCHEMA)
         self._lock, self._queue_lock = threading.RLock(), threading.Lock()
         self._queue: list[_Ticket] = []
-        self._full = False
+        self._full = self._closed = False
         self.news = threading.Event()  # set when a report waits to be sent
         self.ident = self._fact("ident") or self._name()
         self.last_time_s = float(self._fact("time_s") or 0.0)
@@ -75,13 +80,21 @@ class Journal:
         self._db.execute("INSERT INTO facts VALUES ('ident', ?)", (made,))
         return made
 
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[None]:
+        """The file for one thread; once it is closed the runtime ends, and its threads end where they come to write."""
+        with self._lock:
+            if self._closed:
+                raise ClosedError
+            yield
+
     def write(self, reports: Iterable[Report] = (), rows: Iterable[Row] = ()) -> None:
         """Reports get their numbers, members their states, in one transaction that is on disk when this returns."""
         ticket = _Ticket(list(reports), list(rows))
         with self._queue_lock:
             self._queue.append(ticket)
         while not ticket.done:
-            with self._lock:
+            with self._open():
                 if ticket.done:
                     break
                 with self._queue_lock:
@@ -126,13 +139,13 @@ class Journal:
 
     def unsent(self, most: int = 1000) -> tuple[Numbered, ...]:
         """The oldest reports that control has not stored yet."""
-        with self._lock:
+        with self._open():
             rows = self._db.execute("SELECT n, time_s, body FROM reports ORDER BY n LIMIT ?", (most,)).fetchall()
         return tuple(Numbered(n=n, time_s=t, report=REPORT.validate_json(body)) for n, t, body in rows)
 
     def acknowledge(self, n: int) -> None:
         """Control has stored all reports up to n: they go. A disk that does not take that now is no loss."""
-        with self._lock:
+        with self._open():
             try:
                 self._db.execute("DELETE FROM reports WHERE n <= ?", (n,))
             except sqlite3.OperationalError as error:
@@ -140,13 +153,13 @@ class Journal:
 
     def members(self) -> list[Row]:
         """Every member that is not forgotten yet."""
-        with self._lock:
+        with self._open():
             rows = self._db.execute("SELECT attempt, rank, state, data FROM members").fetchall()
         return [Row(a, r, s, json.loads(d)) for a, r, s, d in rows]
 
     def waits_for(self, attempt: str) -> bool:
         """Whether a report of an attempt is not stored yet."""
-        with self._lock:
+        with self._open():
             found = self._db.execute("SELECT 1 FROM reports WHERE json_extract(body, '$.attempt') = ? LIMIT 1",
                                      (attempt,)).fetchone()  # fmt: skip
         return found is not None
@@ -154,6 +167,7 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
+            self._closed = True
             self._db.close()
 
 

@@ -64,6 +64,10 @@ class Kept:
         """SIGKILL to all of its tree."""
         self._say(b"kill\n")
 
+    def destroy(self) -> None:
+        """SIGKILL to the keeper itself; its program dies with it, the rest is swept."""
+        self._process.kill()
+
     def acknowledge(self, offset: int) -> None:
         """So much of the log is stored: there is room again."""
         self._say(b"ack %d\n" % offset)

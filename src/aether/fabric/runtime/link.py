@@ -17,7 +17,7 @@ LONGEST_WAIT_S = 2.0  # between two tries: a pass over a ground station lasts mi
 FIRST_WAIT_S = 0.1
 TIMEOUT_S = 10.0  # beyond what control may hold an answer: a dead line is noticed
 LARGEST_ANSWER = 64 << 20  # bytes of an answer in JSON: ten thousand orders with scripts of 6 KB
-CHUNK = 1 << 18
+CHUNK = 1 << 18  # bytes of a blob sent at once
 
 
 class ContactError(Exception):
@@ -63,7 +63,7 @@ class Link:
     def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
         made: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if made is None:
-            made = self._local.connection = self._kind(self._host, self._port, timeout=timeout_s)
+            made = self._local.connection = self._kind(self._host, self._port, timeout=timeout_s, blocksize=CHUNK)
         made.timeout = timeout_s
         if made.sock is not None:
             made.sock.settimeout(timeout_s)

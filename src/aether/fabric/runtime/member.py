@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,9 @@ from aether.fabric.runtime.files import (
     environment,
     inner,
     member_folder,
+    remove,
 )
-from aether.fabric.runtime.journal import Journal, Row
+from aether.fabric.runtime.journal import ClosedError, Journal, Row
 from aether.fabric.runtime.kept import Kept
 from aether.fabric.runtime.link import Link, RefusedError
 from aether.fabric.runtime.logs import LogStream
@@ -34,6 +35,7 @@ from aether.fabric.runtime.sweep import strays, sweep
 
 State = Literal["begun", "over", "ended", "gone"]
 How = Literal["exit", "setup", "prepare", "stopped", "shed", "lost"]
+STUCK_S = 15.0  # a keeper that has not killed all by then is killed: a program may have stopped it
 KEEPER_LEAVES_S = 5.0  # a keeper whose runtime died needs at most so long
 
 
@@ -169,7 +171,7 @@ class Member:
         try:
             if self.state == "begun" and self.holds:
                 self._write(state="begun")
-                outcome = self._work()
+                outcome = self._faultless()
             elif self.state == "begun":
                 outcome = self._lost()
             else:
@@ -180,9 +182,21 @@ class Member:
                 self._write(measure="close", state="over")
             if self.state == "over":
                 self._finish(outcome)
+        except ClosedError:
+            return
         except Exception as error:
             self.place.tell(f"{self.attempt} rank {self.rank}: {type(error).__name__}: {error}")
             raise
+
+    def _faultless(self) -> Outcome:
+        """Its work; a fault of ours ends the member, and is told, rather than leave it for ever."""
+        try:
+            return self._work()
+        except ClosedError:
+            raise
+        except Exception as error:
+            self.place.tell(f"{self.attempt} rank {self.rank}: {traceback.format_exc()}")
+            return Outcome("lost", None, f"a fault of the runtime: {type(error).__name__}: {error}")
 
     def _work(self) -> Outcome:
         """Prepare, wait for the others, run."""
@@ -262,7 +276,10 @@ class Member:
             )
             if left is not None and left <= 0.0:
                 kept.kill()
-                left = None
+                left += STUCK_S
+                if left <= 0.0:
+                    kept.destroy()
+                    left = None
             if not self._wait(kept.out, left):
                 continue
             lines = kept.hear()
@@ -279,8 +296,11 @@ class Member:
 
     def _wait(self, descriptor: int | None, timeout_s: float | None) -> bool:
         """Wait for news; whether the descriptor has some."""
-        watched = [self._wake] if descriptor is None else [self._wake, descriptor]
-        ready, _, _ = select.select(watched, [], [], timeout_s)
+        poll = select.poll()  # select itself fails beyond 1,024 descriptors
+        for watched in (self._wake, descriptor):
+            if watched is not None:
+                poll.register(watched, select.POLLIN)
+        ready = {found for found, _ in poll.poll(None if timeout_s is None else max(timeout_s, 0.0) * 1000.0)}
         if self._wake in ready:
             os.read(self._wake, 4096)
         return descriptor in ready
@@ -297,7 +317,7 @@ class Member:
         """Look for changes every so often, and send them, until the program is over."""
         while not over.wait(self.order.checkpoint_every_s):
             if checkpoints.look():
-                with contextlib.suppress(RefusedError):
+                with contextlib.suppress(RefusedError, ClosedError):
                     self._push(checkpoints, over)
 
     def _push(self, checkpoints: Checkpoints, ended: threading.Event) -> bool:
@@ -332,6 +352,8 @@ class Member:
                         return
                 except RefusedError as error:
                     why = f"{why}; its last checkpoint was refused: {error}".lstrip("; ")
+            if checkpoints is not None and checkpoints.fault:
+                why = f"{why}; {checkpoints.fault}".lstrip("; ")
         ended = Ended(attempt=self.attempt, rank=self.rank, how=outcome.how, code=outcome.code, why=why[:500])
         self._write(ended, measure="cut", state="ended")
 
@@ -339,7 +361,7 @@ class Member:
         """Remove the folder of a member that has ended once nothing of it is wanted; whether it can be forgotten."""
         if self.state != "ended" or self.logs.waiting() or self.place.journal.waits_for(self.attempt):
             return False
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
         for parent in (self.folder.parent, self.folder.parent.parent):
             with contextlib.suppress(OSError):
                 if parent != self.place.work:
