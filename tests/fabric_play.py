@@ -34,7 +34,9 @@ class Ship:
     def say(self, report: protocol.Report, time_s: float) -> None:
         """Write a report into the journal."""
         self.n += 1
-        self.said.append(events.Reported(runtime=self.name, journal=self.journal, n=self.n, happened_s=time_s, report=report))
+        self.said.append(
+            events.Reported(runtime=self.name, journal=self.journal, n=self.n, happened_s=time_s, report=report)
+        )
 
 
 class Play:
@@ -58,13 +60,19 @@ class Play:
 
     def join(self, ship: Ship) -> None:
         """A runtime introduces itself."""
-        self.do(events.RuntimeJoined(runtime=ship.name, journal=ship.journal, public_key="", address="127.0.0.1", version="1"))
+        self.do(
+            events.RuntimeJoined(
+                runtime=ship.name, journal=ship.journal, public_key="", address="127.0.0.1", version="1"
+            )
+        )
 
     def submit(self, after: tuple[str, ...] = (), project: str = "p", **task: object) -> str:
         """Submit a task; the name of the job or array."""
         self.submitted += 1
         name = f"j-{self.submitted}"
-        self.do(events.Submitted(job=name, project=project, task=Task.model_validate({"run": "true"} | task), after=after))
+        self.do(
+            events.Submitted(job=name, project=project, task=Task.model_validate({"run": "true"} | task), after=after)
+        )
         return name
 
     def place(self) -> list[events.Placed | events.Displaced]:
@@ -91,7 +99,9 @@ class Play:
                 ship.say(protocol.Ended(attempt=attempt, rank=rank, how="stopped", why=order.reason[:500]), self.time_s)
                 ship.members[attempt, rank] = "ended"
             elif order.phase == "prepare" and not phase:
-                ship.say(protocol.Prepared(attempt=attempt, rank=rank, address="127.0.0.1", port=20000 + rank), self.time_s)
+                ship.say(
+                    protocol.Prepared(attempt=attempt, rank=rank, address="127.0.0.1", port=20000 + rank), self.time_s
+                )
                 ship.members[attempt, rank] = "prepared"
             elif order.phase == "run" and phase == "prepared":
                 ship.say(protocol.Started(attempt=attempt, rank=rank), self.time_s)

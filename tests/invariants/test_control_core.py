@@ -2,7 +2,6 @@
 
 import copy
 
-from fabric_play import Play, facts
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -10,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from aether.fabric.core import control, events
 from aether.fabric.core.state import METERS, OVER, State, dump, load
 from aether.fabric.core.state import used_gpus as used
+from fabric_play import Play, facts
 
 SHIPS = ["a/0", "a/1", "a/2", "site"]
 
@@ -25,9 +25,13 @@ class Core(RuleBasedStateMachine):
     def submit(self, nodes, gpus, spot, priority, array, deadline, retries, checkpoint, data):
         known = list(self.play.state.jobs)
         after = (data.draw(st.sampled_from(known)),) if known and data.draw(st.booleans()) else ()
-        orbit = {"priority": priority, "array": array, "retries": retries} | ({"deadline": deadline} if deadline else {})
+        orbit = {"priority": priority, "array": array, "retries": retries} | (
+            {"deadline": deadline} if deadline else {}
+        )
         orbit |= {"checkpoint": "ck"} if checkpoint else {}
-        self.play.submit(after, num_nodes=nodes, resources={"accelerators": {"b200": gpus}, "use_spot": spot}, orbit=orbit)
+        self.play.submit(
+            after, num_nodes=nodes, resources={"accelerators": {"b200": gpus}, "use_spot": spot}, orbit=orbit
+        )
 
     @rule()
     def place(self):
@@ -73,7 +77,9 @@ class Core(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(SHIPS), gpus=st.integers(0, 8), contact=st.booleans(), up=st.booleans())
     def cross(self, name, gpus, contact, up):
-        self.play.do(events.Conditions(crossed=(events.Crossed(host=name, gpus=gpus, limit="power", contact=contact, up=up),)))
+        self.play.do(
+            events.Conditions(crossed=(events.Crossed(host=name, gpus=gpus, limit="power", contact=contact, up=up),))
+        )
 
     @rule(name=st.sampled_from(SHIPS), closed=st.booleans(), drain=st.booleans())
     def cordon(self, name, closed, drain):
@@ -125,7 +131,10 @@ class Core(RuleBasedStateMachine):
     @invariant()
     def the_ledger_is_the_sum_of_the_meters(self):
         state = self.play.state
-        ledger = [sum(row[i] for kinds in state.usage.values() for kind, row in kinds.items() if kind != "ground") for i in range(len(METERS))]
+        ledger = [
+            sum(row[i] for kinds in state.usage.values() for kind, row in kinds.items() if kind != "ground")
+            for i in range(len(METERS))
+        ]
         meters = [sum(r.usage[i] for r in state.runtimes.values()) for i in range(len(METERS))]
         assert ledger == meters
         assert [sum(j.usage[i] for j in state.jobs.values()) for i in range(4)] == meters[:4]

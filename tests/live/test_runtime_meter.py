@@ -1,8 +1,10 @@
 """What a runtime meters, sheds and holds back: exact sums, signed; limits of the ship; logs that do not fill a disk."""
 
 import base64
+import contextlib
 import itertools
 import sys
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -138,6 +140,38 @@ def test_out_of_contact_a_ship_sheds_spot_and_low_priority_first(fleet):
         assert (ended.how, ended.why) == ("shed", "eclipse")
     assert len(control.of("a", "checkpointed", "spot/1")) == 1
     assert not control.of("a", "ended", "high/1")
+
+
+def test_inside_an_anomaly_programs_stand_still_and_still_hear_that_they_must_stop(fleet):
+    fleet.sense("a")
+    fleet.start("a", changed="agent.TICK_S = 0.05")
+    fleet.control.run("a", run="trap 'echo stopped; exit 0' TERM; (while true; do echo beat; sleep 0.05; done)& wait")
+    until(lambda: fleet.control.log().count("beat") > 3)
+    fleet.sense("a", paused=True)
+    pid = until(lambda: next((p for p in _beating() if _state(p) == "T"), None))
+    fleet.sense("a", paused=False)
+    until(lambda: _state(pid) in "SR")
+    beats = fleet.control.log().count("beat")
+    until(lambda: fleet.control.log().count("beat") > beats + 3)
+    fleet.sense("a", paused=True)
+    until(lambda: _state(pid) == "T")
+    fleet.control.change("a", "j-1/1", phase="stop", reason="ordered")
+    assert fleet.control.wait("a", "ended")[0].how == "stopped"
+    until(lambda: "stopped" in fleet.control.log())
+
+
+def _beating():
+    """Shells that write beats."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"echo beat" in (folder / "cmdline").read_bytes():
+                yield int(folder.name)
+
+
+def _state(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return "gone"
 
 
 @pytest.mark.parametrize("patience_s", [0.0, 1e9])

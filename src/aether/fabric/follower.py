@@ -106,13 +106,15 @@ class Follower:
         told = _crossed(frame, known)
         if told is not None:
             plane.put(Happening(told), actor="twin").result(60.0)
+        with plane.lock:
+            gpus = {name: host.gpus for name, host in plane.state.hosts.items()}
         for row in frame.hosts:
-            if row.name in known:
-                self._feel(row, frame.time_s, told)
+            if row.name in gpus:
+                self._feel(row, frame.time_s, gpus[row.name])
         if time.monotonic() - self._kept_s > KEEP_S:
             self._save()
 
-    def _feel(self, row: HostFrame, time_s: float, told: events.Conditions | None) -> None:
+    def _feel(self, row: HostFrame, time_s: float, gpus: int) -> None:
         """What a ship feels of itself; a ship that is lost takes its runtime along, one that is found begins again."""
         if not row.up and row.name not in self._down:
             self._down.add(row.name)
@@ -120,10 +122,9 @@ class Follower:
         elif row.up and row.name in self._down:
             self._down.discard(row.name)
             self.executor.start(row.name)
-        gpus = next((c.gpus for c in told.crossed if c.host == row.name), None) if told else None
         self.executor.sense(row.name, Sensors(
-            time_s=time_s, gpus=int(row.gpus_usable) if gpus is None else gpus, gpu_w=row.gpu_full_w, limit=row.limit,
-            contact=row.contact and row.up, ship=row.kind == "ship", accelerator=row.accelerator,
+            time_s=time_s, gpus=gpus, gpu_w=row.gpu_full_w, limit=row.limit,
+            contact=row.contact and row.up, paused=row.paused, ship=row.kind == "ship", accelerator=row.accelerator,
         ))  # fmt: skip
 
     def _save(self) -> None:

@@ -179,5 +179,6 @@ class Sensors(Record):
     gpu_w: float = Field(description="of one GPU at the present clocks, host and facility included")
     limit: str = ""
     contact: bool = True
+    paused: bool = Field(False, description="inside a radiation anomaly: chips wait, programs stand still")
     ship: bool = Field(description="False at a ground site, whose bytes go by fibre")
     accelerator: str = ""

@@ -220,6 +220,7 @@ class Agent:
         for member in list(self.members.values()):
             if member.holds:
                 member.meter.feel(self.clock.now(), self.sensors)
+            member.hold(felt.paused)
         self.sensors = felt
 
     def _shed(self) -> None:

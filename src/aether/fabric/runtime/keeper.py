@@ -1,7 +1,7 @@
 """Keeps one program: its output on disk, its whole tree dead when it ends, or when the runtime dies.
 
 Run as `python -I -S keeper.py`, with the standard library alone, so that it is small. It reads a length and a marshalled
-dict from its standard input, then lines: `term`, `kill`, `ack BYTES`; the end of that pipe means that the runtime is
+dict from its standard input, then lines: `term`, `kill`, `hold` and `go` (all stands still, goes on), `ack BYTES`; the end of that pipe means that the runtime is
 dead. It answers with lines: `began PID`, `exit CODE` (negative for a signal), or `fault TEXT`.
 """
 
@@ -184,17 +184,27 @@ class Keeper:
         if not data:
             self.orphaned = True
             self.kill_at = time.monotonic() + ORPHANED_S
+            self.go(signal.SIGCONT)
             send(self.pid, signal.SIGTERM, group=True)
             return False
         *lines, self.words = (self.words + data).split(b"\n")
         for line in lines:
             if line == b"term":
+                self.go(signal.SIGCONT)
                 send(self.pid, signal.SIGTERM, group=True)
+            elif line in (b"hold", b"go"):
+                self.go(signal.SIGSTOP if line == b"hold" else signal.SIGCONT)
             elif line == b"kill":
                 self.kill_at = time.monotonic()
             elif line.startswith(b"ack "):
                 self.log.acknowledged = max(self.log.acknowledged, int(line[4:]))
         return True
+
+    def go(self, number: int) -> None:
+        """Let the whole tree stand still, or go on."""
+        send(self.pid, number, group=True)
+        for pid in descendants(os.getpid()):
+            send(pid, number)
 
     def reap(self) -> bool:
         """Notice who has ended; False when nobody is left."""

@@ -60,6 +60,10 @@ class Kept:
         """SIGTERM to the program's process group."""
         self._say(b"term\n")
 
+    def hold(self, held: bool) -> None:
+        """SIGSTOP to all of its tree, or SIGCONT."""
+        self._say(b"hold\n" if held else b"go\n")
+
     def kill(self) -> None:
         """SIGKILL to all of its tree."""
         self._say(b"kill\n")

@@ -102,6 +102,7 @@ class Member:
         self._cancelled = threading.Event()
         self._row_lock, self._nudging = threading.Lock(), threading.Lock()
         self._checkpoints: Checkpoints | None = None
+        self.held = False
         self.thread = threading.Thread(target=self._live, name=f"{order.attempt}:{order.rank}", daemon=True)
 
     @property
@@ -127,6 +128,12 @@ class Member:
             self.stop_ = Stop(before.how, before.why, stop.grace_s, before.keep and stop.keep)
         self._cancelled.set()
         self._nudge()
+
+    def hold(self, held: bool) -> None:
+        """Let the program stand still, or go on: the ship's chips wait inside a radiation anomaly."""
+        if held != self.held:
+            self.held = held
+            self._nudge()
 
     def _nudge(self) -> None:
         with self._nudging:
@@ -267,7 +274,11 @@ class Member:
     def _heed(self, kept: Kept, began: Started | None) -> int | None:
         """Hear the keeper and pass on what stops the program: SIGTERM, grace, SIGKILL."""
         termed_at: float | None = None
+        held = False
         while True:
+            if termed_at is None and self.held != held:
+                held = self.held
+                kept.hold(held)
             if self.stop_ is not None and termed_at is None:
                 termed_at = time.monotonic()
                 kept.term()

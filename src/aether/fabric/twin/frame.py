@@ -34,6 +34,7 @@ class HostFrame:
     altitude_m: float
     eclipse_in_s: float | None  # to the next darkness, 0 in it; None where none is in sight
     up: bool  # in service
+    paused: bool  # chips wait inside a radiation anomaly
 
 
 @dataclass(frozen=True, slots=True)

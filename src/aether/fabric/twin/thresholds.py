@@ -24,6 +24,7 @@ class Now:
     lit: Floats
     gateway_share: Floats  # of the tick with a way to a gateway
     up: Bools
+    paused: Bools  # chips wait inside a radiation anomaly: no GPUs are lost by that, time is
 
     @property
     def usable(self) -> Floats:

@@ -297,7 +297,8 @@ class Twin:
     def _now(self, ahead: _Ahead, i: int, tick: Tick, time_s: float) -> Now:
         there, left, c = self._setup.hosts, ahead.block.working[i], tick.capacity
         below = np.tile(left[there.ships :], (3, 1))
-        aloft = np.concatenate([np.stack([c.power, c.heat, c.radiation]), below], axis=1)
+        paused = ahead.block.paused[i]
+        aloft = np.concatenate([np.stack([c.power, c.heat, np.where(paused, c.heat, c.radiation)]), below], axis=1)
         sites_reached = (ahead.up & ~ahead.cut)[i, there.ships :]
         return Now(
             time_s=time_s,
@@ -306,6 +307,7 @@ class Twin:
             lit=np.concatenate([ahead.block.light.lit[i], np.ones(there.sites)]),
             gateway_share=np.concatenate([tick.mesh.share, sites_reached.astype(np.float64)]),
             up=ahead.up[i],
+            paused=np.concatenate([paused, np.zeros(there.sites, np.bool_)]),
         )
 
     def _crossed(self, now: Now) -> list[Condition]:
@@ -360,7 +362,7 @@ class Twin:
                 link_bit_s=float(tick.mesh.rate_bit_s[h]) if flies else None,
                 gpu_full_w=float(there.full_w[h]), energy_usd_j=float(there.energy_usd_j[h]),
                 latitude_deg=math.degrees(spot[0]), longitude_deg=math.degrees(spot[1]), altitude_m=float(spot[2]),
-                eclipse_in_s=float(light_s[h]) if flies and math.isfinite(light_s[h]) else None, up=bool(now.up[h]),
+                eclipse_in_s=float(light_s[h]) if flies and math.isfinite(light_s[h]) else None, up=bool(now.up[h]), paused=bool(now.paused[h]),
             ))  # fmt: skip
         return tuple(made)
 
