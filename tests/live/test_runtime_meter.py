@@ -96,6 +96,8 @@ def test_what_a_program_used_is_told_in_signed_spans_without_gap_through_a_kill(
     control.wait("a", "used")
     control.run("a", "k/1", run="exit 0", gpus=2, setup="head -c 100000 /dev/zero")
     control.wait("a", "ended", "k/1")
+    control.forget("a", "k/1")
+    until(lambda: sum(u.downlink_bytes for u in control.of("a", "used", "k/1")) >= 100_000)
     fleet.kill("a")
     fleet.start("a")
     control.wait("a", "ended", "j-1/1")
@@ -108,8 +110,6 @@ def test_what_a_program_used_is_told_in_signed_spans_without_gap_through_a_kill(
     assert energy_j == pytest.approx(1000.0 * gpu_ms / 1000.0, abs=1.0)  # 1 kW a GPU
     key = control.joins[0].public_key
     assert all(verify(u, "a", key) and u.accelerator == "b200" for u in spans + other)
-    control.forget("a", "k/1")
-    until(lambda: sum(u.downlink_bytes for u in control.of("a", "used", "k/1")) >= 100_000)
     assert {j.public_key for j in control.joins} == {key}
 
 
