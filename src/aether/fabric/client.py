@@ -21,8 +21,9 @@ from aether.fabric import views
 from aether.fabric.blobs import pack
 from aether.fabric.task import BLOB, Task, TaskFile
 
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)  # the fabric answers within 15 s, even without its database
-QUIET = httpx.Timeout(30.0, connect=5.0, read=45.0)  # of a stream: it is pinged every 15 s
+ANSWER_S, CONNECT_S = 30.0, 5.0  # the fabric answers within 15 s, even without its database
+QUIET = httpx.Timeout(ANSWER_S, connect=CONNECT_S, read=45.0)  # of a stream: it is pinged every 15 s
+WALK = httpx.Timeout(600.0, connect=CONNECT_S)  # along a log of some hundred million entries
 PATIENCE_S = 30.0  # that one call is tried again for, unless told otherwise
 BACKOFF_S, LONGEST_S = 0.1, 5.0  # between two tries, doubling, with jitter
 AGAIN = (429, 502, 503, 504)  # answers that may be another a little later
@@ -58,11 +59,14 @@ class Client:
     it is done once however often it is sent. InputError for a wrong input, ApiError for all else that is refused.
     """
 
-    def __init__(self, url: str, key: str, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, url: str, key: str, patience_s: float = PATIENCE_S, answer_s: float = ANSWER_S) -> None:
         self.url, self.patience_s = url.rstrip("/"), patience_s
         try:
             self._http = httpx.Client(
-                base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT, trust_env=False
+                base_url=self.url,
+                headers={"Authorization": f"Bearer {key}"},
+                trust_env=False,
+                timeout=httpx.Timeout(answer_s, connect=min(answer_s, CONNECT_S)),
             )
             self._http.build_request("GET", "/health")
         except (httpx.InvalidURL, UnicodeEncodeError, ValueError) as error:
@@ -167,7 +171,7 @@ class Client:
 
     def verify(self, head: str | None = None) -> views.AuditView:
         """Whether the whole log is as it was written; head: what was written down of it before, as SEQ:HASH."""
-        return self._get("/v1/audit/verify", views.AuditView, {"head": head}, httpx.Timeout(600.0, connect=5.0))
+        return self._get("/v1/audit/verify", views.AuditView, {"head": head}, timeout=WALK)
 
     # the fleet
 
@@ -203,7 +207,7 @@ class Client:
 
     def make_project(self, name: str) -> None:
         """Make a project; one that is there stays as it is."""
-        self._write("POST", "/v1/projects", _valid(views.NewProject, project=name), views.Projects)
+        self._write("POST", "/v1/projects", valid(views.NewProject, project=name), views.Projects)
 
     def keys(self) -> tuple[views.KeyView, ...]:
         """All keys, without their secrets."""
@@ -253,9 +257,9 @@ class Client:
 
     # how it asks
 
-    def _get(self, path: str, kind: type[V], asked: Mapping[str, Any] | None = None, timeout: httpx.Timeout = TIMEOUT) -> V:  # fmt: skip
+    def _get(self, path: str, kind: type[V], asked: Mapping[str, Any] | None = None, **more: Any) -> V:  # fmt: skip
         given = {k: v for k, v in (asked or {}).items() if v is not None}
-        return kind.model_validate_json(self._ask("GET", path, params=given, timeout=timeout).content)
+        return kind.model_validate_json(self._ask("GET", path, params=given, **more).content)
 
     def _write(self, method: str, path: str, asked: BaseModel | None, kind: type[V], key: str | None = None, once: bool = False) -> V:  # fmt: skip
         headers = {"Idempotency-Key": key or uuid.uuid4().hex, "Content-Type": "application/json"}
@@ -374,7 +378,7 @@ def _quoted(name: str) -> str:
     return quote(name, safe="/")
 
 
-def _valid(kind: type[V], **given: Any) -> V:
+def valid(kind: type[V], **given: Any) -> V:
     """A record of what was given; InputError where it is not taken."""
     try:
         return kind(**given)
