@@ -61,16 +61,17 @@ class Client:
 
     def __init__(self, url: str, key: str, patience_s: float = PATIENCE_S, answer_s: float = ANSWER_S) -> None:
         self.url, self.patience_s = url.rstrip("/"), patience_s
+        if not self.url.startswith(("http://", "https://")) or not key.isascii():
+            raise InputError(
+                Problem("", f"no fabric can be asked at '{url}' by that key", next="As http://127.0.0.1:8642")
+            )
         try:
             self._http = httpx.Client(
-                base_url=self.url,
-                headers={"Authorization": f"Bearer {key}"},
-                trust_env=False,
+                base_url=self.url, headers={"Authorization": f"Bearer {key}"}, trust_env=False,
                 timeout=httpx.Timeout(answer_s, connect=min(answer_s, CONNECT_S)),
-            )
-            self._http.build_request("GET", "/health")
-        except (httpx.InvalidURL, UnicodeEncodeError, ValueError) as error:
-            raise InputError(Problem("", f"no fabric can be asked at {url}: {error}")) from error
+            )  # fmt: skip
+        except (httpx.InvalidURL, ValueError) as error:
+            raise InputError(Problem("", f"no fabric can be asked at '{url}': {error}")) from error
 
     def __enter__(self) -> Client:
         return self

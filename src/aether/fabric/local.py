@@ -199,6 +199,7 @@ def _ready(folder: Path, settings: Settings, child: subprocess.Popen[bytes], tel
                 Problem("", f"the fabric does not come up: {_last_words(folder)}", next=f"See {folder / 'control.log'}")
             )
         if (folder / "ready.json").exists() and answers(settings.url):
+            child.returncode = 0  # it lives on without us: nobody here is to wait for it
             return child.pid
         tell(f"{time.monotonic() - begun_s:.0f} s")
         time.sleep(0.1)
