@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -235,6 +236,13 @@ class TaskFile:
     text: document.Document
 
 
+def packaged() -> dict[str, Path]:
+    """The packaged jobs by name."""
+    folder = resources.files("aether") / "examples" / "jobs"
+    found = sorted(folder.iterdir(), key=lambda f: f.name)
+    return {f.name[:-5]: Path(str(f)) for f in found if f.name.endswith(".yaml")}
+
+
 def read(path: Path, envs: Mapping[str, str] | None = None) -> TaskFile:
     """The task of a YAML file; InputError with all problems. envs: values that take the file's place."""
     return check(document.read(path), envs)
@@ -317,6 +325,7 @@ __all__ = [
     "check",
     "inside",
     "nearest",
+    "packaged",
     "read",
     "unknown_accelerators",
 ]
