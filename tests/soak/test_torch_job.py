@@ -13,6 +13,7 @@ from aether.fabric.task import Task
 from live_fabric import free_port
 
 pytest.importorskip("torch", reason="needs the extra [train]")
+pytestmark = pytest.mark.soak
 HERE = Path(__file__).parent
 DATA = HERE.parent / "data"
 
