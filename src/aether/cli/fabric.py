@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aether.fabric.client import Client
 
 EXTRA = ("alembic", "cryptography", "fastapi", "httpx", "prometheus_client", "psycopg", "sqlalchemy", "uvicorn")
-PATIENCE_S, LONG_S = 3.0, 60.0  # that a command waits for a fabric that does not answer: at first, and while it follows
+PATIENCE_S, LONG_S = 2.0, 60.0  # that a command waits for a fabric that does not answer: at first, and while it follows
 LOOK_S = 1.0  # between two looks of --watch
 Folder = Annotated[
     Path | None,
@@ -48,7 +48,8 @@ def connected(folder: Path | None, patience_s: float = PATIENCE_S) -> Iterator[C
     home = local.home(folder)
     url, key = local.credentials(home)
     try:
-        with Client(url, key, patience_s) as client:
+        down = not os.environ.get("AETHER_URL") and local.running(home) is None
+        with Client(url, key, 0.0 if down else patience_s) as client:
             yield client
     except Away as error:
         where = "Is AETHER_URL right?" if os.environ.get("AETHER_URL") else f"Bring it up with aether up; its log is {home / 'control.log'}"  # fmt: skip
@@ -90,7 +91,7 @@ def shown(look: Callable[[], Any], paint: Callable[[Any], list[Any]], watch: boo
         else:
             _redrawn(look, paint)
     except Interrupted:
-        return
+        Signals.seen = False  # that is how watching ends
 
 
 def _lines(look: Callable[[], Any]) -> None:

@@ -66,10 +66,10 @@ def up(folder: Path, given: dict[str, Any], tell: Callable[[str], None] = lambda
     with _alone(folder):
         before = Settings.read(folder) if (folder / FILE).exists() else None
         settings, key = _settings(folder, given, before)
-        running = _running(folder)
-        if running is not None and before is not None:
+        runs = running(folder)
+        if runs is not None and before is not None:
             _same(before, settings)
-            return Up(folder, settings, running, None, True)
+            return Up(folder, settings, runs, None, True)
         if not _free(settings.host, settings.port):
             raise InputError(
                 Problem(
@@ -227,7 +227,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def _running(folder: Path) -> int | None:
+def running(folder: Path) -> int | None:
     """The control process of a folder, while it lives."""
     try:
         pid = int((folder / "control.pid").read_text())
@@ -257,7 +257,7 @@ def down(folder: Path, keep_ships: bool = False) -> bool:
     if not (folder / FILE).exists():
         return False
     with _alone(folder):
-        pid = _running(folder)
+        pid = running(folder)
         if pid is not None:
             if keep_ships:
                 (folder / "stay").touch()

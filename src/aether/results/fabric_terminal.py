@@ -260,13 +260,38 @@ def _until(r: Row) -> str:
 
 def event(row: Row) -> Text:
     """An entry of the log in a line."""
-    body = json.dumps(row["body"], ensure_ascii=False)
     head = f"{row['seq']:>7}  {when(row['time_s'])}  "
+    what = (f"{row['kind']:<14}", "bold")
     line = Text.assemble(
-        head, (f"{row['kind']:<15}", "bold"), f"  {row['subject'] or '-':<18}  {row['actor']}  ", (body, "dim")
+        head, what, f"  {row['subject'] or '-':<15}  {row['actor']:<14}  ", (_brief(row["body"]), "dim")
     )
     line.truncate(console().width, overflow="ellipsis")
     return line
+
+
+def _brief(body: Row) -> str:
+    """What an entry says beyond its head: no names of disks, no keys, nothing that is not set."""
+    hidden = (
+        "kind",
+        "journal",
+        "public_key",
+        "signature",
+        "job",
+        "attempt",
+        "runtime",
+        "happened_s",
+        "start_ms",
+        "end_ms",
+    )
+    inner = body["report"] | {"report": body["report"]["kind"]} if "report" in body else body
+    shown = [
+        k for k in ("report", *inner) if k in inner and k not in hidden and inner[k] not in (None, "", [], {}, 0, False)
+    ]
+    return " ".join(f"{k}={_word(inner[k])}" for k in dict.fromkeys(shown))
+
+
+def _word(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).strip('"')
 
 
 def show(items: Iterable[Any]) -> None:
