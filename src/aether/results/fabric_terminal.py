@@ -43,19 +43,22 @@ def console() -> Console:
 
 
 def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], width: int) -> Table:
-    """A table of the columns for which there is room: those that matter least are left out, the rest is never folded."""
+    """A table of the columns for which there is room: empty ones and those that matter least are left out, the rest is never folded."""
     natural = [max([len(c.name), *(len(row[i]) for row in rows)]) for i, c in enumerate(columns)]
     narrow = [max(min(n, c.least), len(c.name)) if c.least else n for n, c in zip(natural, columns, strict=True)]
-    shown = list(range(len(columns)))
+    shown = [i for i, c in enumerate(columns) if not c.goes or any(len(row[i]) for row in rows)]
     while sum(narrow[i] + GAP for i in shown) - GAP > width and any(columns[i].goes for i in shown):
         shown.remove(max(shown, key=lambda i: (columns[i].goes, i)))
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold", padding=(0, GAP, 0, 0))
     for i in shown:
         c = columns[i]
         table.add_column(
-            c.name, justify="right" if c.right else "left", no_wrap=True, overflow="ellipsis",
-            min_width=None if c.least else min(natural[i], width), ratio=None,
-        )  # fmt: skip
+            c.name,
+            justify="right" if c.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=min(narrow[i], width),
+        )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in (row[i] for i in shown)))
     return table
