@@ -122,6 +122,7 @@ def test_an_interrupted_launch_leaves_its_job_alone_and_says_so(fabric, aether, 
 def test_exec_passes_output_and_exit_code_on(aether):
     assert aether("exec", "a/1", "echo $AETHER_SHIP | tr a-z A-Z; exit 7")[:2] == (7, "A/1\n")
     assert aether("exec", "virginia", "printf", "%s-", "a b", "$HOME", "--json")[:2] == (0, "a b-$HOME---json-")
+    assert aether("exec", "a/0", "--", "printf", "%s", "-n")[:2] == (0, "-n")
     assert aether("exec", "a/0", "kill -9 $$")[0] == 137
     found = told(aether("exec", "--json", "a/0", "echo out"))
     assert (found["code"], found["output"]) == (0, "out\n")
@@ -176,6 +177,7 @@ def test_the_tables_fit_any_terminal(aether):
             heads[command, width] = lines[0].split()
     assert set(heads["ships", 44]) < set(heads["ships", 80])
     assert heads["ships", 44][0] == "host"
+    assert {"job", "status"} <= set(heads["jobs", 44])
 
 
 def test_every_look_has_its_json(aether):

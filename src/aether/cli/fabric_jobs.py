@@ -205,6 +205,9 @@ def exec_(
 ) -> None:
     """Run a command on one ship or site, with one GPU, and pass its output and its exit code on. Options go before HOST."""
     live()
+    command = command[1:] if command[0] == "--" else command
+    if not command:
+        raise InputError(Problem("", "which command?", next="As in aether exec ai1/0 'nvidia-smi -L'"))
     line = command[0] if len(command) == 1 else shlex.join(command)
     with connected(folder) as client:
         from aether.fabric.client import valid
