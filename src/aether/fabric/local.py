@@ -160,6 +160,7 @@ def _start(folder: Path, settings: Settings, tell: Callable[[str], None]) -> int
                 Problem("", f"the fabric does not come up: {_last_words(folder)}", next=f"See {folder / 'control.log'}")
             )
         if (folder / "ready.json").exists() and answers(settings.url):
+            child.returncode = 0  # it goes on by intention: no warning that it does
             return child.pid
         tell(f"{time.monotonic() - begun_s:.0f} s")
         time.sleep(0.1)
