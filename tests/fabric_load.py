@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import random
@@ -396,7 +397,7 @@ def counter(rng, steps=(10, 40), lasts_s=0.25, spot=False):
 
 
 def cancelled(rng):
-    made, expected = counter(rng, (40, 41))
+    made, _expected = counter(rng, (40, 41))
     return made, Sent((), "cancel", 40, ("cancelled", "succeeded"))
 
 
@@ -580,7 +581,7 @@ def check_alone(books, lines):
         by_member[job, rank].append(tried)
     lost = {(e["body"]["runtime"]) for e in books.events if e["kind"] == "runtime_lost"}
     for (job, rank), tries in by_member.items():
-        for a, b in zip(tries, tries[1:], strict=False):
+        for a, b in itertools.pairwise(tries):
             one, two = lines[job, a, rank], lines[job, b, rank]
             if (job, a, rank) not in told or one[0][3] in lost:
                 given_up += 1
