@@ -68,6 +68,8 @@ def alarms(given: Fabric) -> tuple[str, ...]:
     made += [f"{n}: out of service" for n, h in state.hosts.items() if not h.up]
     if given.plane.passes and given.plane.passes[-1] > SLOW_PASS_S:
         made.append(f"scheduling: the last pass took {given.plane.passes[-1]:.1f} s")
+    if state.counts.get("faults"):
+        made.append(f"core: {state.counts['faults']} events could not be applied, see control.log")
     jumps = state.counts.get("clock_jumped", 0)
     if jumps:
         made.append(f"clock: the machine's clock has jumped {jumps} times; the fabric's did not")
