@@ -148,8 +148,11 @@ def clean(text: str) -> str:
 
 def _port() -> int:
     """The usual port, or a free one where another fabric has it."""
-    if _free("127.0.0.1", PORT):
-        return PORT
+    return PORT if _free("127.0.0.1", PORT) else free_port()
+
+
+def free_port() -> int:
+    """A port that nothing has now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -42,7 +42,7 @@ ELSEWHERE = ("cloud", "region", "zone", "infra", "instance_type", "image_id", "d
 def _seconds(value: object) -> float:
     """A time as text with its unit, or a plain number of seconds as it comes back from JSON."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        made = float(value)
+        made = float(value) if abs(value) <= 1e9 else math.inf
     else:
         try:
             made = parse(value, "s")
@@ -197,12 +197,16 @@ class Task(Record):
             raise PydanticCustomError(
                 "mounts", "paths under the job's home and what is mounted there, as ~/data: ./data"
             )
+        wrong = []
         for target, source in value.items():
-            inside(str(target), "mounts")
+            try:
+                inside(str(target), "mounts")
+            except PydanticCustomError as error:
+                wrong.append(error.message())
             if not isinstance(source, str):
-                raise PydanticCustomError(
-                    "mounts", "{t}: buckets are not mounted; give a file or a folder", {"t": str(target)}
-                )
+                wrong.append(f"{target}: buckets are not mounted; give a file or a folder")
+        if wrong:
+            raise PydanticCustomError("mounts", "{text}", {"text": "; ".join(wrong)})
         return value
 
     @field_validator("setup", "run", mode="before")

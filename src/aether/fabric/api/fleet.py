@@ -11,13 +11,13 @@ from fastapi.responses import Response
 from aether.base.errors import unknown
 from aether.fabric import views
 from aether.fabric.api import show
-from aether.fabric.api.frame import Admin, Fabric, Given, IdempotencyKey, Reader, write
+from aether.fabric.api.frame import Admin, Fabric, Given, IdempotencyKey, Reader, Route, write
 from aether.fabric.core import events
 from aether.fabric.core.plane import Decision, Happening, Refused
 from aether.fabric.core.state import State
 from aether.fabric.tenancy import Principal
 
-router = APIRouter(prefix="/v1", tags=["ships"])
+router = APIRouter(prefix="/v1", tags=["ships"], route_class=Route)
 HostName = Annotated[str, Path(min_length=1, max_length=200)]
 
 

@@ -50,6 +50,7 @@ class Decision:
 
     happenings: tuple[Happening, ...]
     answer: str = "{}"
+    alone: bool = False  # the next decision must see what this one has done
 
 
 @dataclass(frozen=True)
@@ -150,13 +151,14 @@ class Plane:
         looked_s = 0.0
         while not self._ends.is_set() or not self._writes.empty():
             try:
-                self._write(self._drain())
+                self._serve(self._drain())
                 if time.monotonic() - looked_s >= LOOK_S:
                     looked_s = time.monotonic()
                     self._look()
                 if self._place:
                     self._pass()
             except StoreError as error:
+                self.trouble = str(error)
                 log.error("the store fails: %s", error)
                 self._ends.wait(1.0)
             except Exception:
@@ -175,12 +177,39 @@ class Plane:
             pass
         return made
 
-    def _write(self, writes: list[_Write]) -> None:
-        """Decide, store together, apply, answer."""
+    def _serve(self, writes: list[_Write]) -> None:
+        """Decide, store, apply and answer what waits; one that cannot be stored takes no other along."""
+        left = [writes]
+        try:
+            while left:
+                some = left.pop()
+                try:
+                    rest = self._write(some)
+                    left += [rest] if rest else []
+                except _Unfit as unfit:
+                    if len(some) == 1:
+                        log.error("a request cannot be stored: %s", unfit)
+                        some[0].answered.set_exception(unfit)
+                    else:
+                        left += [[w] for w in reversed(some) if not w.answered.done()]
+        except Exception as error:
+            for write in writes:
+                if not write.answered.done():
+                    write.answered.set_exception(error)
+            raise
+
+    def _write(self, writes: list[_Write]) -> list[_Write]:
+        """Decide, store together, apply, answer; those that must see it first are given back."""
         self._pending.clear()
+        left: list[_Write] = []
         decided: list[tuple[_Write, Decision]] = []
         fresh: dict[tuple[str, str], _Write] = {}
-        for write in writes:
+        for i, write in enumerate(writes):
+            if write.answered.done():
+                continue
+            if decided and decided[-1][1].alone:
+                left = writes[i:]
+                break
             try:
                 known = self._known(write, fresh)
                 if known is not None:
@@ -193,15 +222,11 @@ class Plane:
                 twin.first.answered.add_done_callback(lambda done, w=write: _pass_on(done, w.answered))  # type: ignore[misc]
             except Exception as error:
                 write.answered.set_exception(error)
-        try:
-            self._store([(h, w.actor) for w, d in decided for h in d.happenings],
-                        [_receipt(w, d, self.clock.now()) for w, d in decided if w.once is not None])  # fmt: skip
-        except Exception as error:
-            for write, _ in decided:
-                write.answered.set_exception(error)
-            raise
+        self._store([(h, w.actor) for w, d in decided for h in d.happenings],
+                    [_receipt(w, d, self.clock.now()) for w, d in decided if w.once is not None])  # fmt: skip
         for write, decision in decided:
             write.answered.set_result(decision.answer)
+        return left
 
     def _known(self, write: _Write, fresh: dict[tuple[str, str], _Write]) -> str | None:
         """What a request was answered that has come before."""
@@ -225,10 +250,13 @@ class Plane:
         if not happenings and not receipts:
             return
         now = self.clock.now()
-        entries = [
-            Entry(now, h.event.kind, h.project, h.subject, events.encode(h.event), actor) for h, actor in happenings
-        ]
-        self.store.append(entries, receipts)
+        try:
+            entries = [
+                Entry(now, h.event.kind, h.project, h.subject, events.encode(h.event), actor) for h, actor in happenings
+            ]
+            self.store.append(entries, receipts)
+        except ValueError as error:
+            raise _Unfit(str(error)) from error
         self.trouble = ""
         changed: set[str] = set()
         faults: list[control.Inject] = []
@@ -243,13 +271,17 @@ class Plane:
                     else:
                         self._place = True
         self._since_snapshot += len(happenings)
-        if self._since_snapshot >= SNAPSHOT_EVERY:
-            self._snapshot()
         self._heard(self.store.last_seq)
         if changed:
             self._told(changed)
         for fault in faults:
             self._inject(fault)
+        if self._since_snapshot >= SNAPSHOT_EVERY:
+            try:
+                self._snapshot()
+            except StoreError as error:  # what was asked is stored all the same
+                self._since_snapshot = 0
+                log.error("no snapshot: %s", error)
 
     def _snapshot(self) -> None:
         if self._since_snapshot:
@@ -262,6 +294,8 @@ class Plane:
         jump_s = self.clock.jump()
         if jump_s:
             made.append(Happening(events.ClockJumped(by_s=jump_s)))
+        if self.trouble:  # whether the store writes again is found out by writing
+            made.append(Happening(events.Ticked()))
         made += [Happening(events.RuntimeLost(runtime=r, reason=why), "", r) for r, why in self._silent()]
         due_s = control.due_s(self.state, self._placed_s)
         if due_s is not None and due_s <= now:
@@ -307,6 +341,10 @@ class Plane:
             raise
 
 
+class _Unfit(Exception):  # noqa: N818
+    """Something among what was decided cannot be stored; nothing of it is."""
+
+
 class _Twin(Exception):  # noqa: N818
     """The same request stands in the same transaction already."""
 
@@ -316,6 +354,8 @@ class _Twin(Exception):  # noqa: N818
 
 def _pass_on(done: Future[str], to: Future[str]) -> None:
     error = done.exception()
+    if to.done():
+        return
     to.set_exception(error) if error is not None else to.set_result(done.result())
 
 
