@@ -131,19 +131,20 @@ def test_exec_passes_output_and_exit_code_on(aether):
     assert "unknown ship, group or site 'a/9'; did you mean 'a/" in err
 
 
-def test_what_runs_is_moved_by_a_lost_ship_and_goes_on_from_its_checkpoint(fabric, aether):
-    following = fabric.start("launch", "counter", "--env", "COUNT=6")
-    first = following.stdout.readline().split()[-1]
-    for _ in range(3):
-        following.stdout.readline()
-    code, out, _ = aether("inject", "ship", first, "--for", "3 min")
-    assert (code, out) == (0, f"{first} is lost for 3 min.\n")
-    out, err = following.communicate(timeout=60)
-    assert following.returncode == 0, err
-    second = next(line for line in out.splitlines() if line.startswith("counts from"))
-    assert second.split()[-1] != first
-    assert int(second.split()[2]) >= 1
-    assert out.splitlines()[-1] == "6"
+def test_what_runs_is_moved_by_a_lost_ship_and_goes_on_from_its_checkpoint(aether):
+    (job,) = told(aether("launch", "counter", "--env", "COUNT=600", "--detach", "--json"))["jobs"]
+
+    def begun():
+        return [line.split() for line in aether("logs", job)[1].splitlines() if line.startswith("counts from")]
+
+    until(lambda: told(aether("jobs", job, "--json"))["job"]["checkpoint_bytes"] > 0, 40)
+    (first,) = begun()
+    assert aether("inject", "ship", first[-1], "--for", "3 min")[:2] == (0, f"{first[-1]} is lost for 3 min.\n")
+    _, second = until(lambda: len(begun()) == 2 and begun(), 40)
+    assert second[-1] != first[-1]
+    assert int(second[2]) >= 1
+    assert "1 preemptions" in aether("jobs", job)[1]
+    assert aether("cancel", job)[0] == 0
     until(lambda: all(s["up"] and s["runtime"] == "working" for s in told(aether("ships", "--json"))["ships"]), 40)
 
 
