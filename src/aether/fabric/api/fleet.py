@@ -95,4 +95,4 @@ async def inject(
         return Decision((Happening(wanted, "", asked.name),), '{"done":true}')
 
     await asyncio.to_thread(given.follower.check, wanted, start_s)
-    return await write(given, request, who, idempotency_key, decide)
+    return await write(given, request, who, idempotency_key, decide, 201)
