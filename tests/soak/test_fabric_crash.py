@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the live fabric is not installed: pip install 'aether-fabric[live]'")
 
+import fabric_books as check
 import fabric_load as under
 
 pytestmark = [
@@ -41,12 +42,12 @@ def test_kills_of_everything_lose_nothing_that_was_acknowledged(database_url, tm
             time.sleep(under.ORPHAN_S + 1.0)
         assert assassin.orphans == []
         assert min(assassin.kills[k] for k in WEIGHTS) > 0
-        books, lines = under.Books.of(fabric), under.read_lines(fabric)
-        under.check_submissions(books, load.sent, jobs)
-        metered = under.check_meters(fabric, books)
-        followed, given_up = under.check_alone(books, lines)
-        resumed = under.check_counters(fabric, books, lines, load.sent)
-        entries = under.check_chain(fabric)
+        books, lines = check.Books.of(fabric), check.read_lines(fabric)
+        check.submissions(books, load.sent, jobs)
+        metered = check.meters(fabric, books)
+        followed, given_up = check.alone(books, lines)
+        resumed = check.counters(fabric, books, lines, load.sent)
+        entries = check.chain(fabric)
         fabric.measure()
         assert fabric.peak_bytes < MOST_BYTES
         assert followed > 10
