@@ -153,7 +153,7 @@ def test_a_cordoned_host_keeps_its_work_and_a_drained_one_does_not():
     assert [(e.job, e.reason) for e in made] == [(jobs[1], "a/1 is drained")]
     run(p)
     assert p.place() == []
-    assert "none of 2 hosts takes work now" in schedule.why(p.state, p.state.jobs[jobs[1]])
+    assert "none of 2 hosts takes work now" in schedule.why(p.state, p.state.jobs[jobs[1]], {})
     p.do(events.Cordoned(host="a/1", closed=False))
     assert started(p) == {jobs[1]: ("a/1",)}
 
@@ -177,7 +177,7 @@ def test_a_round_trip_is_known_by_events_and_nothing_starts_before():
     p = play(facts("a/0"), facts("a/1"))
     job = p.submit(orbit={"place": "London", "max_round_trip": "50 ms"})
     assert p.place() == []
-    assert schedule.why(p.state, p.state.jobs[job]) == "no host within 0.05 s of London"
+    assert schedule.why(p.state, p.state.jobs[job], {}) == "no host within 0.05 s of London"
     reach = events.Reach(host="a/1", place="London", limit_s=0.05, within=True)
     p.do(events.Conditions(reaches=(reach,)))
     assert near("London", 0.05) in p.state.within
@@ -220,7 +220,7 @@ def test_what_waits_is_told_why():
     full = p.submit(resources=EIGHT)
     h100 = p.submit(resources={"accelerators": "H100"})
     ie = p.submit(orbit={"jurisdictions": ["IE"]})
-    told = {j: schedule.why(p.state, p.state.jobs[j]) for j in (after, full, h100, ie)}
+    told = {j: schedule.why(p.state, p.state.jobs[j], {}) for j in (after, full, h100, ie)}
     assert told == {
         after: f"waits for {needed}",
         full: "1 hosts suit, none has room now; the largest may run 8 GPUs",
@@ -230,7 +230,7 @@ def test_what_waits_is_told_why():
     run(p)
     p.end("a/0", code=1)
     p.hear("a/0")
-    assert schedule.why(p.state, p.state.jobs[needed]) == "tries again in 5 s: exit code 1 on a/0"
+    assert schedule.why(p.state, p.state.jobs[needed], {}) == "tries again in 5 s: exit code 1 on a/0"
 
 
 def test_the_fabric_decides_as_the_simulation_does_on_the_same_arrays():

@@ -62,10 +62,13 @@ def accept(given: Fabric, state: State, who: Principal, tasks: tuple[Task, ...])
             429, "queue-full", f"too many jobs wait already: at most {MOST_QUEUED:,} may in one fabric", retry_after=60
         )
     made, found, names = [], [], []
+    told: dict[tuple[object, ...], str] = {}
     for i, task in enumerate(tasks):
         at = "" if len(tasks) == 1 else f"tasks[{i}]."
         after: list[str] = []
-        found += [Problem(at + p.path, p.what, p.nearest, p.next) for p in _problems(given, state, who, task, after)]
+        found += [
+            Problem(at + p.path, p.what, p.nearest, p.next) for p in _problems(given, state, who, task, after, told)
+        ]
         name = ident("j-")
         names.append(name)
         made.append(
@@ -76,8 +79,10 @@ def accept(given: Fabric, state: State, who: Principal, tasks: tuple[Task, ...])
     return Decision(tuple(made), views.Accepted(jobs=tuple(names)).model_dump_json())
 
 
-def _problems(given: Fabric, state: State, who: Principal, task: Task, after: list[str]) -> list[Problem]:
-    """What only the fabric knows to be wrong with a task; `after` is given the jobs that it must wait for."""
+def _problems(
+    given: Fabric, state: State, who: Principal, task: Task, after: list[str], told: dict[tuple[object, ...], str]
+) -> list[Problem]:
+    """What only the fabric knows to be wrong with a task; `after` is given the jobs that it must wait for, `told` what hosts could never run."""
     made = unknown_accelerators(task, given.catalog)
     made += _places(given, state, task)
     for i, name in enumerate(task.orbit.after):
@@ -107,13 +112,21 @@ def _problems(given: Fabric, state: State, who: Principal, task: Task, after: li
             )
         elif not uploaded(given, who.project or "default", source):
             made.append(Problem(path, f"{source[:20]}... has not been uploaded to this project"))
-    if not made and (words := schedule.problem(state, task)):
+    if not made and (words := _impossible(state, task, told)):
         made.append(Problem("resources", words))
     return made
 
 
+def _impossible(state: State, task: Task, told: dict[tuple[object, ...], str]) -> str:
+    """`schedule.problem`, looked up once for all tasks that are alike."""
+    rules = schedule.alike(task)
+    if rules not in told:
+        told[rules] = schedule.problem(state, task)
+    return told[rules]
+
+
 def _places(given: Fabric, state: State, task: Task) -> list[Problem]:
-    hosts = state.hosts.values()
+    hosts = state.hosts.values() if task.orbit.where else ()
     known = {"ships", "sites"} | {h.facts.name for h in hosts} | {h.facts.group for h in hosts}
     made = [
         unknown(f"orbit.where[{i}]", "ship, group or site", w, known)
@@ -150,7 +163,10 @@ async def list_jobs(
                 last = found[-1].order
                 break
             found.append(job)
-        return views.JobPage(jobs=tuple(show.job(state, j) for j in found), cursor=None if last is None else str(last))
+        told: dict[tuple[object, ...], str] = {}
+        return views.JobPage(
+            jobs=tuple(show.job(state, j, told) for j in found), cursor=None if last is None else str(last)
+        )
 
 
 @router.get("/{name}", response_model=views.JobView)

@@ -14,13 +14,14 @@ def amounts(row: list[int]) -> Amounts:
     return Amounts(**dict(zip(METERS, row, strict=True)))
 
 
-def job(state: State, job: Job) -> JobView:
-    """A job as it is shown."""
+def job(state: State, job: Job, told: dict[tuple[object, ...], str] | None = None) -> JobView:
+    """A job as it is shown. told: shared by the jobs of one answer, as `schedule.why` has it."""
     task = state.tasks[job.batch]
     way = task.resources.ways[job.attempt.way if job.attempt else 0]
     return JobView(
         id=job.id, name=task.name, project=job.project, array=job.batch if task.orbit.array > 1 else None, index=job.index, status=job.status,
-        reason=job.reason if job.status in OVER else _why(state, job), priority=task.orbit.priority, spot=way.use_spot, nodes=task.num_nodes,
+        reason=job.reason if job.status in OVER else _why(state, job, told if told is not None else {}),
+        priority=task.orbit.priority, spot=way.use_spot, nodes=task.num_nodes,
         asked=" or ".join(_asked(w.accelerators, w.cpus, w.memory) for w in task.resources.ways), attempts=job.attempts, preemptions=job.preemptions,
         failures=job.failures, submitted_s=job.submitted_s, ended_s=job.ended_s, deadline_s=job.deadline_s,
         attempt=None if job.attempt is None else _attempt(job.attempt), checkpoint_bytes=sum(c[1] for c in job.checkpoints.values()),
@@ -28,9 +29,9 @@ def job(state: State, job: Job) -> JobView:
     )  # fmt: skip
 
 
-def _why(state: State, job: Job) -> str:
+def _why(state: State, job: Job, told: dict[tuple[object, ...], str]) -> str:
     if job.status == "queued":
-        return schedule.why(state, job)
+        return schedule.why(state, job, told)
     return job.attempt.reason if job.attempt else ""
 
 

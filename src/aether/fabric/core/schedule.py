@@ -261,15 +261,29 @@ def _reason(state: State, row: _Row, names: list[str]) -> str:
     return "more priority"
 
 
-def why(state: State, job: Job) -> str:
-    """Why a queued job has not started, as people read it."""
+def why(state: State, job: Job, told: dict[tuple[object, ...], str]) -> str:
+    """Why a queued job has not started, as people read it. told: what has been said in this moment of jobs with the same rules."""
     if job.waits_for:
         return f"waits for {', '.join(job.waits_for[:3])}" + (
             f" and {len(job.waits_for) - 3} more" if len(job.waits_for) > 3 else ""
         )
     if job.not_before_s > state.time_s:
         return f"tries again in {job.not_before_s - state.time_s:.0f} s: {job.reason}"
-    task = state.tasks[job.batch]
+    rules = alike(state.tasks[job.batch])
+    if rules not in told:
+        told[rules] = _scarce(state, state.tasks[job.batch])
+    return told[rules]
+
+
+def alike(task: Task) -> tuple[object, ...]:
+    """What decides where a task may run: tasks alike in it may go to the same hosts."""
+    o = task.orbit
+    ways = tuple(w.wanted for w in task.resources.ways)
+    return ways, task.num_nodes, o.where, o.jurisdictions, o.place, o.max_round_trip
+
+
+def _scarce(state: State, task: Task) -> str:
+    """What keeps a task from starting that waits for hosts alone."""
     suitable = [h for h in state.hosts.values() if any(suits(w, h) for w in task.resources.ways)]
     allowed = [h for h in suitable if may(state, task, h)]
     ready = [h for h in allowed if open_for_new(state, h)]
