@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 CLUSTER := $(VENV)/.cluster
+TRAIN := $(VENV)/.train
 
-.PHONY: run test soak check peers cluster bench clean docs
+.PHONY: run test soak check peers cluster train bench clean docs
 
 run: $(STAMP)  ## simulate the default day and write its report
 	$(BIN)/aether run
@@ -27,6 +28,8 @@ peers: $(PEERS)  ## install what the bench times beside us and Hypatia's reader;
 
 cluster: $(CLUSTER)  ## install Ray: the soak test of a study on a cluster is skipped without
 
+train: $(TRAIN)  ## install PyTorch (its wheels for Linux may bring gigabytes): the soak test of a torch.distributed job is skipped without
+
 bench: $(PEERS)  ## time the hot paths beside what else does the same
 	$(BIN)/aether bench
 
@@ -45,6 +48,10 @@ $(PEERS): $(STAMP)
 
 $(CLUSTER): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster]'
+	touch $@
+
+$(TRAIN): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	touch $@
 
 clean:

@@ -23,7 +23,9 @@ def test_no_assignment_breaks_law_distance_room_or_a_gang(seed):
     held = np.where(np.arange(most) < members[:, None], rng.integers(-1, hosts, (jobs, most)), -1)
     room, ranks = rng.uniform(0.0, 20.0, hosts), np.stack([rng.permutation(hosts) for _ in range(2)])
     left = room.copy()
-    made = online.assign(rng.permutation(jobs), wants, gpus, members, allowed, place, limit, trip, ranks, rng.integers(0, 2, jobs), held, left, np.arange(jobs))  # fmt: skip
+    made = online.assign(
+        rng.permutation(jobs), wants, gpus, members, allowed, place, limit, trip, ranks, rng.integers(0, 2, jobs), held, left, np.arange(jobs)
+    )  # fmt: skip
     used = np.zeros(hosts)
     for j in range(jobs):
         here = made[j][made[j] >= 0]

@@ -239,3 +239,11 @@ def test_the_runtime_starts_without_numbers_or_units():
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": "src"},
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_program_wrote_last_is_stored_before_its_end_is_told(fleet):
+    fleet.start("a")
+    for i in range(5):
+        fleet.control.run("a", f"j-{i}/1", run=f"echo last words {i}")
+        fleet.control.wait("a", "ended", f"j-{i}/1")
+        assert fleet.control.log(f"j-{i}/1") == f"last words {i}\n"

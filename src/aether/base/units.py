@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pint
+if TYPE_CHECKING:
+    import pint
 
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(.*?)\s*$")
 _UNIT = re.compile(r"^[A-Za-z0-9%°µμ²³⁴$/*·^()._ -]{1,40}$")
@@ -22,6 +23,8 @@ class UnitError(ValueError):
 
 @cache
 def _units() -> pint.UnitRegistry[Any]:
+    import pint  # with numpy in tow it takes longer to load than many a command that reads no unit
+
     units: pint.UnitRegistry[Any] = pint.UnitRegistry(autoconvert_offset_to_baseunit=True, on_redefinition="ignore")
     units.define("USD = [currency]")
     units.define("FLOP = [work_of_computing]")
@@ -34,6 +37,8 @@ def _units() -> pint.UnitRegistry[Any]:
 @lru_cache(maxsize=4096)
 def _factor(unit: str, into: str) -> tuple[float, float]:
     """(scale, offset) with `into` = scale * unit + offset."""
+    import pint
+
     units = _units()
     for sign, name in _ALIASES.items():
         unit = unit.replace(sign, name)

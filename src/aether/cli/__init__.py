@@ -10,10 +10,10 @@ import threading
 
 from aether.base.errors import InputError
 from aether.base.processes import collect_seldom
-from aether.cli import runs, studies, tools
+from aether.cli import fabric, fabric_admin, fabric_jobs, fabric_ships, runs, studies, tools
 from aether.cli.frame import DONE, INTERRUPTED, WRONG, Signals, app
 
-__all__ = ["app", "main", "runs", "studies", "tools"]
+__all__ = ["app", "fabric", "fabric_admin", "fabric_jobs", "fabric_ships", "main", "runs", "studies", "tools"]
 
 
 def main() -> None:

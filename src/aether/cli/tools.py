@@ -199,4 +199,10 @@ def bench(
     from aether.study import bench as benchmarks
 
     rows = benchmarks.measure(quick)
+    try:
+        from aether.fabric import bench as live
+
+        rows["rows"] += live.rows(quick)
+    except ImportError:
+        rows["missing"].append("aether-fabric[live]")
     print(results.dumps(rows), end="") if json_ else terminal.bench(rows)

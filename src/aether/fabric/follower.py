@@ -22,6 +22,7 @@ from aether.fabric.twin.process import TwinLostError, TwinProcess
 
 log = logging.getLogger(__name__)
 SHORTEST_S, LONGEST_S = 0.2, 1.0  # of the wall's clock between two exchanges with the twin
+LONG_AGO_S = 1e8  # a fault that was over years before: the twin knows what it names, and nothing comes of it
 KEEP_S = 10.0  # of the wall's clock between two copies of the twin's state on disk
 
 
@@ -61,7 +62,7 @@ class Follower:
     def check(self, fault: events.Injected, start_s: float) -> None:
         """InputError where the twin does not know what a fault names."""
         if fault.fault not in ("runtime", "clock"):
-            self.twin.inject(fault.fault, fault.name, start_s, start_s)
+            self.twin.inject(fault.fault, fault.name, start_s - LONG_AGO_S, start_s - LONG_AGO_S + 1.0)
 
     def inject(self, plane: Plane, wanted: Inject) -> None:
         """Make a fault: kill a runtime, move the clock, or let the twin lose what is named."""

@@ -64,10 +64,12 @@ def up(folder: Path, given: dict[str, Any], tell: Callable[[str], None] = lambda
         raise InputError(Problem("", "a fabric's runtimes need a POSIX system", next="On Windows use WSL"))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(folder):
-        settings, key = _settings(folder, given)
-        running = _running(folder)
-        if running is not None:
-            return Up(folder, settings, running, None, True)
+        before = Settings.read(folder) if (folder / FILE).exists() else None
+        settings, key = _settings(folder, given, before)
+        runs = running(folder)
+        if runs is not None and before is not None:
+            _same(before, settings)
+            return Up(folder, settings, runs, None, True)
         if not _free(settings.host, settings.port):
             raise InputError(
                 Problem(
@@ -79,7 +81,15 @@ def up(folder: Path, given: dict[str, Any], tell: Callable[[str], None] = lambda
         settings.write(folder)
         if key is not None:
             _keep_credentials(folder, settings.url, key)
-        pid = _start(folder, settings, tell)
+        try:
+            pid = _start(folder, settings, tell)
+        except BaseException:  # a name that was mistyped must not be the folder's for good
+            if before is None:
+                (folder / FILE).unlink()
+                (folder / CREDENTIALS).unlink(missing_ok=True)
+            else:
+                before.write(folder)
+            raise
         return Up(folder, settings, pid, key, False)
 
 
@@ -98,10 +108,9 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _settings(folder: Path, given: dict[str, Any]) -> tuple[Settings, str | None]:
+def _settings(folder: Path, given: dict[str, Any], before: Settings | None) -> tuple[Settings, str | None]:
     """The settings to go by, and the administrator's key where it is new."""
     given = {k: v for k, v in given.items() if v is not None}
-    before = Settings.read(folder) if (folder / FILE).exists() else None
     try:
         if before is None:
             name, secret, digest = new_key()
@@ -114,9 +123,22 @@ def _settings(folder: Path, given: dict[str, Any]) -> tuple[Settings, str | None
             raise InputError(Problem("", text, next="Give another folder by --folder, or remove that one"))
         return Settings.model_validate(before.model_dump() | given), None
     except ValidationError as error:
-        raise InputError(
-            [Problem("--" + str(e["loc"][0]).replace("_", "-"), str(e["msg"])) for e in error.errors()]
-        ) from error
+        raise InputError([Problem(_option(str(e["loc"][0])), str(e["msg"])) for e in error.errors()]) from error
+
+
+def _option(setting: str) -> str:
+    """The option of `aether up` that gives a setting."""
+    return "--" + {"host": "bind", "hosts": "host", "overrides": "set"}.get(setting, setting)
+
+
+def _same(before: Settings, now: Settings) -> None:
+    """InputError where a fabric that runs is to have other settings."""
+    changed = [k for k in Settings.model_fields if getattr(before, k) != getattr(now, k)]
+    if changed:
+        text = "the fabric is up with {v}; it changes only from one start to the next"
+        raise InputError([
+            Problem(_option(k), text.format(v=clean(str(getattr(before, k)))), next="aether down, then aether up with the other") for k in changed
+        ])  # fmt: skip
 
 
 def clean(text: str) -> str:
@@ -126,8 +148,11 @@ def clean(text: str) -> str:
 
 def _port() -> int:
     """The usual port, or a free one where another fabric has it."""
-    if _free("127.0.0.1", PORT):
-        return PORT
+    return PORT if _free("127.0.0.1", PORT) else free_port()
+
+
+def free_port() -> int:
+    """A port that nothing has now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -153,6 +178,23 @@ def _start(folder: Path, settings: Settings, tell: Callable[[str], None]) -> int
             [sys.executable, "-m", "aether.fabric.process", str(folder)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )  # fmt: skip
     (folder / "control.pid").write_text(str(child.pid))
+    try:
+        return _ready(folder, settings, child, tell)
+    except BaseException:
+        _end(child)
+        raise
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a control process that is not wanted any more: politely, so that what it started ends too."""
+    child.terminate()
+    try:
+        child.wait(DOWN_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+def _ready(folder: Path, settings: Settings, child: subprocess.Popen[bytes], tell: Callable[[str], None]) -> int:
     begun_s = time.monotonic()
     while time.monotonic() - begun_s < READY_S:
         if child.poll() is not None:
@@ -160,10 +202,10 @@ def _start(folder: Path, settings: Settings, tell: Callable[[str], None]) -> int
                 Problem("", f"the fabric does not come up: {_last_words(folder)}", next=f"See {folder / 'control.log'}")
             )
         if (folder / "ready.json").exists() and answers(settings.url):
+            child.returncode = 0  # it lives on without us: nobody here is to wait for it
             return child.pid
         tell(f"{time.monotonic() - begun_s:.0f} s")
         time.sleep(0.1)
-    child.kill()
     raise InputError(
         Problem("", f"the fabric did not answer within {READY_S:.0f} s", next=f"See {folder / 'control.log'}")
     )
@@ -185,7 +227,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def _running(folder: Path) -> int | None:
+def running(folder: Path) -> int | None:
     """The control process of a folder, while it lives."""
     try:
         pid = int((folder / "control.pid").read_text())
@@ -215,7 +257,7 @@ def down(folder: Path, keep_ships: bool = False) -> bool:
     if not (folder / FILE).exists():
         return False
     with _alone(folder):
-        pid = _running(folder)
+        pid = running(folder)
         if pid is not None:
             if keep_ships:
                 (folder / "stay").touch()
@@ -264,18 +306,19 @@ def _keep_credentials(folder: Path, url: str, key: str) -> None:
 
 
 def credentials(folder: Path) -> tuple[str, str]:
-    """Where the fabric is and by which key: of AETHER_URL and AETHER_KEY, else of the folder. InputError where there are none."""
+    """Where the fabric is and by which key: of AETHER_URL and AETHER_KEY, else of the folder. InputError where there are none.
+
+    The folder's key is for the folder's fabric: it is not told to another that AETHER_URL names.
+    """
     url, key = os.environ.get("AETHER_URL"), os.environ.get("AETHER_KEY")
     with contextlib.suppress(OSError, ValueError, KeyError):
         said = json.loads((folder / CREDENTIALS).read_text())
-        settings = Settings.read(folder)
-        url, key = url or settings.url, key or said["key"]
+        own = Settings.read(folder).url
+        key = key or (said["key"] if url in (None, "", own) else None)
+        url = url or own
+    if url and not key:
+        raise InputError(Problem("", f"there is no key for {url}", next="Set AETHER_KEY; aether keys create makes one"))
     if not url or not key:
-        raise InputError(
-            Problem(
-                "",
-                f"no fabric is known in {folder}",
-                next="Bring one up with aether up, or set AETHER_URL and AETHER_KEY",
-            )
-        )
+        text = f"no fabric is known in {folder}"
+        raise InputError(Problem("", text, next="Bring one up with aether up, or set AETHER_URL and AETHER_KEY"))
     return url, key

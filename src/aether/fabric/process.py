@@ -19,7 +19,7 @@ import uvicorn
 
 from aether.base.errors import InputError, Problem, unknown
 from aether.base.version import VERSION
-from aether.fabric import watch
+from aether.fabric import tidy, watch
 from aether.fabric.api.app import application
 from aether.fabric.api.frame import Fabric
 from aether.fabric.blobs import Blobs
@@ -96,7 +96,9 @@ async def _serve(folder: Path, settings: Settings) -> None:
         given.follower.start(given.plane)
         (folder / "ready.json").write_text(json.dumps({"pid": os.getpid(), "url": settings.url}))
         log.info("ready at %s", settings.url)
+        tidying = asyncio.create_task(_tidy(given))
         await asyncio.wait([serving, asyncio.create_task(ended.wait())], return_when=asyncio.FIRST_COMPLETED)
+        tidying.cancel()
         await _leave(given, folder)
         server.should_exit = True
         await serving
@@ -206,6 +208,17 @@ def _orders(given: Fabric, names: set[str]) -> None:
     for name in names:
         if name in given.runtimes:
             given.runtimes[name].set()
+
+
+async def _tidy(given: Fabric) -> None:
+    """Remove what nobody needs, every so often."""
+    while True:
+        await asyncio.sleep(tidy.EVERY_S)
+        try:
+            gone = await asyncio.to_thread(tidy.tidy, given.plane, given.blobs, given.folder)
+            log.info("tidied: %d things that nobody needs any more", gone)
+        except (OSError, StoreError) as error:
+            log.warning("not tidied: %s", error)
 
 
 async def _leave(given: Fabric, folder: Path) -> None:

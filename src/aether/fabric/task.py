@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -196,12 +197,16 @@ class Task(Record):
             raise PydanticCustomError(
                 "mounts", "paths under the job's home and what is mounted there, as ~/data: ./data"
             )
+        wrong = []
         for target, source in value.items():
-            inside(str(target), "mounts")
+            try:
+                inside(str(target), "mounts")
+            except PydanticCustomError as error:
+                wrong.append(error.message())
             if not isinstance(source, str):
-                raise PydanticCustomError(
-                    "mounts", "{t}: buckets are not mounted; give a file or a folder", {"t": str(target)}
-                )
+                wrong.append(f"{target}: buckets are not mounted; give a file or a folder")
+        if wrong:
+            raise PydanticCustomError("mounts", "{text}", {"text": "; ".join(wrong)})
         return value
 
     @field_validator("setup", "run", mode="before")
@@ -233,6 +238,13 @@ class TaskFile:
 
     task: Task
     text: document.Document
+
+
+def packaged() -> dict[str, Path]:
+    """The packaged jobs by name."""
+    folder = resources.files("aether") / "examples" / "jobs"
+    found = sorted(folder.iterdir(), key=lambda f: f.name)
+    return {f.name[:-5]: Path(str(f)) for f in found if f.name.endswith(".yaml")}
 
 
 def read(path: Path, envs: Mapping[str, str] | None = None) -> TaskFile:
@@ -317,6 +329,7 @@ __all__ = [
     "check",
     "inside",
     "nearest",
+    "packaged",
     "read",
     "unknown_accelerators",
 ]

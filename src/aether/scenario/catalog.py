@@ -443,7 +443,8 @@ def _keys(model: type[BaseModel], steps: list[str | int]) -> list[str]:
         if inner is None:
             return []
         model = inner
-    return [k for k in model.model_fields if k != "name" or model.model_fields[k].is_required()]
+    named = issubclass(model, Part)  # a part has its name from its key
+    return [k for k in model.model_fields if not (named and k == "name") or model.model_fields[k].is_required()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -128,7 +128,7 @@ def _places(given: Fabric, state: State, task: Task) -> list[Problem]:
 
 def uploaded(given: Fabric, project: str, digest: str) -> bool:
     """Whether a project has brought a blob."""
-    return (given.folder / "projects" / project / digest[7:]).is_file()
+    return (given.folder / "projects" / project / digest[7:]).is_file() and given.blobs.size(digest) is not None
 
 
 @router.get("", response_model=views.JobPage)

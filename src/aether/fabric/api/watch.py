@@ -66,8 +66,16 @@ def alarms(given: Fabric) -> tuple[str, ...]:
         if r.lost and n in state.hosts and state.hosts[n].up
     ]
     made += [f"{n}: out of service" for n, h in state.hosts.items() if not h.up]
+    now = given.plane.clock.now()
+    made += [
+        f"{f.name}: {f.fault} lost by a fault that was made"
+        for _, f in state.faults
+        if f.until_s is None or f.until_s > now
+    ]
     if given.plane.passes and given.plane.passes[-1] > SLOW_PASS_S:
         made.append(f"scheduling: the last pass took {given.plane.passes[-1]:.1f} s")
+    if state.counts.get("faults"):
+        made.append(f"core: {state.counts['faults']} events could not be applied, see control.log")
     jumps = state.counts.get("clock_jumped", 0)
     if jumps:
         made.append(f"clock: the machine's clock has jumped {jumps} times; the fabric's did not")

@@ -9,7 +9,7 @@ from typing import Any
 from aether.fabric import protocol
 from aether.fabric.core import events as happened
 from aether.fabric.core.events import Event
-from aether.fabric.core.state import METERS, OVER, Attempt, Host, Job, Key, Member, Runtime, State, near
+from aether.fabric.core.state import METERS, OVER, Attempt, Host, Job, Key, Member, Runtime, State, near, used_gpus
 
 PAST = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled"}
 BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 600.0  # before a failed job is tried again: doubles from attempt to attempt
@@ -259,23 +259,36 @@ def _ended(state: State, job: Job, report: protocol.Ended, made: list[Command]) 
     member.phase, member.how, member.code, member.why = "ended", report.how, report.code, report.why
     if job.status in OVER or job.status == "queued":
         return
+    where, well = attempt.hosts[report.rank], report.how == "exit" and report.code == 0
     if report.how in ("lost", "shed", "stopped"):
         if job.status != "stopping":
-            _stop(state, job, "again", f"{attempt.hosts[report.rank]}: {report.why or report.how}", made)
+            _stop(state, job, "again", f"{where}: {report.why or report.how}", made)
             return
-    elif (
-        not (report.how == "exit" and report.code == 0)
-        and attempt.outcome in ("", "again")
-        and not _asked_away(attempt, report)
-    ):
-        _stop(state, job, "failed", _failure(attempt, report), made)
-        return
+    elif not well and attempt.outcome in ("", "again"):
+        peer = _shaken(state, attempt, report) if report.how == "exit" else ""
+        if not peer:
+            _stop(state, job, "failed", _failure(attempt, report), made)
+            return
+        if job.status != "stopping":
+            _stop(state, job, "again", f"{where}: ended with {peer}", made)
+            return
     _settle(state, job, made)
 
 
-def _asked_away(attempt: Attempt, report: protocol.Ended) -> bool:
-    """Whether an end that looks like a failure only follows from the fabric's own wish: a peer's loss breaks the others."""
-    return attempt.outcome == "again" and report.how == "exit"
+def _shaken(state: State, attempt: Attempt, report: protocol.Ended) -> str:
+    """What makes an end that looks like the program's failure follow from its peers': the fabric's own wish, or a host of a peer that
+    is out of contact or service, or cannot bear its load; empty for none."""
+    if attempt.outcome == "again":
+        return attempt.reason
+    for rank, name in enumerate(attempt.hosts):
+        host = state.hosts[name]
+        if rank == report.rank:
+            continue
+        if not (host.up and host.contact) or _absent(state, name):
+            return f"{name}, which is out of reach"
+        if used_gpus(state, name) > host.gpus:
+            return f"{name}, which has {host.gpus} GPUs left"
+    return ""
 
 
 def _failure(attempt: Attempt, report: protocol.Ended) -> str:

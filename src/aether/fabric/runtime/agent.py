@@ -134,6 +134,7 @@ class Agent:
             try:
                 while journal.unsent(1):
                     before = journal.unsent(1)[0].n
+                    self._last_words()
                     self._exchange(reports_only=True)
                     left = journal.unsent(1)
                     if left and left[0].n == before:
@@ -143,6 +144,13 @@ class Agent:
                 self._contact(False, str(error)[:300])
                 journal.news.set()
                 backoff.wait(self.place.ending)
+
+    def _last_words(self) -> None:
+        """What members wrote goes before the news that they ended: who follows a log stops at its end."""
+        for member in list(self.members.values()):
+            with contextlib.suppress(ContactError, OSError, ValueError, KeyError):
+                while member.state == "ended" and member.logs.waiting():
+                    member.moved(member.logs.ship(self.place.link), True)
 
     def _logs(self) -> None:
         """Send logs as they come, until the end."""

@@ -1,7 +1,8 @@
 """Keeps one program: its output on disk, its whole tree dead when it ends, or when the runtime dies.
 
 Run as `python -I -S keeper.py`, with the standard library alone, so that it is small. It reads a length and a marshalled
-dict from its standard input, then lines: `term`, `kill`, `hold` and `go` (all stands still, goes on), `ack BYTES`; the end of that pipe means that the runtime is
+dict from its standard input, then lines: `term`, `kill`, `hold` and `go` (all stands still, all goes on), `ack BYTES`; the end of that
+pipe means that the runtime is
 dead. It answers with lines: `began PID`, `exit CODE` (negative for a signal), or `fault TEXT`.
 """
 

@@ -217,6 +217,17 @@ class Store:
         found = self._read(select(receipts).where(c.project == project, c.key == key))
         return Receipt(*found[0]) if found else None
 
+    def forget_receipts(self, before_s: float) -> int:
+        """Drop receipts from before a time of the fabric's clock: requests that old are not repeated; how many went."""
+        gone: list[int] = []
+
+        def work(connection: Connection) -> None:
+            gone.append(connection.execute(receipts.delete().where(receipts.c.time_s < before_s)).rowcount)
+
+        with self._one:
+            self._write(work, lambda _: False)
+        return gone[-1]
+
     def read(
         self, after: int = 0, limit: int = 1000, kinds: Iterable[str] | None = None, project: str | None = None, subject: str | None = None,
     ) -> list[Stored]:  # fmt: skip

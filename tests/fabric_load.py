@@ -1,0 +1,475 @@
+"""A live fabric under load, for the tests that kill it: clients that retry, programs that write lines, an assassin."""
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import secrets
+import signal
+import sqlite3
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aether.base.errors import InputError
+from aether.fabric import local
+from aether.fabric.executors import begun_at
+from aether.fabric.runtime.sweep import marked
+from live_fabric import free_port
+
+SCENARIO = Path(__file__).parent / "data" / "fabric_nights.yaml"
+HOSTS = 9
+OVER = ("succeeded", "failed", "cancelled")
+ORPHAN_S = 10.0  # after which nothing of a killed runtime may live
+ASK_S = 240.0  # that a client goes on asking
+SAY = 'say() { echo "$AETHER_ATTEMPT $RANK $AETHER_SHIP $1 $2 ${EPOCHREALTIME/,/.}" >> "$LINES"; }\n'
+SHORT = SAY + 'say begin 0; sleep "$LASTS"; say end 0; exit "$CODE"\n'
+COUNTER = (
+    SAY
+    + """
+at=$AETHER_CHECKPOINT/count; i=0; [ -e "$at" ] && i=$(<"$at")
+say begin $i
+while [ $i -lt "$STEPS" ]; do
+  sleep "$LASTS"; i=$((i+1)); say step $i
+  echo $i > "$at.tmp" && mv "$at.tmp" "$at"
+done
+say end $i
+"""
+)
+GANG = (
+    SAY
+    + """
+say begin 0
+python3 -S -c '
+import os, socket, time
+host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+if os.environ["RANK"] == "0":
+    with socket.create_server((host, port)) as s:
+        other = s.accept()[0]
+        time.sleep(float(os.environ["LASTS"]))
+        other.sendall(b"done")
+else:
+    until = time.monotonic() + 60
+    while True:
+        try:
+            with socket.create_connection((host, port), 10) as s:
+                s.settimeout(None)
+                assert s.recv(9) == b"done"
+            break
+        except ConnectionRefusedError:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+' || exit 1
+say end 0
+"""
+)
+
+
+def until(check, seconds, told=lambda: ""):
+    """Poll until a check is true; its value. Fails with what `told` says."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.1)
+
+
+class Client:
+    """Plain HTTP with the administrator's key; asks again with the same idempotency key until it is answered."""
+
+    def __init__(self, url, key):
+        self.at, self.key, self.refused = urlsplit(url), key, Counter()
+
+    def once(self, method, path, body=None, idempotency=None, timeout_s=30.0):
+        """(status, answer); OSError or HTTPException where there was no answer."""
+        line = http.client.HTTPConnection(self.at.hostname, self.at.port, timeout=timeout_s)
+        try:
+            headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+            headers |= {"Idempotency-Key": idempotency} if idempotency else {}
+            line.request(method, path, None if body is None else json.dumps(body), headers)
+            response = line.getresponse()
+            data = response.read()
+            return response.status, json.loads(data) if data else None
+        finally:
+            line.close()
+
+    def ask(self, method, path, body=None, seconds=ASK_S):
+        """The answer, however often it must be asked for."""
+        idempotency, deadline = secrets.token_hex(8), time.monotonic() + seconds
+        while True:
+            try:
+                status, answer = self.once(method, path, body, idempotency if method == "POST" else None)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                status, answer = 0, repr(error)
+            if 200 <= status < 300:
+                return answer
+            self.refused[status, answer.get("title", "") if isinstance(answer, dict) else ""] += 1
+            assert status in (0, 503, 507), (method, path, status, answer)  # no other answer than "come again"
+            assert time.monotonic() < deadline, (method, path, status, answer)
+            time.sleep(random.uniform(0.1, 0.5))
+
+    def pages(self, path):
+        """Everything of a list of events, page after page."""
+        after, made = 0, []
+        while True:
+            page = self.ask("GET", f"{path}?limit=1000&after={after}")
+            made += page["events"]
+            if not page["events"]:
+                return made
+            after = page["cursor"]
+
+
+class Fabric:
+    """A fabric in a folder, brought up as often as it falls; `close` leaves nothing behind."""
+
+    def __init__(self, folder, **given):
+        self.folder = folder = Path(os.path.realpath(folder))
+        self.given = {"scenario": str(SCENARIO), "ships": 7, "sites": 2, "speed": 60.0, "port": free_port(), **given}
+        self.peak_bytes, self.recoveries_s = 0, []
+        self.lines = folder / "lines.txt"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.lines.touch()
+
+    def __enter__(self):
+        try:
+            self.up()
+        except BaseException:
+            self.close()
+            raise
+        self.client = Client(*local.credentials(self.folder))
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def up(self):
+        """Bring it up and note how long that took."""
+        begun = time.monotonic()
+        self.pid = local.up(self.folder, self.given).pid
+        self.recoveries_s.append(time.monotonic() - begun)
+
+    def measure(self):
+        """Peak of the control process's resident memory so far."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM"):
+                    self.peak_bytes = max(self.peak_bytes, int(line.split()[1]) * 1024)
+
+    def kill_control(self, again_s=None):
+        """SIGKILL, and up again; again_s: killed once more so long after it has begun to come up. How many were killed."""
+        begun = time.monotonic()
+        self.measure()
+        self._kill(self.pid)
+        if again_s is not None:
+            second = threading.Thread(target=self._kill_next, args=(self.pid, again_s))
+            second.start()
+            with contextlib.suppress(InputError):  # it ended while it came up
+                self.up()
+            second.join()
+        self.up()
+        self.recoveries_s[-1] = time.monotonic() - begun
+        return 1 if again_s is None else 2
+
+    def _kill(self, pid):
+        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+    def _kill_next(self, last, after_s):
+        """Kill the control process that comes after one."""
+
+        def following():
+            with contextlib.suppress(OSError, ValueError):
+                pid = int((self.folder / "control.pid").read_text())
+                return pid if pid != last else 0
+            return 0
+
+        pid = until(following, 30)
+        time.sleep(after_s)
+        self._kill(pid)
+
+    def twin(self):
+        """The process of the twin, 0 without one."""
+        for pid in below(self.pid):
+            if b"aether.fabric.twin" in words(pid):
+                return pid
+        return 0
+
+    def runtimes(self):
+        """Live runtimes: name to process and folder."""
+        made = {}
+        for file in self.folder.glob("runtimes/*/process.json"):
+            with contextlib.suppress(OSError, ValueError):
+                said = json.loads(file.read_text())
+                if begun_at(said["pid"]) == said["begun"] != "":
+                    made[said["name"]] = (said["pid"], file.parent)
+        return made
+
+    def keepers(self):
+        """Live keepers."""
+        return [p for p in marked(self.folder) if b"keeper.py" in words(p)]
+
+    def close(self):
+        """Kill whatever of it lives, children of its control process first."""
+        for _ in range(100):
+            mine = [p for p in processes() if str(self.folder).encode() in words(p)] + marked(self.folder)
+            twins = [t for p in mine for t in below(p)]
+            if not mine:
+                return
+            for pid in {*mine, *twins}:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(OSError):
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.1)
+        raise AssertionError(f"still alive: {[(p, words(p)) for p in mine]}")
+
+
+def processes():
+    return [int(n) for n in os.listdir("/proc") if n.isdigit() and int(n) != os.getpid()]
+
+
+def words(pid):
+    """A process's command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def below(pid):
+    """Its children."""
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()] + [
+            int(p)
+            for task in os.listdir(f"/proc/{pid}/task")
+            if task != str(pid)
+            for p in Path(f"/proc/{pid}/task/{task}/children").read_text().split()
+        ]
+    except OSError:
+        return []
+
+
+@dataclass
+class Sent:
+    """A submission that was acknowledged, and how it must end."""
+
+    jobs: tuple
+    kind: str
+    steps: int = 0
+    ends: tuple = ("succeeded",)
+    code: int = 0
+
+
+class Load:
+    """Clients that submit and cancel, each in a thread of its own, until told to stop."""
+
+    def __init__(self, fabric, makers, clients=3, most=40, pause_s=0.3, seed=0):
+        self.fabric, self.makers, self.most, self.pause_s = fabric, makers, most, pause_s
+        self.sent, self.seen, self.faults = [], {}, []
+        self.lock, self.stop = threading.Lock(), threading.Event()
+        self.threads = [threading.Thread(target=self._guard, args=(self._submit, random.Random(seed * 100 + i)))
+                        for i in range(clients)]  # fmt: skip
+        self.threads.append(threading.Thread(target=self._guard, args=(self._watch,)))
+        self.watched = threading.Event()
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.watched.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _guard(self, work, *given):
+        try:
+            work(*given)
+        except BaseException as error:
+            self.faults.append(error)
+
+    def _submit(self, rng):
+        client = Client(*local.credentials(self.fabric.folder))
+        while not self.stop.is_set():
+            with self.lock:
+                live = sum(len(s.jobs) for s in self.sent) - len(self.seen)
+            if live < self.most:
+                task, expected = rng.choice(self.makers)(rng)
+                task["envs"] = task.get("envs", {}) | {"LINES": str(self.fabric.lines)}
+                expected.jobs = named(client.ask("POST", "/v1/jobs", {"task": task})["jobs"], task)
+                if expected.kind == "cancel":
+                    self.stop.wait(rng.uniform(0.0, 3.0))
+                    client.ask("POST", "/v1/jobs/cancel", {"jobs": [expected.jobs[0]]})
+                with self.lock:
+                    self.sent.append(expected)
+            self.stop.wait(rng.uniform(0.0, 2.0 * self.pause_s))
+
+    def _watch(self):
+        """What has once been told to be over stays so."""
+        client = Client(*local.credentials(self.fabric.folder))
+        while not self.watched.is_set():
+            for job in every_job(client):
+                if job["status"] in OVER:
+                    with self.lock:
+                        before = self.seen.setdefault(job["id"], job["status"])
+                    assert before == job["status"], (before, job)
+            self.watched.wait(1.0)
+
+    def quiet(self, seconds):
+        """Submit no more and wait until every job is over; they, by name."""
+        self.stop.set()
+        for thread in self.threads[:-1]:
+            thread.join(ASK_S)
+        client, waited = self.fabric.client, []
+
+        def over():
+            waited[:] = [j for j in every_job(client) if j["status"] not in OVER]
+            assert not self.faults, self.faults
+            return not waited
+
+        until(over, seconds, lambda: (len(waited), waited[:5], client.ask("GET", "/v1/ships")))
+        self.watched.set()
+        self.threads[-1].join(ASK_S)
+        assert not self.faults, self.faults
+        jobs = {j["id"]: j for j in every_job(client)}
+        for name, status in self.seen.items():
+            assert jobs[name]["status"] == status
+        return jobs
+
+
+def named(names, task):
+    """The jobs of an answer, arrays spelt out."""
+    array = task.get("orbit", {}).get("array", 1)
+    return tuple(names) if array == 1 else tuple(f"{n}.{i}" for n in names for i in range(array))
+
+
+def every_job(client):
+    cursor, made = "", []
+    while cursor is not None:
+        page = client.ask("GET", f"/v1/jobs?limit=1000{cursor and '&cursor=' + cursor}")
+        made += page["jobs"]
+        cursor = page["cursor"]
+    return made
+
+
+def short(rng):
+    """A program of a moment; its exit code is its own."""
+    code = rng.choice((0, 0, 0, 3))
+    ends = ("succeeded",) if code == 0 else ("failed",)
+    return task(SHORT, rng, LASTS=f"{rng.uniform(0.1, 2.0):.2f}", CODE=code), Sent((), "short", 0, ends, code)
+
+
+def array(rng):
+    made, expected = short(rng)
+    made["orbit"]["array"] = 4
+    expected.kind = "array"
+    return made, expected
+
+
+def gang(rng, lasts_s=2.0):
+    """Two nodes, of which one waits for the other. A peer's death breaks it, which is its own failure: it may try again."""
+    made = task(GANG, rng, LASTS=f"{rng.uniform(0.5, 1.0) * lasts_s:.2f}")
+    made |= {"num_nodes": 2}
+    made["orbit"]["retries"] = 1000
+    return made, Sent((), "gang")
+
+
+def counter(rng, steps=(10, 40), lasts_s=0.25, spot=False):
+    """A checkpointing counter."""
+    count = rng.randint(*steps)
+    made = task(COUNTER, rng, LASTS=lasts_s, STEPS=count)
+    made["orbit"] |= {"checkpoint": "~/kept", "checkpoint_every": "1 s"}
+    made["resources"]["use_spot"] = spot
+    return made, Sent((), "counter", count)
+
+
+def cancelled(rng):
+    made, _ = counter(rng, (40, 41))
+    return made, Sent((), "cancel", 40, ("cancelled", "succeeded"))
+
+
+def task(run, rng, **envs):
+    return {
+        "run": run, "envs": {k: str(v) for k, v in envs.items()}, "resources": {"accelerators": {"gb300": rng.choice((4, 8, 16))}},
+        "orbit": {"grace": "1 s", "retries": 0, "priority": rng.choice((400, 500, 600))},
+    }  # fmt: skip
+
+
+class Assassin:
+    """Kills at random, and watches that nothing of a killed runtime outlives it for long."""
+
+    def __init__(self, fabric, seed, weights):
+        self.fabric, self.rng, self.weights = fabric, random.Random(seed), weights
+        self.kills, self.orphans = Counter(), []
+        self._doomed, self._stop = [], threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def strike(self):
+        """One kill -9 of something that lives; whether there was anything."""
+        kind = self.rng.choices(list(self.weights), list(self.weights.values()))[0]
+        count = 1
+        if kind == "control":
+            count = self.fabric.kill_control(self.rng.choice((None, None, self.rng.uniform(0.0, 4.0))))
+        elif kind == "twin":
+            found = self.fabric.twin()
+            if not found or not self._kill(found):
+                return False
+        elif kind == "runtime":
+            found = sorted(self.fabric.runtimes().items())
+            if not found:
+                return False
+            _, (pid, folder) = self.rng.choice(found)
+            doomed = [(p, begun_at(p)) for p in marked(folder)]
+            if not self._kill(pid):
+                return False
+            self._doomed.append((time.monotonic() + ORPHAN_S, doomed))
+        else:
+            found = self.fabric.keepers()
+            if not found or not self._kill(self.rng.choice(found)):
+                return False
+        self.kills[kind] += count
+        return True
+
+    def _kill(self, pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _look(self):
+        while not self._stop.wait(0.2):
+            self.fabric.measure()
+            for due in [d for d in self._doomed if d[0] <= time.monotonic()]:
+                self._doomed.remove(due)
+                self.orphans += [(p, words(p)) for p, begun in due[1] if begun and begun_at(p) == begun]
+
+
+def keep_journals(fabric):
+    """Let every journal's own file keep a copy of each report, which acknowledgement does not remove."""
+    until(lambda: len(list(fabric.folder.glob("runtimes/*/journal.sqlite"))) == HOSTS, 60)
+    until(lambda: len(fabric.runtimes()) == HOSTS, 60)
+    for file in fabric.folder.glob("runtimes/*/journal.sqlite"):
+        with contextlib.closing(sqlite3.connect(file, timeout=30.0)) as db:
+            until(lambda db=db: db.execute("SELECT 1 FROM sqlite_master WHERE name = 'members'").fetchone(), 30)
+            db.execute("CREATE TABLE kept (n INTEGER PRIMARY KEY, body TEXT)")
+            db.execute(
+                "CREATE TRIGGER keep AFTER INSERT ON reports BEGIN INSERT INTO kept VALUES (new.n, new.body); END"
+            )
+            db.commit()
