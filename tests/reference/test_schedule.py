@@ -71,6 +71,16 @@ def test_one_spot_job_gives_way_to_more_priority_and_the_others_stay():
     assert [p.state.jobs[j].status for j in low].count("running") == 2
 
 
+def test_a_job_that_leaves_for_priority_is_told_so_on_a_host_that_faults_have_shrunk():
+    p = play(facts("a/0"))
+    p.do(events.Conditions(crossed=(events.Crossed(host="a/0", gpus=6, limit="faults"),)))
+    p.submit(resources={"accelerators": {"b200": 4}, "use_spot": True}, orbit={"priority": 1})
+    p.place()
+    run(p)
+    p.submit(resources={"accelerators": {"b200": 6}})
+    assert [e.reason for e in p.place()] == ["more priority"]
+
+
 def test_spot_stays_for_equal_priority_and_on_demand_stays_for_any():
     p = play(facts("a/0"), facts("a/1"))
     p.submit(resources=SPOT, orbit={"priority": 500})

@@ -256,9 +256,15 @@ def _reason(state: State, row: _Row, names: list[str]) -> str:
             return f"{names[h]} is drained"
     for h in row.held:
         host = state.hosts[names[h]]
-        if host.gpus < host.facts.gpus:
+        if sum(_used(state, j, names[h]) for j in state.at.get(names[h], ())) > host.gpus:
             return f"{names[h]}: {host.limit or 'limits'} left {host.gpus} of {host.facts.gpus} GPUs"
     return "more priority"
+
+
+def _used(state: State, name: str, host: str) -> int:
+    """GPUs of a host that a job uses and is not about to leave."""
+    job = state.jobs[name]
+    return job.attempt.gpus * job.attempt.hosts.count(host) if job.attempt and job.status != "stopping" else 0
 
 
 def why(state: State, job: Job, told: dict[tuple[object, ...], str]) -> str:
