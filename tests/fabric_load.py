@@ -22,7 +22,6 @@ from aether.fabric.runtime.sweep import marked
 from live_fabric import free_port
 
 SCENARIO = Path(__file__).parent / "data" / "fabric_nights.yaml"
-HOSTS = 9
 OVER = ("succeeded", "failed", "cancelled")
 ORPHAN_S = 10.0  # after which nothing of a killed runtime may live
 ASK_S = 240.0  # that a client goes on asking
@@ -272,7 +271,7 @@ class Load:
 
     def __init__(self, fabric, makers, clients=3, most=40, pause_s=0.3, seed=0):
         self.fabric, self.makers, self.most, self.pause_s = fabric, makers, most, pause_s
-        self.sent, self.seen, self.faults = [], {}, []
+        self.sent, self.seen, self.faults, self.refused = [], {}, [], Counter()
         self.lock, self.stop = threading.Lock(), threading.Event()
         self.threads = [threading.Thread(target=self._guard, args=(self._submit, random.Random(seed * 100 + i)))
                         for i in range(clients)]  # fmt: skip
@@ -291,13 +290,14 @@ class Load:
             thread.join()
 
     def _guard(self, work, *given):
+        client = Client(*local.credentials(self.fabric.folder))
+        client.refused = self.refused
         try:
-            work(*given)
+            work(client, *given)
         except BaseException as error:
             self.faults.append(error)
 
-    def _submit(self, rng):
-        client = Client(*local.credentials(self.fabric.folder))
+    def _submit(self, client, rng):
         while not self.stop.is_set():
             with self.lock:
                 live = sum(len(s.jobs) for s in self.sent) - len(self.seen)
@@ -312,9 +312,8 @@ class Load:
                     self.sent.append(expected)
             self.stop.wait(rng.uniform(0.0, 2.0 * self.pause_s))
 
-    def _watch(self):
+    def _watch(self, client):
         """What has once been told to be over stays so."""
-        client = Client(*local.credentials(self.fabric.folder))
         while not self.watched.is_set():
             for job in every_job(client):
                 if job["status"] in OVER:
@@ -463,8 +462,8 @@ class Assassin:
 
 def keep_journals(fabric):
     """Let every journal's own file keep a copy of each report, which acknowledgement does not remove."""
-    until(lambda: len(list(fabric.folder.glob("runtimes/*/journal.sqlite"))) == HOSTS, 60)
-    until(lambda: len(fabric.runtimes()) == HOSTS, 60)
+    count = fabric.client.ask("GET", "/v1/fabric")["ships"]
+    until(lambda: len(list(fabric.folder.glob("runtimes/*/journal.sqlite"))) == count, 60)
     for file in fabric.folder.glob("runtimes/*/journal.sqlite"):
         with contextlib.closing(sqlite3.connect(file, timeout=30.0)) as db:
             until(lambda db=db: db.execute("SELECT 1 FROM sqlite_master WHERE name = 'members'").fetchone(), 30)

@@ -157,6 +157,7 @@ class Plane:
                 if self._place:
                     self._pass()
             except StoreError as error:
+                self.trouble = str(error)
                 log.error("the store fails: %s", error)
                 self._ends.wait(1.0)
             except Exception:
