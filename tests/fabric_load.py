@@ -420,37 +420,52 @@ class Assassin:
         self._thread.join()
 
     def strike(self):
-        """One kill -9 of something that lives; whether there was anything."""
+        """One kill -9 of something that lives, or of all at once as when a machine loses power; whether there was anything."""
         kind = self.rng.choices(list(self.weights), list(self.weights.values()))[0]
-        count = 1
-        if kind == "control":
-            count = self.fabric.kill_control(self.rng.choice((None, None, self.rng.uniform(0.0, 4.0))))
-        elif kind == "twin":
-            found = self.fabric.twin()
-            if not found or not self._kill(found):
-                return False
-        elif kind == "runtime":
-            found = sorted(self.fabric.runtimes().items())
-            if not found:
-                return False
-            _, (pid, folder) = self.rng.choice(found)
-            doomed = [(p, begun_at(p)) for p in marked(folder)]
-            if not self._kill(pid):
-                return False
-            self._doomed.append((time.monotonic() + ORPHAN_S, doomed))
-        else:
-            found = self.fabric.keepers()
-            if not found or not self._kill(self.rng.choice(found)):
-                return False
+        count = {"control": self._control, "twin": self._twin, "runtime": self._runtime, "keeper": self._keeper,
+                 "machine": self._machine}[kind]()  # fmt: skip
         self.kills[kind] += count
-        return True
+        return count > 0
+
+    def _control(self):
+        return self.fabric.kill_control(self.rng.choice((None, None, self.rng.uniform(0.0, 4.0))))
+
+    def _twin(self):
+        return self._kill(self.fabric.twin())
+
+    def _keeper(self):
+        found = self.fabric.keepers()
+        return self._kill(self.rng.choice(found)) if found else 0
+
+    def _runtime(self):
+        found = sorted(self.fabric.runtimes().values())
+        if not found:
+            return 0
+        pid, folder = self.rng.choice(found)
+        self._doom(folder)
+        return self._kill(pid)
+
+    def _machine(self):
+        self._doom(self.fabric.folder)
+        victims = [*(p for p, _ in self.fabric.runtimes().values()), *self.fabric.keepers()]
+        self.rng.shuffle(victims)
+        for pid in victims:
+            self._kill(pid)
+        return self.fabric.kill_control()
+
+    def _doom(self, folder):
+        """Nothing of a folder that lives now is to live for long."""
+        doomed = [(p, begun_at(p)) for p in marked(folder)]
+        self._doomed.append((time.monotonic() + ORPHAN_S, doomed))
 
     def _kill(self, pid):
+        """How many were killed, 0 where it has gone already."""
         try:
-            os.kill(pid, signal.SIGKILL)
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+            return int(pid > 0)
         except ProcessLookupError:
-            return False
-        return True
+            return 0
 
     def _look(self):
         while not self._stop.wait(0.2):

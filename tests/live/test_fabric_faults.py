@@ -2,7 +2,6 @@
 
 import sqlite3
 import sys
-import time
 from contextlib import closing
 
 import pytest

@@ -81,7 +81,7 @@ def test_a_database_that_is_away_for_a_while_loses_nothing(postgres, tmp_path):
             try:
                 begun = time.monotonic()
                 before = len(load.sent)
-                status, why = under.until(lambda: (r := ready(fabric))[0] == 503 and r, 30)
+                _, why = under.until(lambda: (r := ready(fabric))[0] == 503 and r, 30)
                 assert "postgresql://" in why
                 refused = Refused(fabric)
                 assert (refused.status, refused.title) == (503, "store away")
@@ -142,7 +142,7 @@ def test_a_full_disk_under_the_log_is_told_and_nothing_is_lost(small_disk, tmp_p
         with under.Load(fabric, MAKERS, clients=2, most=15) as load:
             under.until(lambda: len(load.sent) > 3, 30)
             filler = fill(small_disk)
-            status, why = under.until(lambda: (r := ready(fabric))[0] == 503 and r, 30)
+            _, why = under.until(lambda: (r := ready(fabric))[0] == 503 and r, 30)
             assert "full" in why
             under.until(lambda: told_of_the_store(fabric), 10)
             refused = Refused(fabric)
