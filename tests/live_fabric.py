@@ -34,15 +34,22 @@ def free_port():
 class LiveFabric:
     """A fabric that is up; `aether(...)` calls the command for it."""
 
-    def __init__(self, folder: Path, speed=60.0, **settings):
+    def __init__(self, folder: Path, by_command=False):
         self.folder = Path(os.path.realpath(folder))
+        self.home = self.folder / "home"
+        self.environment = {**os.environ, "AETHER_HOME": str(self.home), "COLUMNS": "140"}
+        for name in ("AETHER_URL", "AETHER_KEY"):
+            self.environment.pop(name, None)
         scenario = self.folder / "quiet.yaml"
         scenario.write_text(yaml.safe_dump(QUIET))
-        self.home = self.folder / "home"
-        given = {"scenario": str(scenario), "speed": speed, "port": free_port(), "ships": 2, "sites": 1, **settings}
-        local.up(self.home, given)
+        given = {"speed": 60.0, "port": free_port(), "ships": 2, "sites": 1}
+        if by_command:
+            options = [word for k, v in given.items() for word in (f"--{k}", v)]
+            code, self.told, err = self.aether("up", scenario.name, *options)
+            assert code == 0, err
+        else:
+            local.up(self.home, given | {"scenario": str(scenario)})
         self.url, self.key = local.credentials(self.home)
-        self.environment = {**os.environ, "AETHER_HOME": str(self.home), "COLUMNS": "140"}
 
     def __enter__(self):
         return self

@@ -1,7 +1,6 @@
 """The commands of the live fabric as processes: what they say, their exit codes, and what they leave alone."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sh
 
 @pytest.fixture(scope="module")
 def fabric(tmp_path_factory):
-    with LiveFabric(tmp_path_factory.mktemp("fabric")) as made:
+    with LiveFabric(tmp_path_factory.mktemp("fabric"), by_command=True) as made:
         yield made
 
 
@@ -50,6 +49,12 @@ def told(result):
     code, out, err = result
     assert (code, err) == (0, "")
     return json.loads(out)
+
+
+def test_up_tells_the_address_and_the_key_once_and_what_to_try_next(fabric):
+    assert f"The fabric is up at {fabric.url}" in fabric.told
+    assert fabric.told.count(fabric.key) == 1
+    assert "Next: aether ships, aether launch hello" in fabric.told
 
 
 def test_a_second_up_finds_the_fabric_up_and_other_settings_are_refused(aether, fabric):
@@ -117,6 +122,7 @@ def test_an_interrupted_launch_leaves_its_job_alone_and_says_so(fabric, aether, 
 def test_exec_passes_output_and_exit_code_on(aether):
     assert aether("exec", "a/1", "echo $AETHER_SHIP | tr a-z A-Z; exit 7")[:2] == (7, "A/1\n")
     assert aether("exec", "virginia", "printf", "%s-", "a b", "$HOME", "--json")[:2] == (0, "a b-$HOME---json-")
+    assert aether("exec", "a/0", "--", "printf", "%s", "-n")[:2] == (0, "-n")
     assert aether("exec", "a/0", "kill -9 $$")[0] == 137
     found = told(aether("exec", "--json", "a/0", "echo out"))
     assert (found["code"], found["output"]) == (0, "out\n")
@@ -125,19 +131,20 @@ def test_exec_passes_output_and_exit_code_on(aether):
     assert "unknown ship, group or site 'a/9'; did you mean 'a/" in err
 
 
-def test_what_runs_is_moved_by_a_lost_ship_and_goes_on_from_its_checkpoint(fabric, aether):
-    following = fabric.start("launch", "counter", "--env", "COUNT=6")
-    first = following.stdout.readline().split()[-1]
-    for _ in range(3):
-        following.stdout.readline()
-    code, out, _ = aether("inject", "ship", first, "--for", "3 min")
-    assert (code, out) == (0, f"{first} is lost for 3 min.\n")
-    out, err = following.communicate(timeout=60)
-    assert following.returncode == 0, err
-    second = next(line for line in out.splitlines() if line.startswith("counts from"))
-    assert second.split()[-1] != first
-    assert int(second.split()[2]) >= 1
-    assert out.splitlines()[-1] == "6"
+def test_what_runs_is_moved_by_a_lost_ship_and_goes_on_from_its_checkpoint(aether):
+    (job,) = told(aether("launch", "counter", "--env", "COUNT=600", "--detach", "--json"))["jobs"]
+
+    def begun():
+        return [line.split() for line in aether("logs", job)[1].splitlines() if line.startswith("counts from")]
+
+    until(lambda: told(aether("jobs", job, "--json"))["job"]["checkpoint_bytes"] > 0, 40)
+    (first,) = begun()
+    assert aether("inject", "ship", first[-1], "--for", "3 min")[:2] == (0, f"{first[-1]} is lost for 3 min.\n")
+    _, second = until(lambda: len(begun()) == 2 and begun(), 40)
+    assert second[-1] != first[-1]
+    assert int(second[2]) >= 1
+    assert "1 preemptions" in aether("jobs", job)[1]
+    assert aether("cancel", job)[0] == 0
     until(lambda: all(s["up"] and s["runtime"] == "working" for s in told(aether("ships", "--json"))["ships"]), 40)
 
 
@@ -171,6 +178,7 @@ def test_the_tables_fit_any_terminal(aether):
             heads[command, width] = lines[0].split()
     assert set(heads["ships", 44]) < set(heads["ships", 80])
     assert heads["ships", 44][0] == "host"
+    assert {"job", "status"} <= set(heads["jobs", 44])
 
 
 def test_every_look_has_its_json(aether):
@@ -321,45 +329,30 @@ def test_up_names_what_is_wrong_and_keeps_nothing_of_it(aether, tmp_path):
     assert not (tmp_path / "home" / "settings.json").exists()
 
 
-def test_a_folder_is_brought_up_down_and_up_and_its_log_is_proved_without_it(fabric, aether, tmp_path):
-    home = {"AETHER_HOME": str(tmp_path / "home")}
-    made = told(
-        aether(
-            "up",
-            fabric.folder / "quiet.yaml",
-            "--port",
-            free_port(),
-            "--host",
-            "virginia",
-            "--speed",
-            "60",
-            "--json",
-            **home,
-        )
-    )
-    assert made["key"].startswith("aek-")
+def test_a_fabric_goes_down_and_up_and_its_log_is_proved_without_it(fabric, aether, tmp_path):
+    (job,) = told(aether("launch", "hello", "--json"))
+    assert told(aether("down", "--json"))["down"]
     try:
-        (job,) = told(aether("launch", "hello", "--json", **home))
-        assert told(aether("down", "--json", **home))["down"]
-        code, out, _ = aether("audit", "verify", **home)
+        code, out, _ = aether("audit", "verify")
         assert code == 0
         head = out.split()[-1]
-        code, _, err = aether("status", **home)
+        code, _, err = aether("status")
         assert code == 2
         assert "Bring it up with aether up" in err
-        code, out, _ = aether("up", **home)
-        assert (code, made["key"] in out) == (0, False)
-        assert told(aether("jobs", job["id"], "--json", **home))["job"]["status"] == "succeeded"
+        copied = tmp_path / "copied"
+        shutil.copytree(fabric.home, copied)
     finally:
-        assert aether("down", **home)[0] == 0
-    assert aether("audit", "verify", "--head", head, **home)[0] == 0
-    with sqlite3.connect(tmp_path / "home" / "fabric.db") as file:
+        code, out, _ = aether("up")
+    assert (code, fabric.key in out) == (0, False)
+    assert told(aether("jobs", job["id"], "--json"))["job"]["status"] == "succeeded"
+    assert aether("audit", "verify", "--head", head)[0] == 0
+    settings = copied / "settings.json"
+    settings.write_text(settings.read_text().replace(str(fabric.home), str(copied)))
+    with sqlite3.connect(copied / "fabric.db") as file:
         for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             file.execute(f"DROP TRIGGER {name}")
         file.execute("UPDATE aether_log SET actor = 'nobody' WHERE seq = 3")
     file.close()
-    code, out, _ = aether("audit", "verify", **home)
+    code, out, _ = aether("audit", "verify", AETHER_HOME=str(copied))
     assert code == 1
     assert "The log is not as it was written: entry 3 was changed" in out
-    shutil.rmtree(tmp_path / "home")
-    assert not [p for p in os.listdir("/proc") if p.isdigit() and p == str(made["pid"])]

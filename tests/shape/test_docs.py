@@ -16,8 +16,12 @@ from aether.study.claims import known
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PROSE = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "README.md", ROOT / "docs" / "tutorial.md"))
-COMMAND = re.compile(r"(?:^|`|\|\s*)aether ((?:catalog )?[a-z]+(?:-[a-z]+)*)([^`|\n]*)", re.MULTILINE)
+PROSE = "\n".join(
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tutorial.md", "docs/fabric.md")
+)
+COMMAND = re.compile(
+    r"(?:^|`|\|\s*)aether ((?:(?:catalog|keys|projects|audit) )?[a-z]+(?:-[a-z]+)*)([^`|\n]*)", re.MULTILINE
+)
 
 
 def pages():
@@ -37,7 +41,7 @@ def commands():
         for name, command in group.commands.items():
             if hasattr(command, "commands"):
                 walk(command, f"{prefix}{name} ")
-            else:
+            if not hasattr(command, "commands") or command.invoke_without_command:
                 options = (o for p in command.params for o in p.opts if o.startswith("--"))
                 made[f"{prefix}{name}"] = set(options) - {"--help"}
 
@@ -83,7 +87,9 @@ def test_every_claim_is_on_its_page_with_the_verdict_that_was_reached():
 @pytest.mark.parametrize("command", sorted(commands()))
 def test_command_and_its_options_are_documented(command):
     row = next(
-        x for x in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if x.startswith(f"| `aether {command}")
+        x
+        for x in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        if re.match(rf"\| `aether {command}[ `]", x)
     )
     assert set(re.findall(r"--[a-z-]+", row)) == commands()[command]
 

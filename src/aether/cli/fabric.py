@@ -77,14 +77,15 @@ def plain(record: Any) -> Any:
     return record.model_dump(mode="json")
 
 
-def shown(look: Callable[[], Any], paint: Callable[[Any], list[Any]], watch: bool, json_: bool) -> None:
+def shown(client: Client, look: Callable[[], Any], paint: Callable[[Any], list[Any]], watch: bool, json_: bool) -> None:
     """What a look finds, as JSON or painted; with `watch` again and again in place, until Ctrl-C."""
     from aether.results import fabric_terminal
 
+    found = look()
     if not watch:
-        found = look()
         told(found) if json_ else fabric_terminal.show(paint(found))
         return
+    client.patience_s = LONG_S
     try:
         if json_:
             _lines(look)
@@ -228,10 +229,8 @@ def status(watch: Watch = False, folder: Folder = None, json_: Json = False) -> 
     from aether.results import fabric_terminal
 
     with connected(folder) as client:
-        client.fabric()
-        client.patience_s = LONG_S if watch else PATIENCE_S
         shown(
-            lambda: {"fabric": plain(client.fabric()), "ships": plain(client.ships())},
+            client, lambda: {"fabric": plain(client.fabric()), "ships": plain(client.ships())},
             lambda data: fabric_terminal.glance(data["fabric"], data["ships"]), watch, json_,
         )  # fmt: skip
 

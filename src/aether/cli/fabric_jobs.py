@@ -205,6 +205,9 @@ def exec_(
 ) -> None:
     """Run a command on one ship or site, with one GPU, and pass its output and its exit code on. Options go before HOST."""
     live()
+    command = command[1:] if command[0] == "--" else command
+    if not command:
+        raise InputError(Problem("", "which command?", next="As in aether exec ai1/0 'nvidia-smi -L'"))
     line = command[0] if len(command) == 1 else shlex.join(command)
     with connected(folder) as client:
         from aether.fabric.client import valid
@@ -268,16 +271,17 @@ def jobs(
             now_s = client.fabric().time_s
             if job is not None and (one := client.job(job)).id == job:
                 return {"time_s": now_s, "job": plain(one)}
-            most = None if all_ or job is not None else LAST + 1
-            rows = [plain(j) for j in client.jobs(status or (), job, most)]
-            return {"time_s": now_s, "jobs": rows if most is None else rows[:LAST], "more": len(rows) > (most or len(rows) + 1) - 1}  # fmt: skip
+            if all_ or job is not None:
+                return {"time_s": now_s, "jobs": [plain(j) for j in client.jobs(status or (), job)], "more": False}
+            rows = [plain(j) for j in client.jobs(status or (), None, LAST + 1)]
+            return {"time_s": now_s, "jobs": rows[:LAST], "more": len(rows) > LAST}
 
         def paint(data: dict[str, Any]) -> list[Any]:
             if "job" in data:
                 return fabric_terminal.job(data["job"], data["time_s"])
             return fabric_terminal.jobs(data["jobs"], data["time_s"], data["more"])
 
-        shown(look, paint, watch, json_)
+        shown(client, look, paint, watch, json_)
 
 
 @app.command()
@@ -286,14 +290,12 @@ def queue(watch: Watch = False, folder: Folder = None, json_: Json = False) -> N
     from aether.results import fabric_terminal
 
     with connected(folder) as client:
-        client.fabric()
-        client.patience_s = LONG_S if watch else PATIENCE_S
 
         def look() -> dict[str, Any]:
             rows = [plain(j) for j in client.jobs(["queued"])][::-1]
             return {"time_s": client.fabric().time_s, "jobs": sorted(rows, key=lambda r: -int(r["priority"]))}
 
-        shown(look, lambda data: fabric_terminal.queue(data["jobs"], data["time_s"]), watch, json_)
+        shown(client, look, lambda data: fabric_terminal.queue(data["jobs"], data["time_s"]), watch, json_)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aether.base.errors import InputError, Problem, unknown
-from aether.cli.fabric import LONG_S, PATIENCE_S, Folder, Watch, connected, hosts, plain, shown, told
+from aether.cli.fabric import Folder, Watch, connected, hosts, plain, shown, told
 from aether.cli.frame import Json, app, seconds
 
 FAULTS = ("ship", "site", "link", "gateway", "runtime", "clock")
@@ -21,9 +21,7 @@ def ships(watch: Watch = False, folder: Folder = None, json_: Json = False) -> N
     from aether.results import fabric_terminal
 
     with connected(folder) as client:
-        client.fabric()
-        client.patience_s = LONG_S if watch else PATIENCE_S
-        shown(lambda: plain(client.ships()), fabric_terminal.ships, watch, json_)
+        shown(client, lambda: plain(client.ships()), fabric_terminal.ships, watch, json_)
 
 
 @app.command()

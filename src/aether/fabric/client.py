@@ -23,7 +23,7 @@ from aether.fabric.task import BLOB, Task, TaskFile
 
 ANSWER_S, CONNECT_S = 30.0, 5.0  # the fabric answers within 15 s, even without its database
 QUIET = httpx.Timeout(ANSWER_S, connect=CONNECT_S, read=45.0)  # of a stream: it is pinged every 15 s
-WALK = httpx.Timeout(600.0, connect=CONNECT_S)  # along a log of some hundred million entries
+LONG = httpx.Timeout(600.0, connect=CONNECT_S)  # a walk along a log of many millions, a blob on its way to a slow disk
 PATIENCE_S = 30.0  # that one call is tried again for, unless told otherwise
 BACKOFF_S, LONGEST_S = 0.1, 5.0  # between two tries, doubling, with jitter
 AGAIN = (429, 502, 503, 504)  # answers that may be another a little later
@@ -172,7 +172,7 @@ class Client:
 
     def verify(self, head: str | None = None) -> views.AuditView:
         """Whether the whole log is as it was written; head: what was written down of it before, as SEQ:HASH."""
-        return self._get("/v1/audit/verify", views.AuditView, {"head": head}, timeout=WALK)
+        return self._get("/v1/audit/verify", views.AuditView, {"head": head}, timeout=LONG)
 
     # the fleet
 
@@ -233,7 +233,7 @@ class Client:
         with tempfile.TemporaryDirectory(prefix="aether-") as folder:
             packed = pack(path, Path(folder) / "blob")
             length = {"Content-Length": str(packed.size_bytes)}
-            self._ask("PUT", f"/v1/blobs/{packed.digest}", file=packed.path, headers=length)
+            self._ask("PUT", f"/v1/blobs/{packed.digest}", file=packed.path, headers=length, timeout=LONG)
         return packed.digest
 
     def prepare(self, file: TaskFile) -> Task:

@@ -13,9 +13,12 @@ Whole = Annotated[int, Field(ge=0, le=2**62)]
 
 
 class Record(BaseModel):
-    """Frozen, and strange keys are refused. It lives here, not with tasks, so that a runtime need not load units and numpy."""
+    """Frozen; strange keys and numbers that are none are refused (JSON, in which events are kept, has no NaN).
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    It lives here, not with tasks, so that a runtime need not load units and numpy.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Peer(Record):

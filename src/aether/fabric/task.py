@@ -42,7 +42,7 @@ ELSEWHERE = ("cloud", "region", "zone", "infra", "instance_type", "image_id", "d
 def _seconds(value: object) -> float:
     """A time as text with its unit, or a plain number of seconds as it comes back from JSON."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        made = float(value)
+        made = float(value) if abs(value) <= 1e9 else math.inf
     else:
         try:
             made = parse(value, "s")

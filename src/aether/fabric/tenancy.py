@@ -62,13 +62,16 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def valid(key: Key, time_s: float) -> bool:
+    """Whether a key is neither revoked nor expired."""
+    return key.revoked_s is None and (key.expires_s is None or time_s < key.expires_s)
+
+
 def principal(keys: Mapping[str, Key], secret: str, time_s: float) -> Principal | None:
     """Whose secret this is; None for nobody's, an expired or a revoked one. Takes as long whether or not the key exists."""
     form = _FORM.match(secret)
     key = keys.get(form.group(1)) if form else None
     good = hmac.compare_digest(digest(secret), key.digest if key else _NOBODY)
-    if not good or key is None or form is None or key.revoked_s is not None:
-        return None
-    if key.expires_s is not None and key.expires_s <= time_s:
+    if not good or key is None or form is None or not valid(key, time_s):
         return None
     return Principal(form.group(1), key.project, frozenset(key.scopes))

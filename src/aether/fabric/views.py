@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aether.fabric.task import Task
 
+TEXT = r"^[^\x00]*$"  # no database keeps a NUL character
 STATUSES = ("queued", "preparing", "running", "stopping", "succeeded", "failed", "cancelled")
 StatusName = Literal["queued", "preparing", "running", "stopping", "succeeded", "failed", "cancelled"]
 
@@ -157,7 +158,7 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     kind: Literal["ship", "site", "link", "gateway", "runtime", "clock"]
-    name: str = Field("", max_length=200, description="of the ship, site, gateway or runtime")
+    name: str = Field("", max_length=200, pattern=TEXT, description="of the ship, site, gateway or runtime")
     duration_s: float | None = Field(None, gt=0, le=1e9, description="of the fabric's clock; for good when left out")
     by_s: float = Field(0.0, ge=-1e9, le=1e9, description="by how much the machine's clock is to jump")
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -43,19 +43,24 @@ def console() -> Console:
 
 
 def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], width: int) -> Table:
-    """A table of the columns for which there is room: those that matter least are left out, the rest is never folded."""
+    """A table of the columns for which there is room: empty ones and those that matter least are left out, the rest is never folded."""
     natural = [max([len(c.name), *(len(row[i]) for row in rows)]) for i, c in enumerate(columns)]
     narrow = [max(min(n, c.least), len(c.name)) if c.least else n for n, c in zip(natural, columns, strict=True)]
-    shown = list(range(len(columns)))
+    shown = [i for i, c in enumerate(columns) if not c.goes or any(len(row[i]) for row in rows)]
     while sum(narrow[i] + GAP for i in shown) - GAP > width and any(columns[i].goes for i in shown):
         shown.remove(max(shown, key=lambda i: (columns[i].goes, i)))
+    excess = sum(natural[i] + GAP for i in shown) - GAP - width
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold", padding=(0, GAP, 0, 0))
+    wide = dict(zip(range(len(columns)), natural, strict=True))
+    for i in sorted(shown, key=lambda i: -columns[i].goes):  # what matters least is narrowed first
+        cut = min(max(excess, 0), natural[i] - narrow[i])
+        wide[i], excess = natural[i] - cut, excess - cut
+    widest = max(shown, key=lambda i: wide[i])
+    wide[widest] = max(wide[widest] - max(excess, 0), 1)
     for i in shown:
         c = columns[i]
-        table.add_column(
-            c.name, justify="right" if c.right else "left", no_wrap=True, overflow="ellipsis",
-            min_width=None if c.least else min(natural[i], width), ratio=None,
-        )  # fmt: skip
+        side: Literal["left", "right"] = "right" if c.right else "left"
+        table.add_column(c.name, justify=side, no_wrap=True, overflow="ellipsis", width=wide[i])
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in (row[i] for i in shown)))
     return table
@@ -113,7 +118,7 @@ def jobs(rows: Sequence[Row], now_s: float, more: int | None = None) -> list[Any
         return [Text("no jobs")]
     columns = (
         Column("job"), Column("name", 3, least=8), Column("status"), Column("age", 2, True), Column("asked", 5, least=10), Column("nodes", 7, True),
-        Column("hosts", 4, least=10), Column("tries", 6, True), Column("project", 8), Column("why", 1, least=16),
+        Column("hosts", 4, least=10), Column("tries", 6, True), Column("project", 8), Column("why", 1, least=22),
     )  # fmt: skip
     cells = [
         (r["id"], r["name"] or "", status(r["status"]), age(now_s - r["submitted_s"]), r["asked"], str(r["nodes"]), _hosts(r), str(r["attempts"]),
@@ -173,7 +178,7 @@ def queue(rows: Sequence[Row], now_s: float, most: int = 50) -> list[Any]:
         return [Text("nothing waits")]
     columns = (
         Column("", 2, True), Column("job"), Column("name", 4, least=8), Column("priority", 3, True), Column("waits", 1, True), Column("asked", 5, least=10),
-        Column("nodes", 6, True), Column("project", 7), Column("why", 0, least=20),
+        Column("nodes", 6, True), Column("project", 7), Column("why", 0, least=28),
     )  # fmt: skip
     cells = [
         (str(i + 1), r["id"], r["name"] or "", str(r["priority"]), age(now_s - r["submitted_s"]), r["asked"], str(r["nodes"]), r["project"], r["reason"])

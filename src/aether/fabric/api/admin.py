@@ -11,14 +11,14 @@ from fastapi.responses import Response
 
 from aether.fabric import views
 from aether.fabric.api import show
-from aether.fabric.api.frame import Admin, Given, IdempotencyKey, Reader, needs, write
+from aether.fabric.api.frame import Admin, Given, IdempotencyKey, Reader, Route, needs, write
 from aether.fabric.core import events
 from aether.fabric.core.plane import Decision, Happening, Refused
 from aether.fabric.core.state import State
 from aether.fabric.store.store import Stored
 from aether.fabric.tenancy import new_key
 
-router = APIRouter(prefix="/v1", tags=["administration"])
+router = APIRouter(prefix="/v1", tags=["administration"], route_class=Route)
 PROJECT_QUERY = Annotated[str | None, Query(max_length=40)]
 
 
@@ -91,7 +91,8 @@ async def revoke_key(
             raise Refused(
                 409, "last-key", "this is the last key of an administrator that does not expire: make another first"
             )
-        return Decision((Happening(events.KeyRevoked(key=key), state.keys[key].project, key),), '{"done":true}')
+        made = Happening(events.KeyRevoked(key=key), state.keys[key].project, key)
+        return Decision((made,), '{"done":true}', alone=True)
 
     return await write(given, request, who, idempotency_key, decide)
 
@@ -111,7 +112,8 @@ async def usage(given: Given, who: Reader, project: PROJECT_QUERY = None) -> vie
 @router.get("/audit", response_model=views.EventPage)
 async def audit(
     given: Given, who: Reader, after: Annotated[int, Query(ge=0, le=2**62)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    kind: Annotated[str | None, Query(max_length=50)] = None, subject: Annotated[str | None, Query(max_length=200)] = None,
+    kind: Annotated[str | None, Query(max_length=50, pattern=views.TEXT)] = None,
+    subject: Annotated[str | None, Query(max_length=200, pattern=views.TEXT)] = None,
 ) -> views.EventPage:  # fmt: skip
     """Entries of the log, in order: an administrator's of all, others' of their project."""
     project = None if who.admin else who.project

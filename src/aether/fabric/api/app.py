@@ -14,7 +14,7 @@ from aether.fabric.api.frame import Bounded, Fabric
 ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"description": what, "content": {frame.PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for code, what in (
-        (401, "no valid key"), (403, "not allowed"), (404, "not there, or another project's"), (409, "not as things stand"), (413, "too large"),
+        (400, "not readable"), (401, "no valid key"), (403, "not allowed"), (404, "not there"), (409, "not as things stand"), (413, "too large"),
         (422, "the input is wrong"), (429, "too much at once"), (503, "not now"), (507, "no room"),
     )
 }  # fmt: skip

@@ -11,13 +11,13 @@ from fastapi.responses import Response
 from aether.base.errors import unknown
 from aether.fabric import views
 from aether.fabric.api import show
-from aether.fabric.api.frame import Admin, Fabric, Given, IdempotencyKey, Reader, write
+from aether.fabric.api.frame import Admin, Fabric, Given, IdempotencyKey, Reader, Route, write
 from aether.fabric.core import events
 from aether.fabric.core.plane import Decision, Happening, Refused
 from aether.fabric.core.state import State
 from aether.fabric.tenancy import Principal
 
-router = APIRouter(prefix="/v1", tags=["ships"])
+router = APIRouter(prefix="/v1", tags=["ships"], route_class=Route)
 HostName = Annotated[str, Path(min_length=1, max_length=200)]
 
 
@@ -95,4 +95,4 @@ async def inject(
         return Decision((Happening(wanted, "", asked.name),), '{"done":true}')
 
     await asyncio.to_thread(given.follower.check, wanted, start_s)
-    return await write(given, request, who, idempotency_key, decide)
+    return await write(given, request, who, idempotency_key, decide, 201)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +17,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,15 +29,16 @@ from aether.fabric.blobs import Blobs
 from aether.fabric.core.plane import Decision, Once, Plane, Refused
 from aether.fabric.core.state import State
 from aether.fabric.follower import Follower
-from aether.fabric.store.store import StoreAway, StoreFull
+from aether.fabric.store.store import StoreAway, StoreError, StoreFull
 from aether.fabric.task import Task
-from aether.fabric.tenancy import Principal, principal
+from aether.fabric.tenancy import Principal, principal, valid
 from aether.scenario.catalog import Catalog, explain
 from aether.scenario.document import Document, dotted
 
 log = logging.getLogger(__name__)
 LARGEST_BODY = 32_000_000  # bytes; a thousand tasks with long scripts are 10 MB, files travel as blobs
 ANSWER_S = 15.0  # that a write waits for the store before the caller is told to come again
+MOST_WATCHERS = 200  # that follow at once: each costs a reading of the log with every change
 PROBLEM = "application/problem+json"
 bearer = HTTPBearer(auto_error=False, description="a key of the fabric, as `aether keys create` makes them")
 
@@ -82,6 +87,30 @@ async def somebody(
     return found
 
 
+def still(given: Fabric, who: Principal) -> bool:
+    """Whether who follows something may go on: their key may have been revoked or expired since they began."""
+    with given.plane.lock:
+        key = given.plane.state.keys.get(who.key)
+        return key is not None and valid(key, given.plane.clock.now())
+
+
+@contextlib.contextmanager
+def watching(given: Fabric) -> Iterator[asyncio.Event]:
+    """A place among those who follow, while they do; what it gives is set with every change."""
+    news = asyncio.Event()
+    given.watchers.add(news)
+    try:
+        yield news
+    finally:
+        given.watchers.discard(news)
+
+
+def room_to_watch(given: Fabric) -> None:
+    """Refused where too many follow already."""
+    if len(given.watchers) >= MOST_WATCHERS:
+        raise Refused(429, "too-many-watchers", f"{MOST_WATCHERS} follow already", retry_after=10)
+
+
 def needs(scope: str) -> Callable[[Principal], Principal]:
     """A check that whoever asks has a scope."""
 
@@ -120,9 +149,38 @@ Runtime = Annotated[str, Depends(runtime)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        min_length=1, max_length=200, description="the same request with the same key is done once and answered alike"
+        min_length=1,
+        max_length=200,
+        pattern=r"^[ -~]+$",
+        description="the same request with the same key is done once and answered alike",
     ),
 ]
+
+
+class Strict(Request):
+    """A request whose JSON is what every other program reads alike: no NaN, no half of a surrogate pair, not too deep."""
+
+    async def json(self) -> Any:
+        """The body; JSONDecodeError where it is none."""
+        if not hasattr(self, "_json"):
+            try:
+                self._json = from_json(await self.body(), allow_inf_nan=False)
+            except ValueError as error:
+                raise json.JSONDecodeError(str(error), "", 0) from error
+        return self._json
+
+
+class Route(APIRoute):
+    """An endpoint that takes strict JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint's handler."""
+        work = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await work(Strict(request.scope, request.receive))
+
+        return handle
 
 
 async def once(request: Request, who: Principal, key: str | None) -> Once | None:
@@ -170,7 +228,7 @@ def visible_job(state: State, who: Principal, name: str) -> list[str]:
     return found
 
 
-def told(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
+def told(status: int, kind: str, detail: str, **more: Any) -> Response:
     """An error as RFC 9457 has it."""
     body = {
         "type": f"urn:aether:problem:{kind}",
@@ -181,7 +239,7 @@ def told(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if "retry_after" in more:
         headers["Retry-After"] = str(more["retry_after"])
-    return JSONResponse(body, status, headers, PROBLEM)
+    return Response(json.dumps(body), status, headers, PROBLEM)  # ASCII: whatever was asked can be told back
 
 
 def problems(found: list[Problem]) -> list[dict[str, Any]]:
@@ -193,6 +251,9 @@ def _explained(errors: list[dict[str, Any]]) -> list[Problem]:
     made: list[Problem] = []
     for item in errors:
         where = tuple(item["loc"])
+        if item["type"] == "json_invalid":
+            made.append(Problem("body", f"is no JSON: {item['ctx']['error']}"))
+            continue
         if "task" in where or "tasks" in where:
             at = where.index("task") + 1 if "task" in where else where.index("tasks") + 2
             found = explain(_Errors([item | {"loc": where[at:]}]), Task, Document(None))  # type: ignore[arg-type]
@@ -236,7 +297,7 @@ def install(app: FastAPI) -> None:
     async def plain(_: Request, error: HTTPException) -> Response:
         made = told(
             error.status_code,
-            {404: "no-such-thing", 405: "no-such-method"}.get(error.status_code, "refused"),
+            {404: "no-such-thing", 405: "no-such-method", 413: "too-large"}.get(error.status_code, "refused"),
             str(error.detail),
         )
         made.headers.update(error.headers or {})
@@ -249,6 +310,14 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(StoreFull)
     async def full(_: Request, error: StoreFull) -> Response:
         return told(507, "store-full", str(error), retry_after=30)
+
+    @app.exception_handler(StoreError)
+    async def broken(_: Request, error: StoreError) -> Response:
+        return told(503, "store-broken", str(error), retry_after=60)
+
+    @app.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> Response:
+        return told(500, "fault", f"a fault of the fabric's own ({type(error).__name__}): its log says more")
 
 
 class Bounded:
@@ -265,7 +334,10 @@ class Bounded:
         blob = scope["method"] == "PUT" and "/blobs/" in scope["path"]
         most = self.most_blob_bytes if blob else LARGEST_BODY
         length = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
-        if not length.isdigit() or int(length) > most:
+        if not length.isdigit():
+            await told(400, "refused", "Content-Length is no number")(scope, receive, send)
+            return
+        if len(length) > 18 or int(length) > most:
             await told(413, "too-large", f"at most {most:,} bytes are taken")(scope, receive, send)
             return
         left = most
@@ -275,7 +347,7 @@ class Bounded:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise Refused(413, "too-large", f"at most {most:,} bytes are taken")
+                raise HTTPException(413, f"at most {most:,} bytes are taken")  # FastAPI makes 400 of others
             return message
 
         await self.app(scope, bounded, send)

@@ -12,7 +12,19 @@ from fastapi.responses import Response, StreamingResponse
 from aether.base.errors import InputError, Problem, nearest, unknown
 from aether.fabric import views
 from aether.fabric.api import logs, show
-from aether.fabric.api.frame import Fabric, Given, IdempotencyKey, Reader, Writer, visible_job, write
+from aether.fabric.api.frame import (
+    Fabric,
+    Given,
+    IdempotencyKey,
+    Reader,
+    Route,
+    Writer,
+    room_to_watch,
+    still,
+    visible_job,
+    watching,
+    write,
+)
 from aether.fabric.core import events, schedule
 from aether.fabric.core.plane import Decision, Happening, Refused
 from aether.fabric.core.state import OVER, Job, State
@@ -20,8 +32,9 @@ from aether.fabric.task import BLOB, Task, unknown_accelerators
 from aether.fabric.tenancy import Principal, ident
 from aether.scenario.places import find_place
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Route)
 Name = Annotated[str, Path(min_length=1, max_length=200, description="a job or an array")]
+MOST_WAITS = 200_000  # dependencies of a submission: each is a name in memory and in the log
 MOST_QUEUED = 200_000  # jobs that wait in one fabric: 1.5 kB each, so that memory stays below 500 MB
 
 
@@ -46,7 +59,7 @@ def accept(given: Fabric, state: State, who: Principal, tasks: tuple[Task, ...])
     project = who.project or "default"
     if len(state.waiting) + sum(t.orbit.array for t in tasks) > MOST_QUEUED:
         raise Refused(
-            429, "queue-full", f"{len(state.waiting):,} jobs wait already; at most {MOST_QUEUED:,} may", retry_after=60
+            429, "queue-full", f"too many jobs wait already: at most {MOST_QUEUED:,} may in one fabric", retry_after=60
         )
     made, found, names = [], [], []
     for i, task in enumerate(tasks):
@@ -70,6 +83,14 @@ def _problems(given: Fabric, state: State, who: Principal, task: Task, after: li
     for i, name in enumerate(task.orbit.after):
         try:
             after += visible_job(state, who, name)
+            if len(after) * task.orbit.array > MOST_WAITS:
+                made.append(
+                    Problem(
+                        "orbit.after",
+                        f"{task.orbit.array:,} jobs would wait for {len(after):,}: at most {MOST_WAITS:,} in all",
+                    )
+                )
+                break
         except Refused as error:
             mine = [j.id for j in state.jobs.values() if who.sees(j.project)] if len(state.jobs) < 10_000 else []
             made.append(Problem(f"orbit.after[{i}]", error.detail, nearest(name, mine)))
@@ -162,26 +183,30 @@ async def cancel(
 @router.get("/{name}/logs", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def job_logs(
     request: Request, given: Given, who: Reader, name: Name, follow: bool = False, rank: Annotated[int, Query(ge=0, le=1000)] = 0,
-    attempt: Annotated[int | None, Query(ge=1, le=2**31)] = None, cursor: Annotated[str | None, Query(max_length=100, pattern=r"^\d+/\d+$")] = None,
+    attempt: Annotated[int | None, Query(ge=1, le=2**31)] = None, cursor: Annotated[str | None, Query(pattern=logs.CURSOR.pattern)] = None,
 ) -> Response:  # fmt: skip
     """What a job has written, attempt after attempt, as server-sent events; an event's id is where to go on (ATTEMPT/OFFSET)."""
     with given.plane.lock:
         job = given.plane.state.jobs[visible_job(given.plane.state, who, name)[0]]
         name = job.id
-    last = request.headers.get("last-event-id") or cursor or ""
-    start, _, offset = last.partition("/") if logs.CURSOR.match(last) else (str(attempt or 1), "", "0")
+    if follow:
+        room_to_watch(given)
+    said = (request.headers.get("last-event-id", ""), cursor or "")
+    last = next((text for text in said if logs.CURSOR.fullmatch(text)), f"{attempt or 1}/0")
+    start, _, offset = last.partition("/")
     lines = logs.follow(given, name, rank, int(start), int(offset), attempt, follow)
     return StreamingResponse(
-        _alive(request, lines), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        _alive(given, who, request, lines), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
 
 
-async def _alive(request: Request, lines: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Until the reader has gone or the fabric ends."""
+async def _alive(given: Fabric, who: Principal, request: Request, lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Until the reader has gone, may not read any more, or the fabric ends."""
     try:
-        async for line in lines:
-            if await request.is_disconnected():
-                break
-            yield line
+        with watching(given):
+            async for line in lines:
+                if await request.is_disconnected() or not still(given, who):
+                    break
+                yield line
     except asyncio.CancelledError:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import os
 import re
@@ -13,9 +14,10 @@ from aether.fabric.api.frame import Fabric
 from aether.fabric.core.plane import Refused
 from aether.fabric.core.state import OVER
 
-CURSOR = re.compile(r"^\d{1,9}/\d{1,15}$")
+CURSOR = re.compile(r"^[0-9]{1,9}/[0-9]{1,15}$")
 CHUNK = 64_000  # bytes in an event
 LOOK_S = 0.3  # between two looks for more
+LINGER_S = 1.0  # for the last lines: a runtime sends them beside its reports, three times a second
 PING_S = 15.0  # without news, so that proxies keep the line
 MOST_LOG = 1_000_000_000  # bytes kept of a member; what comes after is counted, not kept
 
@@ -23,7 +25,7 @@ MOST_LOG = 1_000_000_000  # bytes kept of a member; what comes after is counted,
 def path(given: Fabric, attempt: str, rank: int) -> Path:
     """The file of a member's output."""
     job, _, number = attempt.rpartition("/")
-    if not re.fullmatch(r"[A-Za-z0-9.-]{1,100}", job) or ".." in job or not number.isdigit():
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,100}", job) or ".." in job or not re.fullmatch(r"[0-9]{1,9}", number):
         raise Refused(422, "invalid-input", "no attempt has such a name")
     return given.folder / "logs" / job / f"{int(number)}-{rank}.log"
 
@@ -54,15 +56,19 @@ async def follow(
         over, last = _stand(given, job)
         last = min(last, only) if only is not None else last
         data = _read(path(given, f"{job}/{number}", rank), offset)
-        if data:
+        final = number < last or (over and (not follow or quiet_s >= LINGER_S))
+        if data and final and not whole(data):
+            offset += len(data)  # nothing more comes: half a character is told as what it is
+        elif data := whole(data):
             offset += len(data)
+        if data:
             yield _event("log", f"{number}/{offset}", {"attempt": number, "text": data.decode("utf-8", "replace")})
             quiet_s = 0.0
             continue
         if number < last:
             number, offset = number + 1, 0
             continue
-        if not follow or over or given.leaving:
+        if not follow or given.leaving or (over and quiet_s >= LINGER_S):
             yield _event(
                 "end",
                 f"{number}/{offset}",
@@ -71,7 +77,7 @@ async def follow(
             return
         await asyncio.sleep(LOOK_S)
         quiet_s += LOOK_S
-        if quiet_s >= PING_S:
+        if quiet_s >= PING_S and not over:
             quiet_s = 0.0
             yield ": still here\n\n"
 
@@ -84,18 +90,20 @@ def _stand(given: Fabric, job: str) -> tuple[bool, int]:
 
 
 def _read(file: Path, offset: int) -> bytes:
-    """The next piece, cut between characters."""
+    """The next piece."""
     try:
         with file.open("rb") as source:
             source.seek(offset)
-            data = source.read(CHUNK)
+            return source.read(CHUNK)
     except FileNotFoundError:
         return b""
-    if len(data) == CHUNK:
-        while data and data[-1] & 0xC0 == 0x80:
-            data = data[:-1]
-        data = data[:-1] if data and data[-1] & 0x80 else data
-    return data
+
+
+def whole(data: bytes) -> bytes:
+    """A piece without the character that it may end in the middle of."""
+    reader = codecs.getincrementaldecoder("utf-8")("replace")
+    reader.decode(data)
+    return data[: len(data) - len(reader.getstate()[0])]
 
 
 def _event(kind: str, number: str, data: dict[str, object]) -> str:

@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path as File
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from aether.fabric.api import logs
-from aether.fabric.api.frame import Fabric, Given, Runtime, Writer, answer
+from aether.fabric.api.frame import Fabric, Given, Route, Runtime, Writer, answer
 from aether.fabric.blobs import BlobError
 from aether.fabric.core import control, events
 from aether.fabric.core.plane import Decision, Happening, Refused
@@ -20,7 +20,7 @@ from aether.fabric.core.state import State
 from aether.fabric.protocol import PROTOCOL, Join, Joined, Orders, Sync, Used
 from aether.fabric.runtime.meter import verify
 
-router = APIRouter(prefix="/runtime/v1", tags=["runtimes"], include_in_schema=False)
+router = APIRouter(prefix="/runtime/v1", tags=["runtimes"], include_in_schema=False, route_class=Route)
 blobs = APIRouter(prefix="/v1/blobs", tags=["files"])
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 MOST_PIECE = 8_000_000  # bytes of a log sent at once
@@ -33,13 +33,20 @@ def in_contact(given: Fabric, name: str) -> None:
         raise Refused(503, "out-of-contact", f"{name} has no way to a gateway now", retry_after=1)
 
 
-@router.post("/join", response_model=Joined)
+async def same_protocol(request: Request, name: Runtime) -> None:
+    """Refused where a runtime speaks another protocol, before its words are weighed: another version may introduce itself otherwise."""
+    asked = await request.json()
+    spoken = asked.get("protocol", 0) if isinstance(asked, dict) else 0
+    if spoken != PROTOCOL:
+        version = str(asked.get("version", "of no version"))[:50] if isinstance(asked, dict) else "of no version"
+        text = f"the runtime of {name} ({version}) speaks protocol {str(spoken)[:20]}, this fabric {PROTOCOL}: restart it with this version"
+        raise Refused(426, "runtime-version", text)
+
+
+@router.post("/join", response_model=Joined, dependencies=[Depends(same_protocol)])
 async def join(given: Given, name: Runtime, asked: Join) -> Response:
     """A runtime introduces itself."""
     in_contact(given, name)
-    if asked.protocol != PROTOCOL:
-        text = f"the runtime of {name} ({asked.version}) speaks protocol {asked.protocol}, this fabric {PROTOCOL}: restart it with this version"
-        raise Refused(426, "runtime-version", text)
     if asked.runtime != name:
         raise Refused(403, "not-allowed", "the token is another runtime's")
     event = events.RuntimeJoined(

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from aether.fabric import views
 from aether.fabric.api.frame import Fabric, Given, Reader, needs
-from aether.fabric.core.state import METERS, State, used_gpus
+from aether.fabric.core.state import METERS, OVER, State, used_gpus
 
 router = APIRouter(tags=["watching"])
 SLOW_PASS_S = 1.0  # a scheduling pass of more is worth an alarm: five times the target for 10,000 jobs
@@ -74,6 +74,8 @@ def alarms(given: Fabric) -> tuple[str, ...]:
     ]
     if given.plane.passes and given.plane.passes[-1] > SLOW_PASS_S:
         made.append(f"scheduling: the last pass took {given.plane.passes[-1]:.1f} s")
+    if state.counts.get("faults"):
+        made.append(f"core: {state.counts['faults']} events could not be applied, see control.log")
     jumps = state.counts.get("clock_jumped", 0)
     if jumps:
         made.append(f"clock: the machine's clock has jumped {jumps} times; the fabric's did not")
@@ -128,8 +130,9 @@ def families(given: Fabric, state: State) -> list[Metric]:
         runtime = state.runtimes.get(name)
         lit.add_metric([name], float(host.up and runtime is not None and not runtime.lost))
     happened = CounterMetricFamily("aether_events", "Events by kind", labels=["kind"])
+    ended = CounterMetricFamily("aether_jobs_ended", "Jobs that are over, by how", labels=["status"])
     for kind, count in state.counts.items():
-        happened.add_metric([kind], count)
+        (ended if kind in OVER else happened).add_metric([kind], count)
     used = CounterMetricFamily("aether_usage", "Sums of the meter over all projects", labels=["accelerator", "of"])
     sums: dict[str, list[int]] = {}
     for kinds in state.usage.values():
@@ -143,4 +146,4 @@ def families(given: Fabric, state: State) -> list[Metric]:
     )
     stored = CounterMetricFamily("aether_log_entries", "Entries of the log", value=given.plane.store.last_seq)
     time_s = GaugeMetricFamily("aether_fabric_time_seconds", "The fabric's clock", value=given.plane.clock.now())
-    return [jobs, gpus, lit, happened, used, passes, stored, time_s]
+    return [jobs, gpus, lit, happened, ended, used, passes, stored, time_s]

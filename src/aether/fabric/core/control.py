@@ -117,6 +117,7 @@ def _displaced(state: State, event: happened.Displaced, made: list[Command], _ac
     job = state.jobs.get(event.job)
     if job is not None and job.status in ("preparing", "running"):
         _stop(state, job, "again", event.reason, made)
+        made.append(Place())  # others may start elsewhere meanwhile
 
 
 def _placed(state: State, event: happened.Placed, made: list[Command], _actor: str) -> None:
@@ -196,7 +197,7 @@ def _reported(state: State, event: happened.Reported, made: list[Command], _acto
         job is None
         or job.attempt is None
         or str(job.attempt.number) != number
-        or report.rank >= len(job.attempt.members)
+        or not 0 <= report.rank < len(job.attempt.members)
     ):
         return
     if job.attempt.hosts[report.rank] != event.runtime:

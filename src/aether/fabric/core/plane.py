@@ -50,6 +50,7 @@ class Decision:
 
     happenings: tuple[Happening, ...]
     answer: str = "{}"
+    alone: bool = False  # the next decision must see what this one has done
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Plane:
         looked_s = 0.0
         while not self._ends.is_set() or not self._writes.empty():
             try:
-                self._write(self._drain())
+                self._serve(self._drain())
                 if time.monotonic() - looked_s >= LOOK_S:
                     looked_s = time.monotonic()
                     self._look()
@@ -176,12 +177,39 @@ class Plane:
             pass
         return made
 
-    def _write(self, writes: list[_Write]) -> None:
-        """Decide, store together, apply, answer."""
+    def _serve(self, writes: list[_Write]) -> None:
+        """Decide, store, apply and answer what waits; one that cannot be stored takes no other along."""
+        left = [writes]
+        try:
+            while left:
+                some = left.pop()
+                try:
+                    rest = self._write(some)
+                    left += [rest] if rest else []
+                except _Unfit as unfit:
+                    if len(some) == 1:
+                        log.error("a request cannot be stored: %s", unfit)
+                        some[0].answered.set_exception(unfit)
+                    else:
+                        left += [[w] for w in reversed(some) if not w.answered.done()]
+        except Exception as error:
+            for write in writes:
+                if not write.answered.done():
+                    write.answered.set_exception(error)
+            raise
+
+    def _write(self, writes: list[_Write]) -> list[_Write]:
+        """Decide, store together, apply, answer; those that must see it first are given back."""
         self._pending.clear()
+        left: list[_Write] = []
         decided: list[tuple[_Write, Decision]] = []
         fresh: dict[tuple[str, str], _Write] = {}
-        for write in writes:
+        for i, write in enumerate(writes):
+            if write.answered.done():
+                continue
+            if decided and decided[-1][1].alone:
+                left = writes[i:]
+                break
             try:
                 known = self._known(write, fresh)
                 if known is not None:
@@ -194,15 +222,11 @@ class Plane:
                 twin.first.answered.add_done_callback(lambda done, w=write: _pass_on(done, w.answered))  # type: ignore[misc]
             except Exception as error:
                 write.answered.set_exception(error)
-        try:
-            self._store([(h, w.actor) for w, d in decided for h in d.happenings],
-                        [_receipt(w, d, self.clock.now()) for w, d in decided if w.once is not None])  # fmt: skip
-        except Exception as error:
-            for write, _ in decided:
-                write.answered.set_exception(error)
-            raise
+        self._store([(h, w.actor) for w, d in decided for h in d.happenings],
+                    [_receipt(w, d, self.clock.now()) for w, d in decided if w.once is not None])  # fmt: skip
         for write, decision in decided:
             write.answered.set_result(decision.answer)
+        return left
 
     def _known(self, write: _Write, fresh: dict[tuple[str, str], _Write]) -> str | None:
         """What a request was answered that has come before."""
@@ -226,16 +250,19 @@ class Plane:
         if not happenings and not receipts:
             return
         now = self.clock.now()
-        entries = [
-            Entry(now, h.event.kind, h.project, h.subject, events.encode(h.event), actor) for h, actor in happenings
-        ]
-        self.store.append(entries, receipts)
+        try:
+            entries = [
+                Entry(now, h.event.kind, h.project, h.subject, events.encode(h.event), actor) for h, actor in happenings
+            ]
+            self.store.append(entries, receipts)
+        except ValueError as error:
+            raise _Unfit(str(error)) from error
         self.trouble = ""
         changed: set[str] = set()
         faults: list[control.Inject] = []
         with self.lock:
             for happening, actor in happenings:
-                self.state, commands = control.step(self.state, happening.event, now, actor)
+                commands = applied(self.state, happening.event, now, actor)
                 for command in commands:
                     if isinstance(command, control.Tell):
                         changed.add(command.runtime)
@@ -244,13 +271,17 @@ class Plane:
                     else:
                         self._place = True
         self._since_snapshot += len(happenings)
-        if self._since_snapshot >= SNAPSHOT_EVERY:
-            self._snapshot()
         self._heard(self.store.last_seq)
         if changed:
             self._told(changed)
         for fault in faults:
             self._inject(fault)
+        if self._since_snapshot >= SNAPSHOT_EVERY:
+            try:
+                self._snapshot()
+            except StoreError as error:  # what was asked is stored all the same
+                self._since_snapshot = 0
+                log.error("no snapshot: %s", error)
 
     def _snapshot(self) -> None:
         if self._since_snapshot:
@@ -263,6 +294,8 @@ class Plane:
         jump_s = self.clock.jump()
         if jump_s:
             made.append(Happening(events.ClockJumped(by_s=jump_s)))
+        if self.trouble:  # whether the store writes again is found out by writing
+            made.append(Happening(events.Ticked()))
         made += [Happening(events.RuntimeLost(runtime=r, reason=why), "", r) for r, why in self._silent()]
         due_s = control.due_s(self.state, self._placed_s)
         if due_s is not None and due_s <= now:
@@ -308,6 +341,10 @@ class Plane:
             raise
 
 
+class _Unfit(Exception):  # noqa: N818
+    """Something among what was decided cannot be stored; nothing of it is."""
+
+
 class _Twin(Exception):  # noqa: N818
     """The same request stands in the same transaction already."""
 
@@ -317,6 +354,8 @@ class _Twin(Exception):  # noqa: N818
 
 def _pass_on(done: Future[str], to: Future[str]) -> None:
     error = done.exception()
+    if to.done():
+        return
     to.set_exception(error) if error is not None else to.set_result(done.result())
 
 
@@ -335,6 +374,17 @@ def restore(store: Store) -> tuple[State, int]:
     seq, made, count = (kept[0], state.load(kept[1]), 0) if kept else (0, State(), 0)
     while rows := store.read(after=seq, limit=5000):
         for row in rows:
-            made, _ = control.step(made, events.decode(row.body), row.time_s, row.actor)
+            applied(made, events.decode(row.body), row.time_s, row.actor)
         seq, count = rows[-1].seq, count + len(rows)
     return made, count
+
+
+def applied(state: State, event: Event, time_s: float, actor: str) -> list[control.Command]:
+    """Apply what is stored, and say what follows. A fault of ours in one event must not keep the fabric from all that come after, nor
+    from coming up again: it is logged and counted, live and in every replay alike."""
+    try:
+        return control.step(state, event, time_s, actor)[1]
+    except Exception:
+        state.counts["faults"] = state.counts.get("faults", 0) + 1
+        log.exception("a fault of the core at an event of the kind %s", event.kind)
+        return [control.Place()]

@@ -14,7 +14,7 @@ from aether.fabric.task import Resources, Task, accelerator
 from aether.placement import online
 
 MOST_ROWS = 12_000  # ways of waiting jobs that one pass looks at, most urgent first: bounds its time
-BY_PRICE, BY_LIGHT = 0, 1  # orders in which hosts are tried
+BY_PRICE, BY_LIGHT, NOWHERE = 0, 1, 2  # orders in which hosts are tried; what runs stays or waits again, it never moves
 
 
 @dataclass(frozen=True)
@@ -67,22 +67,24 @@ def plan(state: State) -> list[Placed | Displaced]:
 
     More priority goes first, what runs before what waits, then the order of submission. A running job keeps its hosts while they can bear it;
     one that may be preempted (`use_spot`) gives way to more priority; what power, heat or a drain takes is stopped and waits
-    again. A gang has all its hosts or none. Waiting jobs start where GPUs are free now, not where others are only about to leave.
+    again. A gang has all its hosts or none. GPUs that others are about to leave count as free, so that nobody else must go for the same
+    job; it starts there once they have left.
     """
     fleet = _Fleet(state)
     rows = _rows(state, fleet)
     if not rows:
         return []
-    free = np.array([float(h.gpus) for h in fleet.hosts])
-    room = np.maximum(free - _held_by(state, fleet, "stopping"), 0.0)
+    room = np.array([float(h.gpus) for h in fleet.hosts])
+    left, leaving = room - _held_by(state, fleet), _held_by(state, fleet, "stopping")
     nodes = np.array([state.tasks[r.job.batch].num_nodes for r in rows], np.int64)
     moves = [state.tasks[r.job.batch].orbit.checkpoint is not None for r in rows]
     made = online.assign(
         np.arange(len(rows)), np.ones(len(rows), np.bool_), np.array([r.gpus for r in rows], np.int64), nodes, _allowed(state, rows, fleet),
-        np.zeros(len(rows), np.int64), np.full(len(rows), np.inf), np.zeros((1, free.size), np.float32), _ranks(fleet.hosts, room),
-        np.where(moves, BY_PRICE, BY_LIGHT), _held(rows, int(nodes.max())), room.copy(), _things(rows),
+        np.zeros(len(rows), np.int64), np.full(len(rows), np.inf), np.zeros((1, room.size + 1), np.float32), _ranks(fleet.hosts, room, leaving),
+        np.where([bool(r.held) for r in rows], NOWHERE, np.where(moves, BY_PRICE, BY_LIGHT)), _held(rows, int(nodes.max())), np.append(room, 0.0),
+        _things(rows),
     )  # fmt: skip
-    return _decisions(state, rows, fleet, made, free - _held_by(state, fleet))
+    return _decisions(state, rows, fleet, made, left)
 
 
 def _rows(state: State, fleet: _Fleet) -> list[_Row]:
@@ -181,7 +183,7 @@ def _held(rows: list[_Row], most: int) -> Ints:
 
 
 def _allowed(state: State, rows: list[_Row], fleet: _Fleet) -> Bools:
-    """Which hosts each row may have (R, H): those open that suit; for what runs, those it holds unless they are drained."""
+    """Which hosts each row may have (R, H + 1), the last is nowhere: those open that suit; for what runs, those it holds unless drained."""
     numbers: dict[tuple[object, ...], int] = {}
     masks: list[Bools] = []
     chosen = np.empty(len(rows), np.int64)
@@ -192,7 +194,7 @@ def _allowed(state: State, rows: list[_Row], fleet: _Fleet) -> Bools:
             fits = (fleet.sizes(task.resources.ways[row.way]) == row.gpus)[fleet.kind] & fleet.open
             masks.append(fits & _permitted(state, task, fleet))
         chosen[i] = numbers[row.rules]
-    allowed = np.stack(masks)[chosen]
+    allowed = np.pad(np.stack(masks), ((0, 0), (0, 1)))[chosen]
     for i, row in enumerate(rows):
         for h in row.held:
             allowed[i, h] = fleet.hosts[h].up and not fleet.hosts[h].drained
@@ -206,11 +208,16 @@ def _permitted(state: State, task: Task, fleet: _Fleet) -> Bools:
     return np.array([may(state, task, h) for h in fleet.hosts], np.bool_)
 
 
-def _ranks(hosts: list[Host], room: Floats) -> Ints:
-    """Orders in which hosts are tried (2, H): by price of energy; and for jobs that cannot go on elsewhere, those in light first."""
+def _ranks(hosts: list[Host], room: Floats, leaving: Floats) -> Ints:
+    """Orders in which hosts are tried (3, H + 1): by price of energy; for jobs that cannot go on elsewhere, those in light first; none.
+
+    Where somebody is about to leave comes last: else work would wait for them while a dearer host stands idle.
+    """
     price = np.array([h.facts.energy_usd_j for h in hosts])
     dark = np.array([h.facts.ship and not h.lit for h in hosts])
-    return np.stack([np.lexsort((-room, price)), np.lexsort((-room, price, dark))])
+    by_price, by_light = np.lexsort((-room, price, leaving > 0)), np.lexsort((-room, price, dark, leaving > 0))
+    nowhere = np.full(len(hosts), len(hosts))
+    return np.pad(np.stack([by_price, by_light, nowhere]), ((0, 0), (0, 1)), constant_values=len(hosts))
 
 
 def _things(rows: list[_Row]) -> Ints:

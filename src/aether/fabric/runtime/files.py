@@ -18,6 +18,7 @@ from aether.fabric.runtime.link import Backoff, ContactError, Link, RefusedError
 from aether.fabric.runtime.sweep import MARK
 
 BLOB_TRIES = 3  # a transfer that was cut gives another digest; three in a row are no accident
+FOLDER_TRIES = 10  # what was ended before is tidied away once, so that two are enough
 UNFINISHED = re.compile(r"\.(tmp|part)$|^\.tmp")  # names of files that programs are still writing, by custom
 PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")  # of the runtime's environment; nothing else of it is passed
 
@@ -91,7 +92,7 @@ class Fetch:
         home = Path(os.path.realpath(folder)) / "home"
         try:
             for made in (home / "workdir", folder / "logs", folder / "tmp"):
-                made.mkdir(parents=True, exist_ok=True)
+                _make(made)
             if order.workdir is not None:
                 self._mount(home / "workdir", order.workdir)
             for target, digest in sorted(order.mounts.items()):
@@ -113,6 +114,15 @@ class Fetch:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(blob, target)
+
+
+def _make(folder: Path) -> None:
+    """A folder with those above it, of which the tidying of the attempt before may take one away just now."""
+    for _ in range(FOLDER_TRIES - 1):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def environment(order: Order, folder: Path, ship: str, runtime_env: Mapping[str, str] = os.environ) -> dict[str, str]:
