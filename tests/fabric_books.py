@@ -121,8 +121,11 @@ def given_up(books):
 
 
 def alone(books, lines):
-    """No two attempts of a member at once, but where the earlier one's ship was given up; how many followed, and how many such."""
-    lost, followed, spared = given_up(books), 0, 0
+    """No two attempts of a member at once, but where the earlier one's ship was given up.
+
+    How many followed one another, how many followed one that was given up, and how many of those overlapped.
+    """
+    lost, followed, spared, overlapped = given_up(books), 0, 0, 0
     by_member = defaultdict(list)
     for job, tried, rank in sorted(lines):
         by_member[job, rank].append(tried)
@@ -131,10 +134,11 @@ def alone(books, lines):
             one, two = lines[job, a, rank], lines[job, b, rank]
             if (job, a, rank) in lost:
                 spared += 1
+                overlapped += one[-1][2] > two[0][2]
             else:
                 assert one[-1][2] <= two[0][2], (job, rank, one[-1], two[0])
                 followed += 1
-    return followed, spared
+    return followed, spared, overlapped
 
 
 def counters(fabric, books, lines, sent):

@@ -22,7 +22,6 @@ from aether.fabric.runtime.sweep import marked
 from live_fabric import free_port
 
 SCENARIO = Path(__file__).parent / "data" / "fabric_nights.yaml"
-HOSTS = 9
 OVER = ("succeeded", "failed", "cancelled")
 ORPHAN_S = 10.0  # after which nothing of a killed runtime may live
 ASK_S = 240.0  # that a client goes on asking
@@ -272,7 +271,7 @@ class Load:
 
     def __init__(self, fabric, makers, clients=3, most=40, pause_s=0.3, seed=0):
         self.fabric, self.makers, self.most, self.pause_s = fabric, makers, most, pause_s
-        self.sent, self.seen, self.faults = [], {}, []
+        self.sent, self.seen, self.faults, self.refused = [], {}, [], Counter()
         self.lock, self.stop = threading.Lock(), threading.Event()
         self.threads = [threading.Thread(target=self._guard, args=(self._submit, random.Random(seed * 100 + i)))
                         for i in range(clients)]  # fmt: skip
@@ -291,13 +290,14 @@ class Load:
             thread.join()
 
     def _guard(self, work, *given):
+        client = Client(*local.credentials(self.fabric.folder))
+        client.refused = self.refused
         try:
-            work(*given)
+            work(client, *given)
         except BaseException as error:
             self.faults.append(error)
 
-    def _submit(self, rng):
-        client = Client(*local.credentials(self.fabric.folder))
+    def _submit(self, client, rng):
         while not self.stop.is_set():
             with self.lock:
                 live = sum(len(s.jobs) for s in self.sent) - len(self.seen)
@@ -312,9 +312,8 @@ class Load:
                     self.sent.append(expected)
             self.stop.wait(rng.uniform(0.0, 2.0 * self.pause_s))
 
-    def _watch(self):
+    def _watch(self, client):
         """What has once been told to be over stays so."""
-        client = Client(*local.credentials(self.fabric.folder))
         while not self.watched.is_set():
             for job in every_job(client):
                 if job["status"] in OVER:
@@ -421,37 +420,52 @@ class Assassin:
         self._thread.join()
 
     def strike(self):
-        """One kill -9 of something that lives; whether there was anything."""
+        """One kill -9 of something that lives, or of all at once as when a machine loses power; whether there was anything."""
         kind = self.rng.choices(list(self.weights), list(self.weights.values()))[0]
-        count = 1
-        if kind == "control":
-            count = self.fabric.kill_control(self.rng.choice((None, None, self.rng.uniform(0.0, 4.0))))
-        elif kind == "twin":
-            found = self.fabric.twin()
-            if not found or not self._kill(found):
-                return False
-        elif kind == "runtime":
-            found = sorted(self.fabric.runtimes().items())
-            if not found:
-                return False
-            _, (pid, folder) = self.rng.choice(found)
-            doomed = [(p, begun_at(p)) for p in marked(folder)]
-            if not self._kill(pid):
-                return False
-            self._doomed.append((time.monotonic() + ORPHAN_S, doomed))
-        else:
-            found = self.fabric.keepers()
-            if not found or not self._kill(self.rng.choice(found)):
-                return False
+        count = {"control": self._control, "twin": self._twin, "runtime": self._runtime, "keeper": self._keeper,
+                 "machine": self._machine}[kind]()  # fmt: skip
         self.kills[kind] += count
-        return True
+        return count > 0
+
+    def _control(self):
+        return self.fabric.kill_control(self.rng.choice((None, None, self.rng.uniform(0.0, 4.0))))
+
+    def _twin(self):
+        return self._kill(self.fabric.twin())
+
+    def _keeper(self):
+        found = self.fabric.keepers()
+        return self._kill(self.rng.choice(found)) if found else 0
+
+    def _runtime(self):
+        found = sorted(self.fabric.runtimes().values())
+        if not found:
+            return 0
+        pid, folder = self.rng.choice(found)
+        self._doom(folder)
+        return self._kill(pid)
+
+    def _machine(self):
+        self._doom(self.fabric.folder)
+        victims = [*(p for p, _ in self.fabric.runtimes().values()), *self.fabric.keepers()]
+        self.rng.shuffle(victims)
+        for pid in victims:
+            self._kill(pid)
+        return self.fabric.kill_control()
+
+    def _doom(self, folder):
+        """Nothing of a folder that lives now is to live for long."""
+        doomed = [(p, begun_at(p)) for p in marked(folder)]
+        self._doomed.append((time.monotonic() + ORPHAN_S, doomed))
 
     def _kill(self, pid):
+        """How many were killed, 0 where it has gone already."""
         try:
-            os.kill(pid, signal.SIGKILL)
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+            return int(pid > 0)
         except ProcessLookupError:
-            return False
-        return True
+            return 0
 
     def _look(self):
         while not self._stop.wait(0.2):
@@ -463,8 +477,8 @@ class Assassin:
 
 def keep_journals(fabric):
     """Let every journal's own file keep a copy of each report, which acknowledgement does not remove."""
-    until(lambda: len(list(fabric.folder.glob("runtimes/*/journal.sqlite"))) == HOSTS, 60)
-    until(lambda: len(fabric.runtimes()) == HOSTS, 60)
+    count = fabric.client.ask("GET", "/v1/fabric")["ships"]
+    until(lambda: len(list(fabric.folder.glob("runtimes/*/journal.sqlite"))) == count, 60)
     for file in fabric.folder.glob("runtimes/*/journal.sqlite"):
         with contextlib.closing(sqlite3.connect(file, timeout=30.0)) as db:
             until(lambda db=db: db.execute("SELECT 1 FROM sqlite_master WHERE name = 'members'").fetchone(), 30)

@@ -21,7 +21,7 @@ DAY_S, EVERY_S, SPEED = 86400.0, 120.0, 144.0
 SHIPS = [f"dusk/{i}" for i in range(3)] + [f"night/{i}" for i in range(4)]
 SITES = ["dublin", "virginia"]
 GATEWAYS = ["Adelanto, CA", "Aerzen, Germany", "Akita, Japan"]
-WEIGHTS = {"ship": 20, "site": 3, "link": 20, "gateway": 15, "runtime": 20, "clock": 15, "control": 1}
+WEIGHTS = {"ship": 20, "site": 3, "link": 20, "gateway": 15, "runtime": 20, "clock": 15, "control": 3}
 
 
 def long_counter(rng):
@@ -101,7 +101,7 @@ def test_a_day_of_faults_loses_no_job_no_checkpoint_and_no_usage(tmp_path, recor
         books, lines = check.Books.of(fabric), check.read_lines(fabric)
         check.submissions(books, load.sent, jobs)
         metered = check.meters(fabric, books)
-        followed, given_up = check.alone(books, lines)
+        followed, given_up, overlapped = check.alone(books, lines)
         resumed = check.counters(fabric, books, lines, load.sent)
         entries = check.chain(fabric)
         fabric.measure()
@@ -115,7 +115,7 @@ def test_a_day_of_faults_loses_no_job_no_checkpoint_and_no_usage(tmp_path, recor
         ]
         told = {
             "faults": dict(made), "submissions": len(load.sent), "jobs": len(jobs), "log": entries, "metered": metered, "followed": followed,
-            "given up": given_up, "resumed": resumed, "displaced": books.counts["displaced"], "by power": len(by_power), "in the dark": len(in_the_dark),
+            "given up": given_up, "overlapped": overlapped, "resumed": resumed, "displaced": books.counts["displaced"], "by power": len(by_power), "in the dark": len(in_the_dark),
             "lost runtimes": books.counts["runtime_lost"], "alarms": dict(alarms), "peak MB": round(fabric.peak_bytes / 1e6),
             "longest recovery s": round(max(fabric.recoveries_s), 1), "preemptions": sum(j["preemptions"] for j in jobs.values()),
         }  # fmt: skip
