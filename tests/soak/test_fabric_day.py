@@ -115,7 +115,8 @@ def test_a_day_of_faults_loses_no_job_no_checkpoint_and_no_usage(tmp_path, recor
         ]
         told = {
             "faults": dict(made), "submissions": len(load.sent), "jobs": len(jobs), "log": entries, "metered": metered, "followed": followed,
-            "given up": given_up, "overlapped": overlapped, "resumed": resumed, "displaced": books.counts["displaced"], "by power": len(by_power), "in the dark": len(in_the_dark),
+            "given up": given_up, "overlapped": overlapped, "resumed": resumed, "displaced": books.counts["displaced"],
+            "by power": len(by_power), "in the dark": len(in_the_dark),
             "lost runtimes": books.counts["runtime_lost"], "alarms": dict(alarms), "peak MB": round(fabric.peak_bytes / 1e6),
             "longest recovery s": round(max(fabric.recoveries_s), 1), "preemptions": sum(j["preemptions"] for j in jobs.values()),
         }  # fmt: skip
