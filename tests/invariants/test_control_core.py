@@ -2,7 +2,7 @@
 
 import copy
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -171,5 +171,17 @@ class Core(RuleBasedStateMachine):
         assert all(used(play.state, n) == 0 for n in SHIPS)
 
 
-Core.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Core.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate)
+)  # to shrink such a history takes minutes and tells little more
 TestCore = Core.TestCase
+
+
+def test_a_job_that_falls_with_another_whose_deadline_passes_in_the_same_moment_is_not_stopped_once_more():
+    play = Play([facts("a/0")])
+    first = play.submit(orbit={"deadline": "10 s"})
+    second = play.submit((first,), orbit={"deadline": "10 s"})
+    play.time_s += 11.0
+    play.do(events.Ticked())
+    assert [play.state.jobs[n].status for n in (first, second)] == ["failed", "failed"]
+    assert play.state.jobs[second].reason == f"needs {first}, which failed"
