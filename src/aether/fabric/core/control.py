@@ -374,7 +374,7 @@ def _ticked(state: State, _event: happened.Ticked, made: list[Command], _actor: 
         job = state.jobs[name]
         if job.status == "queued":
             _end(state, job, "failed", "its deadline passed")
-        elif job.status != "stopping":
+        elif job.status not in ("stopping", *OVER):  # it may have fallen just now with one that it needs
             _stop(state, job, "expired", "its deadline passed", made)
     made.append(Place())
 
