@@ -222,6 +222,16 @@ def test_cheaper_energy_first_and_light_first_for_what_cannot_go_on_elsewhere():
     assert started(p) == {stays: ("a/1",), moves: ("a/0",)}
 
 
+def test_deadlines_of_a_job_and_of_one_that_needs_it_pass_together():
+    p = play(facts("a/0"))
+    first = p.submit(orbit={"deadline": "10 min"})
+    second = p.submit(after=(first,), orbit={"deadline": "10 min"})
+    p.time_s += 600.0
+    p.do(events.Ticked())
+    told = {j: (p.state.jobs[j].status, p.state.jobs[j].reason) for j in (first, second)}
+    assert told == {first: ("failed", "its deadline passed"), second: ("failed", f"needs {first}, which failed")}
+
+
 def test_what_waits_is_told_why():
     p = play(facts("a/0"))
     needed = p.submit(resources=EIGHT)
