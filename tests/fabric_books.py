@@ -8,10 +8,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from aether.fabric import local
 from aether.fabric.blobs import Blobs
+from aether.fabric.core import control, events, state
 from aether.fabric.protocol import Used
 from aether.fabric.runtime.meter import verify
 from aether.fabric.store.audit import audit
+from aether.fabric.store.store import Store
 
 METERS = ("gpu_ms", "energy_j", "laser_bytes", "downlink_bytes", "checkpoint_byte_s")
 
@@ -189,3 +192,19 @@ def chain(fabric):
     made = audit(settings["db"], fabric.folder / "head")
     assert made.ok, made
     return made.entries
+
+
+def replayed(fabric):
+    """End the fabric: its last snapshot, made through all the kills, is what the whole log comes to from its beginning."""
+    local.down(fabric.folder)
+    assert not fabric.living()
+    settings = json.loads((fabric.folder / "settings.json").read_text())
+    with contextlib.closing(Store(settings["db"], fabric.folder / "head")) as store:
+        seq, body = store.snapshot()
+        assert seq == store.last_seq
+        made, after = state.State(), 0
+        while rows := store.read(after, 5000):
+            for row in rows:
+                made, _ = control.step(made, events.decode(row.body), row.time_s, row.actor)
+            after = rows[-1].seq
+    assert state.load(state.dump(made)) == state.load(body)

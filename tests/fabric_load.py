@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,47 +24,6 @@ SCENARIO = Path(__file__).parent / "data" / "fabric_nights.yaml"
 OVER = ("succeeded", "failed", "cancelled")
 ORPHAN_S = 10.0  # after which nothing of a killed runtime may live
 ASK_S = 240.0  # that a client goes on asking
-SAY = 'say() { echo "$AETHER_ATTEMPT $RANK $AETHER_SHIP $1 $2 ${EPOCHREALTIME/,/.}" >> "$LINES"; }\n'
-SHORT = SAY + 'say begin 0; sleep "$LASTS"; say end 0; exit "$CODE"\n'
-COUNTER = (
-    SAY
-    + """
-at=$AETHER_CHECKPOINT/count; i=0; [ -e "$at" ] && i=$(<"$at")
-say begin $i
-while [ $i -lt "$STEPS" ]; do
-  sleep "$LASTS"; i=$((i+1)); say step $i
-  echo $i > "$at.tmp" && mv "$at.tmp" "$at"
-done
-say end $i
-"""
-)
-GANG = (
-    SAY
-    + """
-say begin 0
-python3 -S -c '
-import os, socket, time
-host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-if os.environ["RANK"] == "0":
-    with socket.create_server((host, port)) as s:
-        other = s.accept()[0]
-        time.sleep(float(os.environ["LASTS"]))
-        other.sendall(b"done")
-else:
-    until = time.monotonic() + 60
-    while True:
-        try:
-            with socket.create_connection((host, port), 10) as s:
-                s.settimeout(None)
-                assert s.recv(9) == b"done"
-            break
-        except ConnectionRefusedError:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-' || exit 1
-say end 0
-"""
-)
 
 
 def until(check, seconds, told=lambda: ""):
@@ -211,23 +169,28 @@ class Fabric:
         return made
 
     def keepers(self):
-        """Live keepers."""
-        return [p for p in marked(self.folder) if b"keeper.py" in words(p)]
+        """Live keepers, without what they have forked and is to become a program: to kill that is to kill the program."""
+        found = [p for p in marked(self.folder) if b"keeper.py" in words(p)]
+        return [p for p in found if parent(p) not in found]
+
+    def living(self):
+        """Every process of it that lives."""
+        mine = {p for p in processes() if str(self.folder).encode() in words(p)} | set(marked(self.folder))
+        return mine | {t for p in mine for t in below(p)}
 
     def close(self):
-        """Kill whatever of it lives, children of its control process first."""
+        """Kill whatever of it lives."""
         for _ in range(100):
-            mine = [p for p in processes() if str(self.folder).encode() in words(p)] + marked(self.folder)
-            twins = [t for p in mine for t in below(p)]
-            if not mine:
+            left = self.living()
+            if not left:
                 return
-            for pid in {*mine, *twins}:
+            for pid in left:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
                 with contextlib.suppress(OSError):
                     os.waitpid(pid, os.WNOHANG)
             time.sleep(0.1)
-        raise AssertionError(f"still alive: {[(p, words(p)) for p in mine]}")
+        raise AssertionError(f"still alive: {[(p, words(p)) for p in left]}")
 
 
 def processes():
@@ -242,6 +205,14 @@ def words(pid):
         return b""
 
 
+def parent(pid):
+    """Its parent, 0 where it has gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 def below(pid):
     """Its children."""
     try:
@@ -253,17 +224,6 @@ def below(pid):
         ]
     except OSError:
         return []
-
-
-@dataclass
-class Sent:
-    """A submission that was acknowledged, and how it must end."""
-
-    jobs: tuple
-    kind: str
-    steps: int = 0
-    ends: tuple = ("succeeded",)
-    code: int = 0
 
 
 class Load:
@@ -359,49 +319,6 @@ def every_job(client):
     return made
 
 
-def short(rng):
-    """A program of a moment; its exit code is its own."""
-    code = rng.choice((0, 0, 0, 3))
-    ends = ("succeeded",) if code == 0 else ("failed",)
-    return task(SHORT, rng, LASTS=f"{rng.uniform(0.1, 2.0):.2f}", CODE=code), Sent((), "short", 0, ends, code)
-
-
-def array(rng):
-    made, expected = short(rng)
-    made["orbit"]["array"] = 4
-    expected.kind = "array"
-    return made, expected
-
-
-def gang(rng, lasts_s=2.0):
-    """Two nodes, of which one waits for the other. A peer's death breaks it, which is its own failure: it may try again."""
-    made = task(GANG, rng, LASTS=f"{rng.uniform(0.5, 1.0) * lasts_s:.2f}")
-    made |= {"num_nodes": 2}
-    made["orbit"]["retries"] = 1000
-    return made, Sent((), "gang")
-
-
-def counter(rng, steps=(10, 40), lasts_s=0.25, spot=False):
-    """A checkpointing counter."""
-    count = rng.randint(*steps)
-    made = task(COUNTER, rng, LASTS=lasts_s, STEPS=count)
-    made["orbit"] |= {"checkpoint": "~/kept", "checkpoint_every": "1 s"}
-    made["resources"]["use_spot"] = spot
-    return made, Sent((), "counter", count)
-
-
-def cancelled(rng):
-    made, _ = counter(rng, (40, 41))
-    return made, Sent((), "cancel", 40, ("cancelled", "succeeded"))
-
-
-def task(run, rng, **envs):
-    return {
-        "run": run, "envs": {k: str(v) for k, v in envs.items()}, "resources": {"accelerators": {"gb300": rng.choice((4, 8, 16))}},
-        "orbit": {"grace": "1 s", "retries": 0, "priority": rng.choice((400, 500, 600))},
-    }  # fmt: skip
-
-
 class Assassin:
     """Kills at random, and watches that nothing of a killed runtime outlives it for long."""
 
@@ -447,10 +364,12 @@ class Assassin:
 
     def _machine(self):
         self._doom(self.fabric.folder)
-        victims = [*(p for p, _ in self.fabric.runtimes().values()), *self.fabric.keepers()]
-        self.rng.shuffle(victims)
-        for pid in victims:
-            self._kill(pid)
+        victims = [p for p, _ in self.fabric.runtimes().values()]
+        while victims:
+            self.rng.shuffle(victims)
+            for pid in victims:
+                self._kill(pid)
+            victims = marked(self.fabric.folder)
         return self.fabric.kill_control()
 
     def _doom(self, folder):

@@ -12,16 +12,17 @@ import random
 
 import fabric_books as check
 import fabric_load as under
+import fabric_programs as programs
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and prctl of Linux")
 HOSTS = ("dusk/0", "dusk/1", "virginia")
 
 
 def quick(rng):
-    return under.counter(rng, (5, 15), 0.2)
+    return programs.counter(rng, (5, 15), 0.2)
 
 
-MAKERS = (under.short, under.array, quick)
+MAKERS = (programs.short, programs.array, quick)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def sent():
 
 def submit(fabric, sent, steps, where):
     """A counter of so many steps at some hosts, under way there: its name, and its host."""
-    task, expected = under.counter(random.Random(0), (steps, steps), 0.2)
+    task, expected = programs.counter(random.Random(0), (steps, steps), 0.2)
     task["orbit"]["where"] = list(where)
     task["envs"]["LINES"] = str(fabric.lines)
     expected.jobs = tuple(fabric.client.ask("POST", "/v1/jobs", {"task": task})["jobs"])
@@ -118,4 +119,5 @@ def test_the_books_of_it_all_are_right(fabric, sent):
     check.alone(books, lines)
     assert check.counters(fabric, books, lines, sent) >= 1
     check.chain(fabric)
-    assert fabric.peak_bytes < 500e6
+    assert 0 < fabric.peak_bytes < 500e6
+    check.replayed(fabric)

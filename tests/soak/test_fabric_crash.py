@@ -11,6 +11,7 @@ pytest.importorskip("fastapi", reason="the live fabric is not installed: pip ins
 
 import fabric_books as check
 import fabric_load as under
+import fabric_programs as programs
 
 pytestmark = [
     pytest.mark.soak,
@@ -20,7 +21,15 @@ KILLS = 100
 SERVER_RESTARTS = 4  # of PostgreSQL, at once, as after a cut of its power
 MOST_BYTES = 500e6
 WEIGHTS = {"control": 18, "runtime": 34, "keeper": 34, "twin": 9, "machine": 5}
-MAKERS = (under.short, under.short, under.array, under.gang, under.counter, under.counter, under.cancelled)
+MAKERS = (
+    programs.short,
+    programs.short,
+    programs.array,
+    programs.gang,
+    programs.counter,
+    programs.counter,
+    programs.cancelled,
+)
 
 
 def test_kills_of_everything_lose_nothing_that_was_acknowledged(database_url, tmp_path, request, record_property):
@@ -59,3 +68,4 @@ def test_kills_of_everything_lose_nothing_that_was_acknowledged(database_url, tm
         }  # fmt: skip
         record_property("numbers", told)
         print(told)
+        check.replayed(fabric)

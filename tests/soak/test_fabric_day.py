@@ -12,6 +12,7 @@ pytest.importorskip("fastapi", reason="the live fabric is not installed: pip ins
 
 import fabric_books as check
 import fabric_load as under
+import fabric_programs as programs
 
 pytestmark = [
     pytest.mark.soak,
@@ -25,22 +26,22 @@ WEIGHTS = {"ship": 20, "site": 3, "link": 20, "gateway": 15, "runtime": 20, "clo
 
 
 def long_counter(rng):
-    return under.counter(rng, (80, 160), 0.5)
+    return programs.counter(rng, (80, 160), 0.5)
 
 
 def spot(rng):
     """Takes most of a host, so that others push it away."""
-    task, expected = under.counter(rng, (60, 120), 0.5, spot=True)
+    task, expected = programs.counter(rng, (60, 120), 0.5, spot=True)
     task["resources"]["accelerators"] = {"gb300": 48}
     task["orbit"]["priority"] = 300
     return task, expected
 
 
 def long_gang(rng):
-    return under.gang(rng, 15.0)
+    return programs.gang(rng, 15.0)
 
 
-MAKERS = (long_counter, long_counter, spot, long_gang, under.short, under.array, under.cancelled)
+MAKERS = (long_counter, long_counter, spot, long_gang, programs.short, programs.array, programs.cancelled)
 
 
 def fault(rng):
@@ -115,13 +116,14 @@ def test_a_day_of_faults_loses_no_job_no_checkpoint_and_no_usage(tmp_path, recor
         ]
         told = {
             "faults": dict(made), "submissions": len(load.sent), "jobs": len(jobs), "log": entries, "metered": metered, "followed": followed,
-            "given up": given_up, "overlapped": overlapped, "resumed": resumed, "displaced": books.counts["displaced"],
-            "by power": len(by_power), "in the dark": len(in_the_dark),
+            "given up": given_up, "overlapped": overlapped, "resumed": resumed,
+            "displaced": books.counts["displaced"], "by power": len(by_power), "in the dark": len(in_the_dark),
             "lost runtimes": books.counts["runtime_lost"], "alarms": dict(alarms), "peak MB": round(fabric.peak_bytes / 1e6),
             "longest recovery s": round(max(fabric.recoveries_s), 1), "preemptions": sum(j["preemptions"] for j in jobs.values()),
         }  # fmt: skip
         record_property("numbers", told)
         print(told)
+        check.replayed(fabric)
     assert sum(made.values()) >= DAY_S / EVERY_S - 2
     assert set(made) == set(WEIGHTS)
     assert by_power

@@ -13,6 +13,7 @@ pytest.importorskip("fastapi", reason="the live fabric is not installed: pip ins
 
 import fabric_books as check
 import fabric_load as under
+import fabric_programs as programs
 
 pytestmark = [
     pytest.mark.soak,
@@ -23,10 +24,10 @@ DISK_BYTES = 4 << 20
 
 
 def quick(rng):
-    return under.counter(rng, (10, 60), 0.25)
+    return programs.counter(rng, (10, 60), 0.25)
 
 
-MAKERS = (under.short, under.array, under.gang, quick)
+MAKERS = (programs.short, programs.array, programs.gang, quick)
 
 
 def ready(fabric):
@@ -54,7 +55,7 @@ class Refused:
 
     def __init__(self, fabric):
         self.fabric = fabric
-        self.task, self.expected = under.short(random.Random(1))
+        self.task, self.expected = programs.short(random.Random(1))
         self.task["envs"]["LINES"] = str(fabric.lines)
         self.status, said = self.ask()
         self.title = said["title"]
