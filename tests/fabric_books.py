@@ -15,6 +15,7 @@ from aether.fabric.protocol import Used
 from aether.fabric.runtime.meter import verify
 from aether.fabric.store.audit import audit
 from aether.fabric.store.store import Store
+from fabric_load import until
 
 METERS = ("gpu_ms", "energy_j", "laser_bytes", "downlink_bytes", "checkpoint_byte_s")
 
@@ -30,6 +31,9 @@ class Books:
 
     @classmethod
     def of(cls, fabric):
+        until(
+            lambda: not at_work(fabric), 90, lambda: at_work(fabric)
+        )  # a member's last bytes are metered when it is tidied away
         made = cls(fabric.client.pages("/v1/audit"))
         assert [e["seq"] for e in made.events] == list(range(1, len(made.events) + 1))
         for event in made.events:
@@ -40,6 +44,17 @@ class Books:
             elif event["kind"] == "reported":
                 made.journals.setdefault((body["runtime"], body["journal"]), []).append((body["n"], body["report"]))
         return made
+
+
+def at_work(fabric):
+    """Runtimes that have members or reports left, and how many."""
+    left = {}
+    for file in fabric.folder.glob("runtimes/*/journal.sqlite"):
+        with contextlib.closing(sqlite3.connect(file, timeout=30.0)) as db:
+            count = sum(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("members", "reports"))
+        if count:
+            left[file.parent.name] = count
+    return left
 
 
 def submissions(books, sent, jobs):
@@ -197,7 +212,7 @@ def chain(fabric):
 def replayed(fabric):
     """End the fabric: its last snapshot, made through all the kills, is what the whole log comes to from its beginning."""
     local.down(fabric.folder)
-    assert not fabric.living()
+    until(lambda: not fabric.living(), 15, fabric.living)
     settings = json.loads((fabric.folder / "settings.json").read_text())
     with contextlib.closing(Store(settings["db"], fabric.folder / "head")) as store:
         seq, body = store.snapshot()
