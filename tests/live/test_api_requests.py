@@ -60,6 +60,27 @@ def test_twenty_threads_with_one_request_get_one_job(api):
     assert len(stored(api, "submitted")) == 1
 
 
+def test_a_key_that_is_asked_for_again_is_told_again_and_its_secret_lies_nowhere(tmp_path):
+    api, asked = Api(tmp_path), {"scopes": ["write"], "project": "default", "note": "mine"}
+    first, again = (api.ask("POST", "/v1/keys", body=asked, **once("k")) for _ in range(2))
+    assert (first.status_code, first.json()) == (again.status_code, again.json()) == (201, first.json())
+    assert (
+        len(
+            {
+                first.json()["secret"],
+                *(api.ask("POST", "/v1/keys", body=asked, **once(k)).json()["secret"] for k in "ab"),
+            }
+        )
+        == 3
+    )
+    other = api.ask("POST", "/v1/keys", body=asked | {"note": "another"}, **once("k"))
+    assert (other.status_code, other.json()["type"]) == (422, "urn:aether:problem:idempotency-key-reused")
+    secret = first.json()["secret"]
+    assert api.ask("GET", "/v1/jobs", key=secret).status_code == 200
+    api.close()
+    assert not [f for f in tmp_path.rglob("*") if f.is_file() and secret.encode() in f.read_bytes()]
+
+
 def test_a_request_is_known_again_after_a_restart_and_by_its_caller_alone(tmp_path):
     api = Api(tmp_path)
     key, other = api.key("p", "write"), api.key("p", "write")

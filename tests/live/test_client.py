@@ -112,11 +112,12 @@ def test_patience_ends_and_what_was_wrong_is_told():
         client.fabric()
 
 
-def test_a_key_is_not_made_twice_where_the_answer_was_lost():
-    with Scripted(None, (201, {}, b"{}")) as server, Client(server.url, "k") as client:
-        with pytest.raises(Away):
-            client.make_key(views.NewKey())
-        assert len(server.asked) == 1
+def test_a_key_is_asked_for_again_as_the_same_request_where_the_answer_was_lost():
+    made = (201, {}, b'{"id": "a", "secret": "s"}')
+    with Scripted(None, made) as server, Client(server.url, "k") as client:
+        assert client.make_key(views.NewKey()).secret == "s"
+    assert len({headers["Idempotency-Key"] for _, _, headers, _ in server.asked}) == 1
+    assert len(server.asked) == 2
 
 
 def test_logs_go_on_where_the_line_was_cut():

@@ -215,8 +215,8 @@ class Client:
         return self._get("/v1/keys", views.Keys).keys
 
     def make_key(self, asked: views.NewKey) -> views.MadeKey:
-        """Make a key. An answer that was lost on its way is not asked for again: the secret is told once."""
-        return self._write("POST", "/v1/keys", asked, views.MadeKey, once=True)
+        """Make a key; its secret is told now and kept nowhere."""
+        return self._write("POST", "/v1/keys", asked, views.MadeKey)
 
     def revoke_key(self, name: str) -> None:
         """Make a key worthless from now on."""
@@ -262,13 +262,13 @@ class Client:
         given = {k: v for k, v in (asked or {}).items() if v is not None}
         return kind.model_validate_json(self._ask("GET", path, params=given, **more).content)
 
-    def _write(self, method: str, path: str, asked: BaseModel | None, kind: type[V], key: str | None = None, once: bool = False) -> V:  # fmt: skip
+    def _write(self, method: str, path: str, asked: BaseModel | None, kind: type[V], key: str | None = None) -> V:  # fmt: skip
         headers = {"Idempotency-Key": key or uuid.uuid4().hex, "Content-Type": "application/json"}
         content = None if asked is None else asked.model_dump_json(exclude_defaults=True).encode()
-        return kind.model_validate_json(self._ask(method, path, content=content, headers=headers, once=once).content)
+        return kind.model_validate_json(self._ask(method, path, content=content, headers=headers).content)
 
-    def _ask(self, method: str, path: str, file: Path | None = None, once: bool = False, **more: Any) -> httpx.Response:
-        """One request, tried again while it may help. once: not after it may have been taken."""
+    def _ask(self, method: str, path: str, file: Path | None = None, **more: Any) -> httpx.Response:
+        """One request, tried again while it may help."""
         begun_s, tries = time.monotonic(), 0
         while True:
             wait_s = 0.0
@@ -286,8 +286,6 @@ class Client:
                 wait_s = _retry_after(response)
             except httpx.TransportError as failed:
                 error = Away(0, "away", f"no fabric answers at {self.url}: {failed}")
-                if once and not isinstance(failed, (httpx.ConnectError, httpx.ConnectTimeout)):
-                    raise error from failed
             tries += 1
             wait_s = max(wait_s, _backoff_s(tries))
             if time.monotonic() - begun_s + wait_s > self.patience_s:

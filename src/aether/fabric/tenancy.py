@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -54,6 +55,14 @@ def new_key() -> tuple[str, str, str]:
     """A key's name, the secret itself, which is told once, and its digest, which is kept."""
     name = ident("", 12)
     secret = f"aek-{name}-{secrets.token_urlsafe(32)}"
+    return name, secret, digest(secret)
+
+
+def derived_key(root: bytes, whose: str, idempotency_key: str) -> tuple[str, str, str]:
+    """The same as `new_key`, drawn from the fabric's own secret: a repeated request is told the same secret, and none is kept."""
+    drawn = hmac.new(root, f"key\n{whose}\n{idempotency_key}".encode(), hashlib.sha512).digest()
+    name = "".join(LETTERS[b % len(LETTERS)] for b in drawn[32:44])
+    secret = f"aek-{name}-{base64.urlsafe_b64encode(drawn[:32]).decode().rstrip('=')}"
     return name, secret, digest(secret)
 
 

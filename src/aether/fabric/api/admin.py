@@ -16,7 +16,7 @@ from aether.fabric.core import events
 from aether.fabric.core.plane import Decision, Happening, Refused
 from aether.fabric.core.state import State
 from aether.fabric.store.store import Stored
-from aether.fabric.tenancy import new_key
+from aether.fabric.tenancy import derived_key, new_key
 
 router = APIRouter(prefix="/v1", tags=["administration"], route_class=Route)
 PROJECT_QUERY = Annotated[str | None, Query(max_length=40)]
@@ -54,15 +54,29 @@ async def keys(given: Given) -> views.Keys:
 
 
 @router.post("/keys", status_code=201, response_model=views.MadeKey)
-async def make_key(request: Request, given: Given, who: Admin, asked: views.NewKey) -> Response:
-    """Make a key. Its secret is told in this answer and nowhere else, so that a repeated request makes another."""
-    name, secret, kept = new_key()
+async def make_key(
+    request: Request, given: Given, who: Admin, asked: views.NewKey, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Make a key. Its secret is told in this answer and kept nowhere; the same request with the same idempotency key is told it again."""
+    name, secret, kept = derived_key(given.secret, who.key, idempotency_key) if idempotency_key else new_key()
     expires_s = None if asked.expires_in_s is None else given.plane.clock.now() + asked.expires_in_s
     project = "" if "admin" in asked.scopes else asked.project
 
     def decide(state: State) -> Decision:
         if project and project not in state.projects:
             raise Refused(422, "invalid-input", f"project: there is no project '{project}': make it first")
+        known = state.keys.get(name)
+        if known is not None:
+            if (known.project, known.scopes, known.note, known.expires_s is None) != (
+                project,
+                asked.scopes,
+                asked.note,
+                expires_s is None,
+            ):
+                raise Refused(
+                    422, "idempotency-key-reused", f"the idempotency key '{idempotency_key}' stands for another request"
+                )
+            return Decision((), views.MadeKey(id=name, secret=secret).model_dump_json())
         event = events.KeyMade(
             key=name, project=project, digest=kept, scopes=asked.scopes, expires_s=expires_s, note=asked.note
         )
