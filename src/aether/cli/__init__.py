@@ -16,6 +16,11 @@ from aether.cli.frame import DONE, INTERRUPTED, WRONG, Signals, app
 __all__ = ["app", "fabric", "fabric_admin", "fabric_jobs", "fabric_ships", "main", "runs", "studies", "tools"]
 
 
+app.registered_commands.sort(
+    key=lambda c: "fabric" in getattr(c.callback, "__module__", "")
+)  # design, prove, then run it
+
+
 def main() -> None:
     """Run the command and turn what goes wrong into a message and an exit code."""
     for name in (signal.SIGINT, signal.SIGTERM):
