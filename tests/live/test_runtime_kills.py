@@ -97,6 +97,18 @@ def test_when_both_are_killed_the_restarted_runtime_sweeps(fleet):
     assert fleet.control.wait("a", "ended")[0].how == "lost"
 
 
+def test_a_program_that_was_killed_with_its_runtime_is_lost_and_has_not_failed(fleet):
+    fleet.start("a")
+    fleet.control.run("a", run="echo $$; while :; do sleep 0.05; done")
+    pid = int(until(lambda: fleet.control.log().strip()))
+    os.kill(fleet.processes["a"].pid, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)  # the keeper is quick enough to write that down
+    until(lambda: (fleet.disk("a") / "work/j-1/1/0/outcome").exists())
+    fleet.kill("a")
+    fleet.start("a")
+    assert fleet.control.wait("a", "ended")[0].how == "lost"
+
+
 def test_a_program_that_ended_while_the_runtime_was_dead_is_told_with_its_exit_code_and_checkpoint(fleet):
     fleet.start("a")
     script = "while [ ! -e go ]; do sleep 0.02; done; echo 1 > ~/c/file; echo done; exit 3"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import threading
 import time
@@ -344,11 +345,15 @@ class Member:
         return True
 
     def _lost(self) -> Outcome:
-        """After a restart of the runtime: what ran is over, unless it had ended by itself just before."""
+        """After a restart of the runtime: what ran is over, unless it had ended by itself just before.
+
+        SIGKILL is no end of its own there: what killed the runtime has killed the program too, and its keeper a moment later.
+        """
         sweep(self.folder, patience_s=KEEPER_LEAVES_S)
         with contextlib.suppress(OSError, ValueError):
-            if self.data.get("ran"):
-                return Outcome("exit", int((self.folder / "outcome").read_text()))
+            code = int((self.folder / "outcome").read_text())
+            if self.data.get("ran") and code != -signal.SIGKILL:
+                return Outcome("exit", code)
         return Outcome("lost", None, "the runtime was killed")
 
     def _finish(self, outcome: Outcome) -> None:
