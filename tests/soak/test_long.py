@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import random
 import signal
 import subprocess
@@ -30,12 +29,15 @@ def command(*arguments):
 
 
 def peak_bytes(*arguments):
-    """The most memory that a command's process held."""
-    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss * 1024
+    """The most memory that a command's process held, started from a small one: what this one holds before the exec would count."""
+    told = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told, *command(*arguments)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return int(done.stdout) * 1024
 
 
 def ring(folder, duration, step):
