@@ -1,5 +1,6 @@
 """A study on a real Ray cluster on this machine: a head, two more nodes, one of them killed in the middle."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -135,16 +136,17 @@ def test_a_study_survives_a_node_that_is_killed_and_counts_every_point_once(aeth
 def test_what_answers_but_is_no_cluster_is_named_within_20_s(aether, tmp_path):
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=lambda: _take(server), daemon=True).start()
+        taking = threading.Thread(target=_take, args=(server,), daemon=True)
+        taking.start()
         code, _, err = aether("study", "s.yaml", "--ray-address", f"127.0.0.1:{server.getsockname()[1]}", timeout=60)
+        server.shutdown(socket.SHUT_RDWR)
+        taking.join(10.0)
     assert code == 2
     assert "is no Ray cluster" in err
 
 
 def _take(server):
-    kept = []
-    while True:
-        try:
-            kept.append(server.accept())
-        except OSError:
-            return
+    """Accept and say nothing, until the server is shut down; then let all of them go."""
+    with contextlib.ExitStack() as kept, contextlib.suppress(OSError):
+        while True:
+            kept.enter_context(server.accept()[0])
