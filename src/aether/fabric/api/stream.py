@@ -17,7 +17,7 @@ from aether.fabric.views import TEXT
 
 router = APIRouter(prefix="/v1", tags=["events"], route_class=Route)
 PING_S = 15.0  # without news, so that proxies keep the line
-PAGE = 500
+PAGE = 500  # entries read from the store at once: some 250 kB; ours
 AWAY_S = 1.0  # between two tries at a database that is away
 
 

@@ -14,7 +14,7 @@ from aether.fabric.blobs import LARGEST_BYTES
 from aether.fabric.protocol import Join, Joined, Orders, Sync
 
 LONGEST_WAIT_S = 2.0  # between two tries: a pass over a ground station lasts minutes
-FIRST_WAIT_S = 0.1
+FIRST_WAIT_S = 0.1  # doubles from try to try; ours
 TIMEOUT_S = 10.0  # beyond what control may hold an answer: a dead line is noticed
 LARGEST_ANSWER = 64 << 20  # bytes of an answer in JSON: ten thousand orders with scripts of 6 KB
 CHUNK = 1 << 18  # bytes of a blob sent at once
