@@ -44,10 +44,13 @@ class InputError(ValueError):
         super().__init__(head + "\n".join(str(p) for p in self.problems))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name closest to `name`, or '' when none is close."""
+def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str:
+    """The known name closest to `name`, or '' when none is close.
+
+    `likeness` is the part of both that must agree: half for words; drawn identifiers, which agree by chance, want more.
+    """
     names = {k.lower(): k for k in known}
-    match = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name.lower(), names, n=1, cutoff=likeness)
     return names[match[0]] if match else ""
 
 

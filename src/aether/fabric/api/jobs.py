@@ -35,6 +35,7 @@ from aether.scenario.places import find_place
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Route)
 Name = Annotated[str, Path(min_length=1, max_length=200, description="a job or an array")]
 MOST_WAITS = 200_000  # dependencies of a submission: each is a name in memory and in the log
+ID_LIKENESS = 0.85  # of 14 drawn characters two may be mistyped; half of them agree by chance too often
 MOST_QUEUED = 200_000  # jobs that wait in one fabric: 1.5 kB each, so that memory stays below 500 MB
 
 
@@ -98,7 +99,7 @@ def _problems(
                 break
         except Refused as error:
             mine = [j.id for j in state.jobs.values() if who.sees(j.project)] if len(state.jobs) < 10_000 else []
-            made.append(Problem(f"orbit.after[{i}]", error.detail, nearest(name, mine)))
+            made.append(Problem(f"orbit.after[{i}]", error.detail, nearest(name, mine, ID_LIKENESS)))
     mounts = [*task.file_mounts.items(), *([("workdir", task.workdir)] if task.workdir else [])]
     for target, source in mounts:
         path = "workdir" if target == "workdir" else f"file_mounts.{target}"
