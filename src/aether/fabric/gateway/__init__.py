@@ -1,0 +1,1 @@
+"""The gateway: models of the fabric behind the interfaces that the vendors' own clients speak."""
