@@ -50,6 +50,7 @@ class Twin:
 
     def __init__(self) -> None:
         self.now: dict[str, Any] = {}
+        self.round_trip_s: dict[str, dict[str, float]] = {}
         self.trouble, self.heard_s = "", 0.0
         self.faults: list[control.Inject] = []
         self.executor = SimpleNamespace(stop=lambda *_: None)

@@ -34,7 +34,7 @@ def free_port():
 class LiveFabric:
     """A fabric that is up; `aether(...)` calls the command for it."""
 
-    def __init__(self, folder: Path, by_command=False):
+    def __init__(self, folder: Path, by_command=False, models=False):
         self.folder = Path(os.path.realpath(folder))
         self.home = self.folder / "home"
         self.environment = {**os.environ, "AETHER_HOME": str(self.home), "COLUMNS": "140"}
@@ -43,8 +43,10 @@ class LiveFabric:
         scenario = self.folder / "quiet.yaml"
         scenario.write_text(yaml.safe_dump(QUIET))
         given = {"speed": 60.0, "port": free_port(), "ships": 2, "sites": 1}
+        if not models:
+            given["gateway_port"] = 0
         if by_command:
-            options = [word for k, v in given.items() for word in (f"--{k}", v)]
+            options = [word for k, v in given.items() for word in (f"--{k.replace('_', '-')}", v)]
             code, self.told, err = self.aether("up", scenario.name, *options)
             assert code == 0, err
         else:

@@ -41,10 +41,44 @@ ENDPOINTS = {
     "GET /v1/audit/verify": (ADMIN, "/v1/audit/verify", None),
     "GET /v1/events": (READ, "/v1/events?after=0", None),
     "PUT /v1/blobs/{digest}": (WRITE, "/v1/blobs/" + OWN, b"beta's data"),
+    "POST /v1/deployments": (
+        WRITE,
+        "/v1/deployments",
+        {"deployment": {"name": "m-{project}", "service": {}, "task": {"run": "serve"}}},
+    ),
+    "GET /v1/deployments": (READ, "/v1/deployments", None),
+    "GET /v1/deployments/{name}": (READ, "/v1/deployments/{fresh deployment}", None),
+    "DELETE /v1/deployments/{name}": (WRITE, "/v1/deployments/{fresh deployment}", None),
+    "POST /v1/files": (WRITE, "/v1/files", None),
+    "GET /v1/files": (READ, "/v1/files", None),
+    "GET /v1/files/{file}": (READ, "/v1/files/{fresh file}", None),
+    "GET /v1/files/{file}/content": (READ, "/v1/files/{fresh file}/content", None),
+    "DELETE /v1/files/{file}": (WRITE, "/v1/files/{fresh file}", None),
+    "POST /v1/fine_tuning/jobs": (WRITE, "/v1/fine_tuning/jobs", {"model": "shared", "training_file": "{fresh file}"}),
+    "GET /v1/fine_tuning/jobs": (READ, "/v1/fine_tuning/jobs", None),
+    "GET /v1/fine_tuning/jobs/{tuning}": (READ, "/v1/fine_tuning/jobs/{fresh tuning}", None),
+    "GET /v1/fine_tuning/jobs/{tuning}/events": (READ, "/v1/fine_tuning/jobs/{fresh tuning}/events", None),
+    "GET /v1/fine_tuning/jobs/{tuning}/checkpoints": (READ, "/v1/fine_tuning/jobs/{fresh tuning}/checkpoints", None),
+    "POST /v1/fine_tuning/jobs/{tuning}/cancel": (WRITE, "/v1/fine_tuning/jobs/{fresh tuning}/cancel", None),
+    "DELETE /v1/models/{model}": (WRITE, "/v1/models/{fresh model}", None),
+    "POST /v1/feedback": (
+        WRITE,
+        "/v1/feedback",
+        {"model": "shared", "messages": [{"role": "user", "content": "a"}], "completion": "b"},
+    ),
     "GET /health": (None, "/health", None),
     "GET /ready": (None, "/ready", None),
     "GET /v1/fabric": (READ, "/v1/fabric", None),
     "GET /metrics": (WATCH, "/metrics", None),
+}
+
+
+VENDORS = ("/v1/files", "/v1/fine_tuning", "/v1/models", "/v1/feedback")  # whose errors have another form
+EXAMPLE = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+SHARED = {
+    "name": "shared",
+    "service": {"shared": True, "tuning": {"run": "true", "continual": {}}},
+    "task": {"run": "serve"},
 }
 
 
@@ -75,16 +109,44 @@ class World:
         ship.say(ship.used(self.jobs["alpha"] + "/1"))
         self.array = api.submit(alpha, **more | {"orbit": {"array": 3}})
         self.jobs["beta"] = api.submit(self.keys["beta write"], name="beta-name")
+        assert api.ask("POST", "/v1/deployments", None, {"deployment": SHARED}).status_code == 201
+        self.theirs = {what: self.fresh(what, "alpha") for what in ("deployment", "file", "tuning", "model")}
         self.spare = api.key("alpha", "write").split("-")[1]
         ids = [k.split("-")[1] for n, k in self.keys.items() if n.startswith("alpha") and "admin" not in n]
-        self.marks = [self.jobs["alpha"], self.array, *ids, "alpha", DIGEST[7:]]
+        self.marks = [self.jobs["alpha"], self.array, *ids, "alpha", DIGEST[7:], *self.theirs.values()]
+
+    def fresh(self, what, project):
+        """The name of a deployment, a file, a tuning or a tuned model of a project, made just now."""
+        api, key = self.api, self.keys[f"{project} write"]
+        if what == "deployment":
+            name = tenancy.ident("d-")
+            asked = {"name": name, "service": {}, "task": {"run": "serve"}}
+            assert api.ask("POST", "/v1/deployments", key, {"deployment": asked}).status_code == 201
+            return name
+        if what == "file":
+            return api.ask(
+                "POST", "/v1/files", key, files={"file": ("t", EXAMPLE)}, data={"purpose": "fine-tune"}
+            ).json()["id"]
+        asked = {"model": "shared", "training_file": self.fresh("file", project)}
+        tuning = api.ask("POST", "/v1/fine_tuning/jobs", key, asked).json()["id"]
+        if what == "tuning":
+            return tuning
+        with api.plane.lock:
+            made = api.plane.state.tunings[tuning]
+            made.status = "succeeded"
+            return made.asked.name
 
     def ask(self, endpoint, key, project="beta"):
         """What an endpoint answers: status and everything it says."""
         _, path, body = ENDPOINTS[endpoint]
 
         def filled(text):
-            return text.replace("{job}", self.jobs[project]).replace("{spare}", self.spare)
+            for what in self.theirs:
+                if (mark := f"{{fresh {what}}}") in text:
+                    text = text.replace(mark, self.fresh(what, project))
+            return (
+                text.replace("{job}", self.jobs[project]).replace("{spare}", self.spare).replace("{project}", project)
+            )
 
         if endpoint == "GET /v1/events" and key in self.keys.values() and "watch" not in self.role(key):
             with self.api.stream(filled(path), key) as stream:
@@ -92,7 +154,9 @@ class World:
                 self.api.until(lambda: stream.events() and int(stream.events()[-1][1]) >= last)
                 return stream.status, stream.raw.decode()
         method = endpoint.split()[0]
-        if isinstance(body, bytes):
+        if endpoint == "POST /v1/files":
+            answer = self.api.ask(method, path, key, files={"file": ("t", EXAMPLE)}, data={"purpose": "fine-tune"})
+        elif isinstance(body, bytes):
             answer = self.api.ask(method, path, key, content=body)
         else:
             answer = self.api.ask(method, filled(path), key, body and json.loads(filled(json.dumps(body))))
@@ -138,7 +202,7 @@ def test_no_key_a_wrong_one_an_expired_one_and_a_revoked_one_are_all_answered_al
     status, text = answers.pop()
     assert status == 401
     assert "'www-authenticate': 'Bearer'" in text
-    assert "application/problem+json" in text
+    assert ("application/problem+json" in text) == (not ENDPOINTS[endpoint][1].startswith(VENDORS))
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -158,6 +222,22 @@ def test_the_owner_sees_what_the_other_does_not(world):
         "GET /v1/projects",
     ):
         assert [m for m in world.marks if m in world.ask(endpoint, world.keys["alpha read"], "alpha")[1]], endpoint
+
+
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if "{fresh" in str(ENDPOINTS[e])])
+def test_models_files_and_tunings_of_another_are_answered_like_what_never_was(world, endpoint):
+    _, path, body = ENDPOINTS[endpoint]
+    mark = next(w for w in world.theirs if f"{{fresh {w}}}" in path + json.dumps(body))
+    answers = []
+    theirs = world.fresh(mark, "alpha")
+    for name in (theirs, "".join("z" if c.isalnum() else c for c in theirs)):
+        made = json.loads(json.dumps(body).replace(f"{{fresh {mark}}}", name))
+        answer = world.api.ask(
+            endpoint.split()[0], path.replace(f"{{fresh {mark}}}", name), world.keys["beta write"], made
+        )
+        answers.append((answer.status_code, answer.text.replace(name[:100], "NAME")))
+    assert answers[0] == answers[1]
+    assert answers[0][0] in (400, 404)
 
 
 FOREIGN = {  # asked with the name of what is another's, and of what never was

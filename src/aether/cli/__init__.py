@@ -10,10 +10,21 @@ import threading
 
 from aether.base.errors import InputError
 from aether.base.processes import collect_seldom
-from aether.cli import fabric, fabric_admin, fabric_jobs, fabric_ships, runs, studies, tools
+from aether.cli import fabric, fabric_admin, fabric_jobs, fabric_serve, fabric_ships, runs, studies, tools
 from aether.cli.frame import DONE, INTERRUPTED, WRONG, Signals, app
 
-__all__ = ["app", "fabric", "fabric_admin", "fabric_jobs", "fabric_ships", "main", "runs", "studies", "tools"]
+__all__ = [
+    "app",
+    "fabric",
+    "fabric_admin",
+    "fabric_jobs",
+    "fabric_serve",
+    "fabric_ships",
+    "main",
+    "runs",
+    "studies",
+    "tools",
+]
 
 
 app.registered_commands.sort(

@@ -152,7 +152,26 @@ def up(
     ] = None,
     port: Annotated[int | None, typer.Option(metavar="P", help="of the API; 8642 where it is free")] = None,
     bind: Annotated[
-        str | None, typer.Option(metavar="ADDR", help="of the API; this machine alone when not given")
+        str | None, typer.Option(metavar="ADDR", help="of API and gateway; this machine alone when not given")
+    ] = None,
+    gateway_port: Annotated[
+        int | None, typer.Option(metavar="P", help="where models answer; the one after the API's; 0 for no gateway")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", metavar="NAME", help="packaged deployments that a new fabric serves; aether-tiny when not given"
+        ),
+    ] = None,
+    place: Annotated[
+        str | None,
+        typer.Option(metavar="CITY", help="where callers of models are that do not say, for modelled latency"),
+    ] = None,
+    impose_latency: Annotated[
+        bool | None,
+        typer.Option(
+            "--impose-latency/--no-impose-latency", help="answers wait for the modelled round trip to their ship"
+        ),
     ] = None,
     db: Annotated[
         str | None, typer.Option(metavar="URL", help="postgresql://...; a SQLite file in the folder when not given")
@@ -171,13 +190,14 @@ def up(
     given: dict[str, Any] = {
         "scenario": _absolute(scenario), "speed": speed, "ships": ships, "sites": sites, "hosts": tuple(host) if host else None, "port": port,
         "host": bind, "db": _database(db), "otlp": otlp, "overrides": overrides(set_) or None, "catalog": str(catalog.resolve()) if catalog else None,
+        "gateway_port": gateway_port, "models": tuple(model) if model else None, "place": place, "impose_latency": impose_latency,
     }  # fmt: skip
     Signals.kept = "no fabric was brought up"
     with _waiting("the fabric comes up", json_) as tell:
         made = local.up(home, given, tell)
     settings = made.settings
     if json_:
-        told({"url": settings.url, "key": made.key, "folder": str(made.folder), "pid": made.pid, "already": made.already,
+        told({"url": settings.url, "models_url": settings.models_url, "key": made.key, "folder": str(made.folder), "pid": made.pid, "already": made.already,
               "scenario": settings.scenario, "speed": settings.speed})  # fmt: skip
         return
     print(f"The fabric is up{' already' if made.already else ''} at {settings.url} ({settings.scenario}, {settings.speed:g} x the wall's clock).")  # fmt: skip
@@ -185,7 +205,12 @@ def up(
         print(f"It can be reached over the network at {settings.host}, unencrypted: put a proxy with TLS before it.")
     if made.key is not None:
         print(f"The administrator's key, shown this once:\n  {made.key}\nThis machine's commands find it in {made.folder / local.CREDENTIALS}.")  # fmt: skip
-    print(f"Its files: {made.folder}\nNext: aether ships, aether launch hello, aether status --watch; aether down ends it.")  # fmt: skip
+    if settings.models_url:
+        anthropics = settings.models_url.removesuffix("/v1")
+        print(
+            f"Models answer at {settings.models_url} to OpenAI's clients, at {anthropics} to Anthropic's: {', '.join(settings.models)}."
+        )
+    print(f"Its files: {made.folder}\nNext: aether ships, aether launch hello, aether status --watch, aether serve status; aether down ends it.")  # fmt: skip
 
 
 def _absolute(scenario: str | None) -> str | None:
@@ -250,15 +275,16 @@ def metrics(folder: Folder = None, json_: Json = False) -> None:
 
 def hosts(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of hosts for the shell; none where no fabric answers."""
-    return _completed(ctx, incomplete, lambda client: [s.name for s in client.ships().ships])
+    return completed(ctx, incomplete, lambda client: [s.name for s in client.ships().ships])
 
 
 def job_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """The last jobs for the shell; none where no fabric answers."""
-    return _completed(ctx, incomplete, lambda client: [j.id for j in client.jobs(most=100)])
+    return completed(ctx, incomplete, lambda client: [j.id for j in client.jobs(most=100)])
 
 
-def _completed(ctx: typer.Context, incomplete: str, ask: Callable[[Client], list[str]]) -> list[str]:
+def completed(ctx: typer.Context, incomplete: str, ask: Callable[[Client], list[str]]) -> list[str]:
+    """What a shell completes from what the fabric knows; nothing where none answers."""
     try:
         from aether.fabric import local
         from aether.fabric.client import Client

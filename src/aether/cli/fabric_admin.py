@@ -25,7 +25,7 @@ def usage(
     folder: Folder = None,
     json_: Json = False,
 ) -> None:
-    """What projects used: GPU-hours by kind, energy, bytes, checkpoints."""
+    """What projects used: GPU-hours by kind, energy, bytes, checkpoints; tokens by model and host, and their price."""
     from aether.results import fabric_terminal
 
     with connected(folder) as client:
@@ -41,10 +41,19 @@ app.add_typer(keys_app, name="keys")
 def keys_create(
     project: Annotated[str, typer.Option("--project", metavar="NAME", help="whose jobs it is for")] = "default",
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", metavar="SCOPE", help="write (when not given), read, watch or admin")
+        list[str] | None,
+        typer.Option(
+            "--scope", metavar="SCOPE", help="write (when not given), read, infer (models alone), watch or admin"
+        ),
     ] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="TIME", help="of the fabric's clock from now, as '30 days'")
+    ] = None,
+    requests: Annotated[
+        int | None, typer.Option("--requests-per-minute", metavar="N", help="of models, at most")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens-per-minute", metavar="N", help="of models, in and out, at most")
     ] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="what it is for")] = "",
     folder: Folder = None,
@@ -56,7 +65,8 @@ def keys_create(
         from aether.fabric import views
         from aether.fabric.client import valid
 
-        asked = valid(views.NewKey, project=project, scopes=tuple(scope or ("write",)), expires_in_s=expires_s, note=note)  # fmt: skip
+        asked = valid(views.NewKey, project=project, scopes=tuple(scope or ("write",)), expires_in_s=expires_s, note=note,
+                      requests_per_minute=requests, tokens_per_minute=tokens)  # fmt: skip
         made = client.make_key(asked)
     if json_:
         told(plain(made))

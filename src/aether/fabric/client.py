@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from aether.base.errors import InputError, Problem
 from aether.fabric import views
 from aether.fabric.blobs import pack
+from aether.fabric.service import Deployment
 from aether.fabric.task import BLOB, Task, TaskFile
 
 ANSWER_S, CONNECT_S = 30.0, 5.0  # the fabric answers within 15 s, even without its database
@@ -197,6 +198,28 @@ class Client:
         self._write("POST", "/v1/faults", fault, views.Done)
 
     # administration
+
+    # models
+
+    def deploy(self, deployment: Deployment, key: str | None = None) -> views.DeploymentView:
+        """Serve a model, or serve it otherwise. key: of a request that may come again."""
+        return self._write(
+            "POST", "/v1/deployments", views.NewDeployment(deployment=deployment), views.DeploymentView, key
+        )
+
+    def deployments(self) -> views.Deployments:
+        """The models that the key's project may see."""
+        return self._get("/v1/deployments", views.Deployments)
+
+    def deployment(self, name: str) -> views.DeploymentView:
+        """A model with its servers."""
+        return self._get(f"/v1/deployments/{_quoted(name)}", views.DeploymentView)
+
+    def undeploy(self, name: str) -> None:
+        """Serve a model no longer."""
+        self._write("DELETE", f"/v1/deployments/{_quoted(name)}", None, views.Done)
+
+    # what was used, and who may do what
 
     def usage(self, project: str | None = None) -> views.UsageView:
         """The meter's sums."""

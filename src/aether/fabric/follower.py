@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,22 @@ from aether.fabric.twin.process import TwinLostError, TwinProcess
 log = logging.getLogger(__name__)
 SHORTEST_S, LONGEST_S = 0.2, 1.0  # of the wall's clock between two exchanges with the twin
 LONG_AGO_S = 1e8  # a fault that was over years before: the twin knows what it names, and nothing comes of it
+ANY_S = 3600.0  # a round trip that is watched for its length alone
 KEEP_S = 10.0  # of the wall's clock between two copies of the twin's state on disk
 
 
 class Follower:
     """Keeps twin, executor and core in step.
 
-    now: the last frame of every host, as JSON. trouble: what is wrong with the twin, while something is. heard_s: when it
-    last spoke [steady clock].
+    now: the last frame of every host, as JSON. round_trip_s: place to host to seconds [modelled].
+    trouble: what is wrong with the twin, while something is. heard_s: when it last spoke [steady clock].
     """
 
     def __init__(self, twin: TwinProcess, executor: Executor, keep: Path) -> None:
         self.twin, self.executor, self._keep = twin, executor, keep
         self.now: dict[str, dict[str, Any]] = {}
+        self.round_trip_s: dict[str, dict[str, float]] = {}
+        self.wanted: Callable[[], Iterable[str]] = tuple  # places whose round trips are wanted beside those of jobs
         self.trouble, self.heard_s = "", 0.0
         self._down: set[str] = set()
         self._kept_s = 0.0
@@ -98,8 +102,9 @@ class Follower:
             state = plane.state
             load = {name: float(used_gpus(state, name)) for name in state.hosts}
             watch = watched(state)
+        watch += [(place, ANY_S) for place in sorted(set(self.wanted()))]
         frame = self.twin.advance(plane.clock.now(), load, watch)
-        self.heard_s = time.monotonic()
+        self.heard_s, self.round_trip_s = time.monotonic(), frame.round_trip_s
         for row in frame.hosts:
             self.now[row.name] = asdict(row)
         with plane.lock:
@@ -167,5 +172,5 @@ def _crossed(frame: Frame, known: dict[str, tuple[object, ...]]) -> events.Condi
             for c in frame.conditions if c.host in known}  # fmt: skip
     news = tuple(c for c in last.values() if (c.gpus, c.limit, c.contact, c.lit, c.up) != known[c.host])
     reaches = tuple(events.Reach(host=r.host, place=r.place, limit_s=r.limit_s, within=r.within)
-                    for r in frame.reaches if r.host in known)  # fmt: skip
+                    for r in frame.reaches if r.host in known and r.limit_s != ANY_S)  # fmt: skip
     return events.Conditions(crossed=news, reaches=reaches) if news or reaches else None

@@ -22,6 +22,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from aether.base.errors import InputError, Problem
+from aether.fabric.gateway import keeper
 from aether.fabric.settings import FILE, Settings
 from aether.fabric.tenancy import new_key
 
@@ -114,7 +115,14 @@ def _settings(folder: Path, given: dict[str, Any], before: Settings | None) -> t
     try:
         if before is None:
             name, secret, digest = new_key()
-            there = {"db": f"sqlite:///{folder / 'fabric.db'}", "port": _port(), "admin": (name, digest)} | given
+            port = given.get("port") or _port()
+            gateway = next_port(given.get("host", "127.0.0.1"), port)
+            there = {
+                "db": f"sqlite:///{folder / 'fabric.db'}",
+                "port": port,
+                "gateway_port": gateway,
+                "admin": (name, digest),
+            } | given
             return Settings.model_validate(there), secret
         fixed = {k: given[k] for k in ("scenario", "db") if k in given and given[k] != getattr(before, k)}
         if fixed:
@@ -149,6 +157,11 @@ def clean(text: str) -> str:
 def _port() -> int:
     """The usual port, or a free one where another fabric has it."""
     return PORT if _free("127.0.0.1", PORT) else free_port()
+
+
+def next_port(host: str, port: int) -> int:
+    """The port after another, or a free one where something has it."""
+    return port + 1 if port < 65535 and _free(host, port + 1) else free_port()
 
 
 def free_port() -> int:
@@ -263,6 +276,8 @@ def down(folder: Path, keep_ships: bool = False) -> bool:
                 (folder / "stay").touch()
             os.kill(pid, signal.SIGTERM)
             _wait(pid)
+        if not keep_ships:
+            keeper.end(folder / "gateway", DOWN_S)
         left = [] if keep_ships else _left(folder)
         (folder / "control.pid").unlink(missing_ok=True)
         return pid is not None or bool(left)

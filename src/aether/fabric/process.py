@@ -19,17 +19,19 @@ import uvicorn
 
 from aether.base.errors import InputError, Problem, unknown
 from aether.base.version import VERSION
-from aether.fabric import tidy, watch
+from aether.fabric import continual, service, tidy, watch
 from aether.fabric.api.app import application
-from aether.fabric.api.frame import Fabric
-from aether.fabric.blobs import Blobs
+from aether.fabric.api.frame import GATEWAY, Fabric
+from aether.fabric.blobs import BlobError, Blobs
 from aether.fabric.core import events
 from aether.fabric.core.clock import FabricClock, resume
 from aether.fabric.core.events import HostFacts
-from aether.fabric.core.plane import Happening, Plane, restore
+from aether.fabric.core.plane import Happening, Plane, Refused, restore
 from aether.fabric.core.state import State
 from aether.fabric.executors import EXECUTORS
 from aether.fabric.follower import Follower, kept
+from aether.fabric.gateway.keeper import Keeper
+from aether.fabric.service import Deployment
 from aether.fabric.settings import Settings
 from aether.fabric.store.store import Store, StoreError
 from aether.fabric.twin.frame import HostFrame
@@ -67,11 +69,13 @@ async def _serve(folder: Path, settings: Settings) -> None:
     twin = await asyncio.to_thread(_twin, folder, settings, clock)
     blobs, secret = Blobs(folder / "blobs", settings.most_blob_bytes), _secret(folder)
     given = Fabric(
-        blobs=blobs, catalog=scenario.catalog, scenario=scenario.spec.name, version=VERSION, folder=folder,
-        secret=secret, most_blob_bytes=settings.most_blob_bytes,
+        blobs=blobs, catalog=scenario.catalog, scenario=scenario.spec.name, version=VERSION, folder=folder, secret=secret,
+        most_blob_bytes=settings.most_blob_bytes, place=settings.place, impose_latency=settings.impose_latency, models_url=settings.models_url,
     )  # fmt: skip
     executor = EXECUTORS[settings.executor](folder / "runtimes", settings.url, given.token, log.info)
     given.follower = Follower(twin, executor, folder / "twin.json")
+    given.follower.wanted = lambda: [*given.places, *([given.place] if given.place else [])]
+    gateway = _gateway(given, settings) if settings.gateway_port else None
     given.plane = Plane(
         store, clock, (state, since), lambda _: _soon(loop, _news, given), lambda names: _soon(loop, _orders, given, names),
         lambda fault: given.follower.inject(given.plane, fault),
@@ -93,13 +97,16 @@ async def _serve(folder: Path, settings: Settings) -> None:
             )
         for host in given.plane.state.hosts:
             executor.start(host)
+        if gateway is not None:
+            gateway.start()
         given.follower.start(given.plane)
         (folder / "ready.json").write_text(json.dumps({"pid": os.getpid(), "url": settings.url}))
         log.info("ready at %s", settings.url)
-        tidying = asyncio.create_task(_tidy(given))
+        beside = [asyncio.create_task(_tidy(given)), asyncio.create_task(_learn(given))]
         await asyncio.wait([serving, asyncio.create_task(ended.wait())], return_when=asyncio.FIRST_COMPLETED)
-        tidying.cancel()
-        await _leave(given, folder)
+        for task in beside:
+            task.cancel()
+        await _leave(given, folder, gateway)
         server.should_exit = True
         await serving
     finally:
@@ -107,6 +114,8 @@ async def _serve(folder: Path, settings: Settings) -> None:
         await asyncio.to_thread(given.follower.close)
         await asyncio.to_thread(given.plane.close)
         executor.close()
+        if gateway is not None:
+            gateway.close()
         store.close()
 
 
@@ -147,6 +156,17 @@ def _twin(folder: Path, settings: Settings, clock: FabricClock) -> TwinProcess:
     return TwinProcess(*opened, on_restart=tell)
 
 
+def _gateway(given: Fabric, settings: Settings) -> Keeper:
+    """The gateway, beside the control process."""
+    told = {
+        "control": settings.url,
+        "token": given.token(GATEWAY),
+        "host": settings.host,
+        "port": settings.gateway_port,
+    }
+    return Keeper(given.folder / "gateway", told)
+
+
 def _secret(folder: Path) -> bytes:
     """From which the tokens of runtimes are derived; made once."""
     file = folder / "secret"
@@ -175,7 +195,18 @@ async def _open(given: Fabric, settings: Settings, scenario: Scenario, twin: Twi
     crossed = tuple(events.Crossed(host=r.name, gpus=at_first[r.name].gpus, limit=at_first[r.name].limit, contact=at_first[r.name].contact,
                                    lit=at_first[r.name].lit, up=at_first[r.name].up) for r in chosen if r.name in at_first)  # fmt: skip
     made.append(Happening(events.Conditions(crossed=crossed)))
+    if settings.gateway_port and not state.served:
+        made += [
+            Happening(events.Deployed(id=d.name, project="", deployment=d), "default", d.name)
+            for d in _packaged(settings)
+        ]
     await asyncio.wrap_future(given.plane.put(*made))
+
+
+def _packaged(settings: Settings) -> list[Deployment]:
+    """Models that a new fabric serves at once."""
+    known = service.packaged()
+    return [service.read(known[name]).deployment for name in settings.models]
 
 
 def choose(settings: Settings, there: dict[str, HostFrame]) -> list[HostFrame]:
@@ -221,13 +252,25 @@ async def _tidy(given: Fabric) -> None:
             log.warning("not tidied: %s", error)
 
 
-async def _leave(given: Fabric, folder: Path) -> None:
-    """The end: runtimes stop their work with its grace, report, and go. Jobs wait in the store for the next time."""
+async def _learn(given: Fabric) -> None:
+    """Begin rounds of continual tuning as they are due."""
+    while True:
+        await asyncio.sleep(continual.EVERY_S)
+        try:
+            await asyncio.to_thread(continual.look, given)
+        except (OSError, StoreError, Refused, BlobError) as error:
+            log.warning("no round of continual tuning: %s", error)
+
+
+async def _leave(given: Fabric, folder: Path, gateway: Keeper | None) -> None:
+    """The end: the gateway finishes what it has, runtimes stop their work with its grace, report, and go. Jobs wait in the store for the next time."""
     given.leaving = True
     if (folder / "stay").exists():
         return  # the runtimes go on alone: only the control process ends
     _news(given)
     _orders(given, set(given.runtimes))
+    if gateway is not None:
+        await asyncio.to_thread(gateway.stop, LEAVE_S)
     names = list(given.plane.state.hosts)
     executor: Any = given.follower.executor
     await asyncio.gather(*(asyncio.to_thread(executor.stop, name, LEAVE_S) for name in names))

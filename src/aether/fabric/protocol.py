@@ -53,6 +53,8 @@ class Order(Record):
         (), description="checkpoints of the attempts before, one a rank, in order of rank"
     )
     peers: tuple[Peer, ...] = Field((), description="all members in order of rank, in the phases run and stop")
+    serves: bool = Field(False, description="it is a model server, at its peer's address and port")
+    adapters: dict[str, Digest] = Field({}, description="name to blob, that its model server shall have loaded")
 
 
 class Prepared(Record):
@@ -94,6 +96,16 @@ class Ended(Record):
     why: str = Field("", max_length=500)
 
 
+class Adapted(Record):
+    """The member's model server has these adapters loaded, and no others."""
+
+    kind: Literal["adapted"] = "adapted"
+    attempt: Ident
+    rank: int
+    adapters: dict[Annotated[str, Field(max_length=200)], Digest] = Field({}, max_length=1000)
+    refused: dict[str, str] = Field({}, max_length=1000, description="those that its server would not load, and why")
+
+
 class Used(Record):
     """What a member used in a span of the fabric's time, signed by the runtime; in whole numbers, so that sums are exact.
 
@@ -118,7 +130,7 @@ class Used(Record):
     )
 
 
-Report = Annotated[Prepared | Started | Checkpointed | Ended | Used, Field(discriminator="kind")]
+Report = Annotated[Prepared | Started | Checkpointed | Adapted | Ended | Used, Field(discriminator="kind")]
 
 
 class Numbered(Record):

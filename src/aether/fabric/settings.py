@@ -30,6 +30,12 @@ class Settings(Record):
     executor: str = "local"
     admin: tuple[str, str] | None = Field(None, description="name and digest of the administrator's first key")
     otlp: str | None = None
+    gateway_port: int = Field(0, ge=0, le=65535, description="of the gateway; 0 for none")
+    models: tuple[str, ...] = Field(
+        ("aether-tiny",), description="packaged deployments that a new fabric serves at once"
+    )
+    impose_latency: bool = Field(False, description="the gateway waits for the modelled round trips")
+    place: str = Field("", description="a city: where callers of the gateway are that do not say")
     most_blob_bytes: int = BLOB_BYTES
 
     @property
@@ -37,6 +43,12 @@ class Settings(Record):
         """Where the API is."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+    @property
+    def models_url(self) -> str:
+        """Where models answer; empty without a gateway."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.gateway_port}/v1" if self.gateway_port else ""
 
     @classmethod
     def read(cls, folder: Path) -> Settings:

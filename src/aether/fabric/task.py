@@ -29,7 +29,7 @@ RESERVED = re.compile(
 BLOB = re.compile(r"^sha256:[0-9a-f]{64}$")
 LATER = {  # keys of SkyPilot that mean nothing here, and what to do instead
     "secrets": "The vault comes later; until then mount a file, or let the program fetch what it needs",
-    "service": "Models are served by deployments, not by jobs",
+    "service": "Models are served by deployments: aether serve up FILE",
     "pool": "Ships and sites are the pool: name them in orbit.where",
     "config": "A fabric has its settings in its scenario",
     "inputs": "Mount what the job reads by file_mounts",

@@ -17,6 +17,7 @@ SCOPES = {
     "write": "submit, cancel and read in one project",
     "read": "read in one project",
     "watch": "metrics and alarms",
+    "infer": "ask models in one project",
 }
 PROJECT = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
 _FORM = re.compile(r"^aek-([0-9a-z]{12})-[A-Za-z0-9_-]{43}$")
@@ -38,8 +39,8 @@ class Principal:
         return "admin" in self.scopes
 
     def may(self, scope: str) -> bool:
-        """Whether a scope is given; who writes may read, an administrator may all."""
-        return self.admin or scope in self.scopes or (scope == "read" and "write" in self.scopes)
+        """Whether a scope is given; who writes may read and ask models, an administrator may all."""
+        return self.admin or scope in self.scopes or (scope in ("read", "infer") and "write" in self.scopes)
 
     def sees(self, project: str) -> bool:
         """Whether what belongs to a project exists for them."""

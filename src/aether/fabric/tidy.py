@@ -38,13 +38,18 @@ def tidy(plane: Plane, blobs: Blobs, folder: Path, unused_s: float = UNUSED_S) -
 
 
 def _needed(state: State) -> set[str]:
-    """Blobs that jobs mount or go on from which may still run."""
+    """Blobs that jobs mount or go on from which may still run, and deployments, files and adapters."""
     live = [*state.waiting, *(name for jobs in state.at.values() for name in jobs)]
     made = {kept[0] for name in live for kept in state.jobs[name].checkpoints.values()}
     for batch in {state.jobs[name].batch for name in live}:
         task = state.tasks[batch]
         made |= {*task.file_mounts.values()} | ({task.workdir} if task.workdir else set())
-    return made
+    for served in state.served.values():
+        server = served.deployment.task
+        if server is not None and not served.gone:
+            made |= {*server.file_mounts.values()} | ({server.workdir} if server.workdir else set())
+    made |= {f.digest for f in state.files.values()}
+    return made | {t.digest for t in state.tunings.values() if t.digest and not t.removed}
 
 
 def _touched(path: Path) -> float:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aether.fabric.service import Deployment
 from aether.fabric.task import Task
 
 TEXT = r"^[^\x00]*$"  # no database keeps a NUL character
@@ -177,11 +178,26 @@ class UsageRow(View):
     amounts: Amounts
 
 
+class TokenRow(View):
+    """What a project had of a model at a host; "" for servers outside the fabric."""
+
+    project: str
+    model: str
+    host: str
+    requests: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    price_micro_usd: int = Field(description="at the prices of when it was delivered")
+
+
 class UsageView(View):
     """The meter's sums. Energy is modelled, the rest measured."""
 
     time_s: float
     rows: tuple[UsageRow, ...]
+    tokens: tuple[TokenRow, ...] = ()
 
 
 class NewProject(BaseModel):
@@ -202,9 +218,13 @@ class NewKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     project: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
-    scopes: tuple[Literal["admin", "write", "read", "watch"], ...] = Field(("write",), min_length=1, max_length=4)
+    scopes: tuple[Literal["admin", "write", "read", "watch", "infer"], ...] = Field(
+        ("write",), min_length=1, max_length=5
+    )
     expires_in_s: float | None = Field(None, gt=0, le=1e9, description="of the fabric's clock")
     note: str = Field("", max_length=200)
+    requests_per_minute: int | None = Field(None, ge=1, le=10**9, description="of the gateway")
+    tokens_per_minute: int | None = Field(None, ge=1, le=10**12, description="of the gateway, in and out")
 
 
 class MadeKey(View):
@@ -224,6 +244,8 @@ class KeyView(View):
     made_s: float
     expires_s: float | None
     revoked_s: float | None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 class Keys(View):
@@ -276,3 +298,50 @@ class FabricView(View):
     gpus_used: int
     trouble: str = ""
     alarms: tuple[str, ...] = ()
+    models_url: str = Field("", description="where models answer, as clients of OpenAI and Anthropic want it")
+
+
+class ServerView(View):
+    """One server of a deployment."""
+
+    job: str
+    host: str
+    status: StatusName
+    ready: bool = Field(description="it answers, as the gateway finds")
+    version: int
+    adapters: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class DeploymentView(View):
+    """A model that is served."""
+
+    name: str
+    model: str
+    project: str = Field(description='"" for every project\'s')
+    version: int
+    replicas: int = Field(description="wanted")
+    ready: int
+    servers: tuple[ServerView, ...] = ()
+    urls: tuple[str, ...] = ()
+    asked_per_s: float = 0.0
+    price_in_usd_mtok: float
+    price_out_usd_mtok: float
+    jurisdictions: tuple[str, ...] = ()
+    tuned: tuple[str, ...] = Field((), description="tuned models of the key's project that answer")
+    made_s: float
+    reason: str = ""
+
+
+class Deployments(View):
+    """Deployments, in order of their making."""
+
+    time_s: float
+    deployments: tuple[DeploymentView, ...]
+
+
+class NewDeployment(BaseModel):
+    """A model to be served, or to be served otherwise."""
+
+    model_config = ConfigDict(extra="forbid")
+    deployment: Deployment

@@ -104,6 +104,7 @@ def glance(fabric: Row, ships: Row) -> list[Any]:
         ("GPUs", f"{fabric['gpus']:,} installed, {fabric['gpus_now']:,} able to run now [modelled], {fabric['gpus_used']:,} held by jobs"),
         ("jobs", ", ".join(f"{n:,} {s}" for s, n in fabric["jobs"].items()) or "none yet"),
         ("log", f"{fabric['events']:,} entries"),
+        *([("models", fabric["models_url"])] if fabric.get("models_url") else []),
     ]  # fmt: skip
     table = Table(show_header=False, show_edge=False, pad_edge=False, box=None, padding=(0, GAP, 0, 0))
     for name, text in lines:
@@ -227,7 +228,7 @@ def _state(r: Row) -> str:
 
 def usage(told: Row) -> list[Any]:
     """The meter's sums."""
-    if not told["rows"]:
+    if not told["rows"] and not told["tokens"]:
         return [Text("nothing was used yet")]
     columns = (
         Column("project"), Column("of"), Column("GPU-hours", right=True), Column("kWh [modelled]", 1, True), Column("by laser", 2, True),
@@ -238,7 +239,62 @@ def usage(told: Row) -> list[Any]:
         a = r["amounts"]
         cells.append((r["project"], r["accelerator"], f"{a['gpu_ms'] / 3.6e6:,.4f}", f"{a['energy_j'] / 3.6e6:,.4f}", size(a["laser_bytes"]),
                       size(a["downlink_bytes"]), f"{a['checkpoint_byte_s'] / 3.6e12:,.4f}"))  # fmt: skip
+    made: list[Any] = [fitted(columns, cells, console().width)] if cells else []
+    return [*made, *([Text("")] if made and told["tokens"] else []), *_tokens(told["tokens"])]
+
+
+def _tokens(rows: Sequence[Row]) -> list[Any]:
+    """What projects had of models."""
+    if not rows:
+        return []
+    columns = (
+        Column("project"), Column("model", least=12), Column("host", 2), Column("requests", 3, True), Column("errors", 4, True),
+        Column("tokens in", right=True), Column("cached", 5, True), Column("tokens out", right=True), Column("USD", right=True),
+    )  # fmt: skip
+    cells = [
+        (r["project"], r["model"], r["host"] or "outside", f"{r['requests']:,}", f"{r['errors']:,}", f"{r['input_tokens']:,}",
+         f"{r['cached_tokens']:,}", f"{r['output_tokens']:,}", f"{r['price_micro_usd'] / 1e6:,.6f}")
+        for r in rows
+    ]  # fmt: skip
     return [fitted(columns, cells, console().width)]
+
+
+def deployments(told: Row) -> list[Any]:
+    """Models that are served, a line each."""
+    if not told["deployments"]:
+        return [Text("no model is served; aether serve up FILE serves one")]
+    columns = (
+        Column("name"), Column("model", 2, least=12), Column("ready", right=True), Column("hosts", 3, least=8), Column("requests/s", 4, True),
+        Column("USD/Mtoken in", 5, True), Column("out", 5, True), Column("law", 6), Column("tuned", 7, True), Column("why", 8, least=10),
+    )  # fmt: skip
+    cells = [
+        (r["name"], r["model"], f"{r['ready']}/{r['replicas'] or len(r['urls'])}", ", ".join(s["host"] for s in r["servers"] if s["host"]) or "outside",
+         f"{r['asked_per_s']:.3g}", f"{r['price_in_usd_mtok']:g}", f"{r['price_out_usd_mtok']:g}", ",".join(r["jurisdictions"]), str(len(r["tuned"])),
+         r["reason"])
+        for r in told["deployments"]
+    ]  # fmt: skip
+    return [fitted(columns, cells, console().width)]
+
+
+def deployment(r: Row) -> list[Any]:
+    """A model with its servers."""
+    lines = [
+        ("name", r["name"]), ("model", r["model"]), ("project", r["project"] or "every project's"),
+        ("servers", f"{r['ready']} answer, {r['replicas'] or len(r['urls'])} wanted, version {r['version']}"),
+        ("asked", f"{r['asked_per_s']:.3g} requests/s"),
+        ("price", f"{r['price_in_usd_mtok']:g} USD a million tokens in, {r['price_out_usd_mtok']:g} out"),
+        *([("law", ", ".join(r["jurisdictions"]))] if r["jurisdictions"] else []), *([("trouble", r["reason"])] if r["reason"] else []),
+        *([("tuned", ", ".join(r["tuned"]))] if r["tuned"] else []),
+    ]  # fmt: skip
+    head = Table(show_header=False, show_edge=False, pad_edge=False, box=None, padding=(0, GAP, 0, 0))
+    for name, text in lines:
+        head.add_row(Text(name, style="bold"), Text(text))
+    columns = (Column("server"), Column("host"), Column("status"), Column("answers"), Column("version", 3, True), Column("adapters", 4, True),
+               Column("why", 2, least=10))  # fmt: skip
+    cells = [(s["job"], s["host"], status(s["status"]), "yes" if s["ready"] else "no", str(s["version"]), str(len(s["adapters"])), s["reason"])
+             for s in r["servers"]]  # fmt: skip
+    outside = [Text(f"outside the fabric: {url}") for url in r["urls"]]
+    return [head, *([Text(""), fitted(columns, cells, console().width)] if cells else []), *outside]
 
 
 def keys(rows: Sequence[Row]) -> list[Any]:
@@ -249,12 +305,19 @@ def keys(rows: Sequence[Row]) -> list[Any]:
         Column("may"),
         Column("made", 3),
         Column("until"),
+        Column("a minute", 4),
         Column("note", 2, least=8),
     )
     cells = [
-        (r["id"], r["project"] or "all", ", ".join(r["scopes"]), when(r["made_s"]), _until(r), r["note"]) for r in rows
+        (r["id"], r["project"] or "all", ", ".join(r["scopes"]), when(r["made_s"]), _until(r), _limits(r), r["note"])
+        for r in rows
     ]
     return [fitted(columns, cells, console().width)]
+
+
+def _limits(r: Row) -> str:
+    parts = [f"{r[f'{k}_per_minute']:,} {k}" for k in ("requests", "tokens") if r.get(f"{k}_per_minute") is not None]
+    return ", ".join(parts)
 
 
 def _until(r: Row) -> str:

@@ -14,7 +14,7 @@ from aether.fabric.api import show
 from aether.fabric.api.frame import Admin, Given, IdempotencyKey, Reader, Route, needs, write
 from aether.fabric.core import events
 from aether.fabric.core.plane import Decision, Happening, Refused
-from aether.fabric.core.state import State
+from aether.fabric.core.state import TOKENS, State
 from aether.fabric.store.store import Stored
 from aether.fabric.tenancy import derived_key, new_key
 
@@ -78,7 +78,14 @@ async def make_key(
                 )
             return Decision((), views.MadeKey(id=name, secret=secret).model_dump_json())
         event = events.KeyMade(
-            key=name, project=project, digest=kept, scopes=asked.scopes, expires_s=expires_s, note=asked.note
+            key=name,
+            project=project,
+            digest=kept,
+            scopes=asked.scopes,
+            expires_s=expires_s,
+            note=asked.note,
+            requests_per_minute=asked.requests_per_minute,
+            tokens_per_minute=asked.tokens_per_minute,
         )
         return Decision((Happening(event, project, name),), views.MadeKey(id=name, secret=secret).model_dump_json())
 
@@ -120,7 +127,12 @@ async def usage(given: Given, who: Reader, project: PROJECT_QUERY = None) -> vie
             for p, kinds in given.plane.state.usage.items() if who.sees(p) and project in (None, p)
             for a, row in kinds.items()
         )  # fmt: skip
-    return views.UsageView(time_s=given.plane.clock.now(), rows=rows)
+        tokens = tuple(
+            views.TokenRow(project=p, model=m, host=h, **dict(zip(TOKENS, row, strict=True)))
+            for p, models in given.plane.state.tokens.items() if who.sees(p) and project in (None, p)
+            for m, hosts in models.items() for h, row in hosts.items()
+        )  # fmt: skip
+    return views.UsageView(time_s=given.plane.clock.now(), rows=rows, tokens=tokens)
 
 
 @router.get("/audit", response_model=views.EventPage)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from aether.base.version import VERSION
-from aether.fabric.api import admin, fleet, frame, jobs, runtimes, stream, watch
+from aether.fabric.api import admin, deployments, files, fleet, frame, gateway, jobs, runtimes, stream, tuning, watch
 from aether.fabric.api.frame import Bounded, Fabric
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -43,6 +43,10 @@ def application(given: Fabric) -> FastAPI:
         runtimes.router,
         runtimes.blobs,
         watch.router,
+        gateway.router,
+        deployments.router,
+        files.router,
+        tuning.router,
     ):
         app.include_router(router)
     app.add_middleware(Bounded, most_blob_bytes=given.most_blob_bytes)

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 LARGEST_BODY = 32_000_000  # bytes; a thousand tasks with long scripts are 10 MB, files travel as blobs
 ANSWER_S = 15.0  # that a write waits for the store before the caller is told to come again
 MOST_WATCHERS = 200  # that follow at once: each costs a reading of the log with every change
+GATEWAY = "/gateway"  # its name among those who have tokens; no host is called so
 PROBLEM = "application/problem+json"
 bearer = HTTPBearer(auto_error=False, description="a key of the fabric, as `aether keys create` makes them")
 
@@ -56,6 +57,12 @@ class Fabric:
     most_blob_bytes: int
     watchers: set[asyncio.Event] = field(default_factory=set)  # of those who follow the log
     runtimes: dict[str, asyncio.Event] = field(default_factory=dict)  # of those who wait for orders
+    places: dict[str, float] = field(
+        default_factory=dict
+    )  # whose round trips the gateway wants, and when it last did [wall]
+    place: str = ""  # of callers that name none
+    impose_latency: bool = False
+    models_url: str = ""
     leaving: bool = False
     plane: Plane = field(init=False)
     follower: Follower = field(init=False)
@@ -134,6 +141,13 @@ async def runtime(given: Given, credentials: Annotated[HTTPAuthorizationCredenti
     if not hmac.compare_digest(token.encode(), given.token(name).encode()) or name not in given.plane.state.hosts:
         raise Refused(401, "no-key", "a runtime's token is needed")
     return name
+
+
+async def gateway(given: Given, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+    """Refused for anybody but the fabric's own gateway."""
+    token = credentials.credentials if credentials else ""
+    if not hmac.compare_digest(token.encode(), given.token(GATEWAY).encode()):
+        raise Refused(401, "no-key", "the gateway's token is needed")
 
 
 def _named(token: str) -> str:
@@ -331,7 +345,10 @@ class Bounded:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        blob = scope["method"] == "PUT" and "/blobs/" in scope["path"]
+        blob = (scope["method"] == "PUT" and "/blobs/" in scope["path"]) or (scope["method"], scope["path"]) == (
+            "POST",
+            "/v1/files",
+        )
         most = self.most_blob_bytes if blob else LARGEST_BODY
         length = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
         if not length.isdigit():

@@ -84,8 +84,7 @@ def _problems(
     given: Fabric, state: State, who: Principal, task: Task, after: list[str], told: dict[tuple[object, ...], str]
 ) -> list[Problem]:
     """What only the fabric knows to be wrong with a task; `after` is given the jobs that it must wait for, `told` what hosts could never run."""
-    made = unknown_accelerators(task, given.catalog)
-    made += _places(given, state, task)
+    made: list[Problem] = []
     for i, name in enumerate(task.orbit.after):
         try:
             after += visible_job(state, who, name)
@@ -100,6 +99,15 @@ def _problems(
         except Refused as error:
             mine = [j.id for j in state.jobs.values() if who.sees(j.project)] if len(state.jobs) < 10_000 else []
             made.append(Problem(f"orbit.after[{i}]", error.detail, nearest(name, mine, ID_LIKENESS)))
+    made += task_problems(given, state, who, task, told, bool(made))
+    return made
+
+
+def task_problems(
+    given: Fabric, state: State, who: Principal, task: Task, told: dict[tuple[object, ...], str] | None = None, alone: bool = False
+) -> list[Problem]:  # fmt: skip
+    """What only the fabric knows to be wrong with a task, but for the jobs it names. alone: hosts are not looked for."""
+    made = unknown_accelerators(task, given.catalog) + _places(given, state, task)
     mounts = [*task.file_mounts.items(), *([("workdir", task.workdir)] if task.workdir else [])]
     for target, source in mounts:
         path = "workdir" if target == "workdir" else f"file_mounts.{target}"
@@ -113,7 +121,7 @@ def _problems(
             )
         elif not uploaded(given, who.project or "default", source):
             made.append(Problem(path, f"{source[:20]}... has not been uploaded to this project"))
-    if not made and (words := _impossible(state, task, told)):
+    if not made and not alone and (words := _impossible(state, task, {} if told is None else told)):
         made.append(Problem("resources", words))
     return made
 
@@ -148,9 +156,9 @@ def uploaded(given: Fabric, project: str, digest: str) -> bool:
 @router.get("", response_model=views.JobPage)
 async def list_jobs(
     given: Given, who: Reader, status: Annotated[list[views.StatusName] | None, Query()] = None, array: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: Annotated[int | None, Query(ge=0)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: Annotated[int | None, Query(ge=0)] = None, servers: bool = False,
 ) -> views.JobPage:  # fmt: skip
-    """Jobs, the newest first."""
+    """Jobs, the newest first; those that serve models only where they are asked for."""
     with given.plane.lock:
         state = given.plane.state
         found: list[Job] = []
@@ -159,6 +167,8 @@ async def list_jobs(
             if (cursor is not None and job.order >= cursor) or not who.sees(job.project):
                 continue
             if (status and job.status not in status) or (array is not None and job.batch != array):
+                continue
+            if job.deployment and not servers:
                 continue
             if len(found) == limit:
                 last = found[-1].order

@@ -78,4 +78,6 @@ def key(name: str, key: Key) -> KeyView:
         made_s=key.made_s,
         expires_s=key.expires_s,
         revoked_s=key.revoked_s,
+        requests_per_minute=key.requests_per_minute,
+        tokens_per_minute=key.tokens_per_minute,
     )

@@ -40,7 +40,7 @@ async def glance(given: Given, who: Reader) -> views.FabricView:
         state = plane.state
         counts: dict[str, int] = {}
         for job in state.jobs.values():
-            if who.sees(job.project):
+            if who.sees(job.project) and not job.deployment:
                 counts[job.status] = counts.get(job.status, 0) + 1
         hosts = state.hosts.values()
         working = [h for h in hosts if h.facts.name in state.runtimes and not state.runtimes[h.facts.name].lost]
@@ -48,6 +48,7 @@ async def glance(given: Given, who: Reader) -> views.FabricView:
             version=given.version, scenario=given.scenario, time_s=plane.clock.now(), speed=plane.clock.speed, events=plane.store.last_seq, jobs=counts,
             ships=len(hosts), ships_working=len(working), gpus=sum(h.facts.gpus for h in hosts), gpus_now=sum(h.gpus for h in working if h.up),
             gpus_used=sum(used_gpus(state, h.facts.name) for h in hosts), trouble=plane.trouble or given.follower.trouble, alarms=alarms(given),
+            models_url=given.models_url,
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from aether.fabric import protocol
 from aether.fabric.core import events as happened
+from aether.fabric.core import serving
 from aether.fabric.core.events import Event
 from aether.fabric.core.state import METERS, OVER, Attempt, Host, Job, Key, Member, Runtime, State, near, used_gpus
 
@@ -70,6 +71,8 @@ def _submitted(state: State, event: happened.Submitted, made: list[Command], _ac
         state.submitted += 1
         deadline = None if task.orbit.deadline is None else state.time_s + task.orbit.deadline
         job = Job(name, event.project, event.job, index, state.time_s, state.submitted, deadline_s=deadline)
+        job.deployment, job.version, job.tuning = event.deployment, event.version, event.tuning
+        serving.submitted(state, job)
         job.waits_for = [d for d in event.after if state.jobs[d].status != "succeeded"] if event.after else []
         state.jobs[name] = job
         state.waiting[name] = None
@@ -232,6 +235,12 @@ def _started(_state: State, job: Job, report: protocol.Started, _made: list[Comm
         member.phase = "started"
 
 
+def _adapted(_state: State, job: Job, report: protocol.Adapted, made: list[Command]) -> None:
+    member = _present(job).members[report.rank]
+    member.adapters, member.refused = dict(report.adapters), dict(report.refused)
+    made.append(Place())
+
+
 def _checkpointed(state: State, job: Job, report: protocol.Checkpointed, _made: list[Command]) -> None:
     old = job.checkpoints.get(report.rank)
     if old is not None and old[0] == report.digest:
@@ -336,6 +345,7 @@ def _end(state: State, job: Job, status: str, reason: str) -> None:
         job.status, job.reason, job.ended_s = status, reason, state.time_s  # type: ignore[assignment]
         state.counts[status] = state.counts.get(status, 0) + 1
         state.waiting.pop(job.id, None)
+        serving.ended(state, job)
         for rank in list(job.checkpoints):
             _kept(state, job, rank)
         for name in state.dependants.pop(job.id, ()):
@@ -396,6 +406,7 @@ def due_s(state: State, since_s: float) -> float | None:
     live = [*state.waiting, *(name for jobs in state.at.values() for name in jobs)]
     times = [j.deadline_s for n in live if (j := state.jobs[n]).deadline_s is not None and j.status != "stopping"]
     times += [j.not_before_s for n in state.waiting if (j := state.jobs[n]).not_before_s > since_s]
+    times += [t for t in serving.due_s(state) if t > since_s]
     return min((t for t in times if t is not None), default=None)
 
 
@@ -406,8 +417,9 @@ def _project_made(state: State, event: happened.ProjectMade, _made: list[Command
 def _key_made(state: State, event: happened.KeyMade, _made: list[Command], _actor: str) -> None:
     if event.key not in state.keys:
         state.keys[event.key] = Key(
-            event.project, event.digest, event.scopes, event.expires_s, event.note, state.time_s
-        )
+            event.project, event.digest, event.scopes, event.expires_s, event.note, state.time_s, None,
+            event.requests_per_minute, event.tokens_per_minute,
+        )  # fmt: skip
 
 
 def _key_revoked(state: State, event: happened.KeyRevoked, _made: list[Command], _actor: str) -> None:
@@ -431,6 +443,13 @@ def _injected(state: State, event: happened.Injected, made: list[Command], _acto
     if event.fault not in ("runtime", "clock"):  # those are over at once
         state.faults.append((state.time_s, event))
     made.append(Inject(event, state.time_s))
+
+
+def _served(state: State, event: Any, made: list[Command], _actor: str) -> None:
+    for host in serving.HANDLERS[event.kind](state, event):
+        made.append(Tell(host))
+        state.runtimes[host].version += 1
+    made.append(Place())
 
 
 def _noted(_state: State, _event: Any, _made: list[Command], _actor: str) -> None:
@@ -474,6 +493,7 @@ def _order(state: State, job: Job, attempt: Attempt, rank: int) -> protocol.Orde
         setup=task.setup, run=task.run, envs=task.envs | extra, mounts=task.file_mounts, workdir=task.workdir,
         checkpoint=task.orbit.checkpoint, checkpoint_every_s=task.orbit.checkpoint_every,
         restore=tuple(kept[0] for _, kept in sorted(job.checkpoints.items())), peers=tuple(peers),
+        serves=bool(job.deployment), adapters=serving.adapters(state, job.deployment),
     )  # fmt: skip
 
 
@@ -483,7 +503,8 @@ _HANDLERS: dict[str, Handler] = {
     "runtime_lost": _runtime_lost, "runtime_back": _runtime_back, "reported": _reported, "conditions": _conditions,
     "cordoned": _cordoned, "ticked": _ticked, "injected": _injected, "clock_jumped": _noted, "project_made": _project_made,
     "key_made": _key_made, "key_revoked": _key_revoked, "forgotten": _forgotten,
+    **dict.fromkeys(serving.HANDLERS, _served),
 }  # fmt: skip
 _REPORTS: dict[str, Callable[[State, Job, Any, list[Command]], None]] = {
-    "prepared": _prepared, "started": _started, "checkpointed": _checkpointed, "ended": _ended,
+    "prepared": _prepared, "started": _started, "checkpointed": _checkpointed, "ended": _ended, "adapted": _adapted,
 }  # fmt: skip

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from aether.base.errors import InputError, Problem
+from aether.fabric.gateway.feed import Tally
 from aether.fabric.protocol import Ident, Report
+from aether.fabric.service import Deployment
 from aether.fabric.task import Record, Task
 
 
@@ -43,6 +45,9 @@ class Submitted(Record):
     project: str
     task: Task
     after: tuple[str, ...] = ()
+    deployment: str = Field("", description="that the job is a server of")
+    version: int = Field(0, description="of the deployment")
+    tuning: str = Field("", description="the tuning that the job is the work of")
 
 
 class CancelAsked(Record):
@@ -185,6 +190,8 @@ class KeyMade(Record):
     scopes: tuple[str, ...]
     expires_s: float | None = None
     note: str = ""
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 class KeyRevoked(Record):
@@ -192,6 +199,115 @@ class KeyRevoked(Record):
 
     kind: Literal["key_revoked"] = "key_revoked"
     key: Ident
+
+
+class Deployed(Record):
+    """A model is to be served, or served otherwise than before."""
+
+    kind: Literal["deployed"] = "deployed"
+    id: str = Field(description="its name, after that of its project unless it is every project's")
+    project: str
+    deployment: Deployment
+
+
+class Undeployed(Record):
+    """A model is served no longer."""
+
+    kind: Literal["undeployed"] = "undeployed"
+    deployment: str
+
+
+class Scaled(Record):
+    """A decision on how many servers a deployment has."""
+
+    kind: Literal["scaled"] = "scaled"
+    deployment: str
+    replicas: int
+    reason: str
+
+
+class Tallied(Record):
+    """Tokens that the gateway delivered, by the numbers of its journal."""
+
+    kind: Literal["tallied"] = "tallied"
+    journal: str
+    tallies: tuple[Tally, ...]
+
+
+class FileMade(Record):
+    """A file came to be, for tuning."""
+
+    kind: Literal["file_made"] = "file_made"
+    file: Ident
+    project: str
+    name: str
+    purpose: str
+    digest: str
+    size_bytes: int
+
+
+class FileRemoved(Record):
+    """A file is there no longer."""
+
+    kind: Literal["file_removed"] = "file_removed"
+    file: Ident
+
+
+class TuningAsked(Record):
+    """A model is to be tuned. feedback: pieces that its examples are, of a round of the continual loop."""
+
+    kind: Literal["tuning_asked"] = "tuning_asked"
+    tuning: Ident
+    project: str
+    deployment: str
+    model: str = Field(description="that it begins from, as the client named it")
+    name: str = Field(description="of the tuned model, as clients will name it")
+    training_file: str = ""
+    validation_file: str = ""
+    suffix: str = ""
+    settings: dict[str, str] = Field({}, description="hyperparameters")
+    seed: int | None = None
+    metadata: dict[str, str] = Field({})
+    feedback: tuple[str, ...] = ()
+
+
+class TuningCancelled(Record):
+    """A tuning is wanted no longer."""
+
+    kind: Literal["tuning_cancelled"] = "tuning_cancelled"
+    tuning: Ident
+
+
+class AdapterMade(Record):
+    """A tuning's program has left an adapter: servers are to load it."""
+
+    kind: Literal["adapter_made"] = "adapter_made"
+    tuning: Ident
+
+
+class AdapterServed(Record):
+    """All servers answer with an adapter, or one cannot load it."""
+
+    kind: Literal["adapter_served"] = "adapter_served"
+    tuning: Ident
+    refused: str = ""
+
+
+class AdapterRemoved(Record):
+    """A tuned model is served no longer."""
+
+    kind: Literal["adapter_removed"] = "adapter_removed"
+    model: str
+
+
+class FeedbackGiven(Record):
+    """Somebody said how a model should have answered."""
+
+    kind: Literal["feedback_given"] = "feedback_given"
+    feedback: Ident
+    project: str
+    deployment: str
+    line: str = Field(max_length=100_000, description="an example, as a line of a training file")
 
 
 class Forgotten(Record):
@@ -203,7 +319,8 @@ class Forgotten(Record):
 
 Event = Annotated[
     Opened | Submitted | CancelAsked | Placed | Displaced | RuntimeJoined | RuntimeLost | RuntimeBack | Reported | Conditions
-    | Cordoned | Ticked | Injected | ClockJumped | ProjectMade | KeyMade | KeyRevoked | Forgotten,
+    | Cordoned | Ticked | Injected | ClockJumped | ProjectMade | KeyMade | KeyRevoked | Deployed | Undeployed | Scaled | Tallied | FileMade
+    | FileRemoved | TuningAsked | TuningCancelled | AdapterMade | AdapterServed | AdapterRemoved | FeedbackGiven | Forgotten,
     Field(discriminator="kind"),
 ]  # fmt: skip
 _CODEC: TypeAdapter[Event] = TypeAdapter(Event)

@@ -11,12 +11,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from aether.fabric.core import control, events, schedule, state
+from aether.fabric.core import control, events, schedule, serving, state
 from aether.fabric.core.clock import FabricClock
+from aether.fabric.core.demand import Demand
 from aether.fabric.core.events import Event
 from aether.fabric.core.state import OVER, State
 from aether.fabric.protocol import Numbered
 from aether.fabric.store.store import Entry, Receipt, Store, StoreError
+from aether.fabric.tenancy import ident
 
 log = logging.getLogger(__name__)
 MOST_WRITES = 500  # that share a transaction
@@ -90,6 +92,7 @@ class Plane:
         self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._pending: dict[str, int] = {}  # reports in the present transaction, by runtime
         self._place, self._placed_s = True, 0.0
+        self.demand = Demand()  # what the gateway told last
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, name="core", daemon=True)
 
@@ -122,6 +125,10 @@ class Plane:
     def put(self, *happenings: Happening, actor: str = "fabric") -> Future[str]:
         """Store events that need no decision."""
         return self.write(lambda _: Decision(happenings), actor)
+
+    def look_again(self) -> None:
+        """Something beside the state has changed that a pass should look at."""
+        self._place = True
 
     def saw(self, runtime: str) -> None:
         """A runtime has spoken just now."""
@@ -301,6 +308,7 @@ class Plane:
         if due_s is not None and due_s <= now:
             made.append(Happening(events.Ticked()))
         made += self._old()
+        made += [_about(self.state, e) for e in self.demand.plan(self.state, now)]
         if made:
             self._store([(h, "fabric") for h in made], [])
 
@@ -332,13 +340,23 @@ class Plane:
         """A scheduling pass, its decisions stored like everything else."""
         self._place, self._placed_s = False, self.state.time_s
         begun = time.perf_counter()
-        made = schedule.plan(self.state)
+        made: list[Event] = [*serving.plan(self.state, self.demand.ready, ident), *schedule.plan(self.state)]
         self.passes = [*self.passes[-99:], time.perf_counter() - begun]
         try:
-            self._store([(Happening(e, self.state.jobs[e.job].project, e.job), "fabric") for e in made], [])
+            self._store([(_about(self.state, e), "fabric") for e in made], [])
         except StoreError:
             self._place = True
             raise
+
+
+def _about(state: State, event: Any) -> Happening:
+    """A decision of a pass with what the log says it is about."""
+    subject = next((str(getattr(event, k)) for k in ("job", "tuning", "deployment") if hasattr(event, k)), "")
+    if subject in state.jobs:
+        return Happening(event, state.jobs[subject].project, subject)
+    if subject in state.tunings:
+        return Happening(event, state.tunings[subject].asked.project, subject)
+    return Happening(event, getattr(event, "project", ""), subject)
 
 
 class _Unfit(Exception):  # noqa: N818

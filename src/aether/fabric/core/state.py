@@ -7,11 +7,13 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from aether.fabric.core.events import HostFacts, Injected
+from aether.fabric.core.events import HostFacts, Injected, TuningAsked
+from aether.fabric.service import Deployment
 from aether.fabric.task import Task
 
 Status = Literal["queued", "preparing", "running", "stopping", "succeeded", "failed", "cancelled"]
 OVER = frozenset(("succeeded", "failed", "cancelled"))
+TOKENS = ("requests", "errors", "input_tokens", "output_tokens", "cached_tokens", "price_micro_usd")
 METERS = ("gpu_ms", "energy_j", "laser_bytes", "downlink_bytes", "checkpoint_byte_s")
 
 
@@ -25,6 +27,8 @@ class Member:
     how: str = ""
     code: int | None = None
     why: str = ""
+    adapters: dict[str, str] = field(default_factory=dict)  # that its server has loaded, name to blob
+    refused: dict[str, str] = field(default_factory=dict)  # those it could not, and why
 
 
 @dataclass(slots=True)
@@ -67,6 +71,9 @@ class Job:
     ended_s: float | None = None
     reason: str = ""
     usage: list[int] = field(default_factory=lambda: [0] * len(METERS))
+    deployment: str = ""  # that it is a server of
+    version: int = 0  # of the deployment
+    tuning: str = ""  # that it is the work of
 
 
 @dataclass(slots=True)
@@ -107,6 +114,63 @@ class Key:
     note: str
     made_s: float
     revoked_s: float | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+
+@dataclass(slots=True)
+class Served:
+    """A model that is served, or was: what was metered of it still bears its price."""
+
+    project: str  # "" for every project's
+    deployment: Deployment
+    version: int
+    replicas: int  # wanted
+    made_s: float
+    owner: str  # the project that its servers belong to
+    gone: bool = False
+    scaled_s: float = 0.0
+    ends: int = 0  # servers that ended by themselves, one after another
+    not_before_s: float = 0.0  # none is started again earlier
+
+
+@dataclass(slots=True)
+class File:
+    """A file of a project."""
+
+    project: str
+    name: str
+    purpose: str
+    digest: str
+    size_bytes: int
+    made_s: float
+
+
+@dataclass(slots=True)
+class Tuned:
+    """A tuning and the adapter that came of it."""
+
+    asked: TuningAsked
+    made_s: float
+    job: str = ""
+    status: Literal["working", "pushing", "succeeded", "failed", "cancelled"] = "working"
+    digest: str = ""  # of the adapter
+    told: bool = False  # servers have been told of it
+    trained_s: float | None = None
+    ended_s: float | None = None  # succeeded: all servers answered with it
+    reason: str = ""
+    freshness_s: list[float] = field(default_factory=list)  # from each piece of feedback to then
+    removed: bool = False
+
+
+@dataclass(slots=True)
+class Feedback:
+    """How a model should have answered; waits for a round of tuning."""
+
+    project: str
+    deployment: str
+    line: str
+    given_s: float
 
 
 @dataclass(slots=True)
@@ -130,6 +194,15 @@ class State:
     usage: dict[str, dict[str, list[int]]] = field(default_factory=dict)  # project to accelerator to sums
     faults: list[tuple[float, Injected]] = field(default_factory=list)  # made and not over: since when, what
     submitted: int = 0
+    served: dict[str, Served] = field(
+        default_factory=dict
+    )  # deployments by id: their name, after that of their project
+    servers: dict[str, dict[str, None]] = field(default_factory=dict)  # deployment to its jobs that are not over
+    files: dict[str, File] = field(default_factory=dict)
+    tunings: dict[str, Tuned] = field(default_factory=dict)
+    feedback: dict[str, Feedback] = field(default_factory=dict)
+    tallied: dict[str, int] = field(default_factory=dict)  # a gateway's journal to the last tally of it
+    tokens: dict[str, dict[str, dict[str, list[int]]]] = field(default_factory=dict)  # project, model, host to sums
     counts: dict[str, int] = field(default_factory=dict)  # events by kind, and ends by status
 
 

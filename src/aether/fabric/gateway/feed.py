@@ -65,6 +65,7 @@ class DeploymentFacts(Record):
     price_out_usd_mtok: float = 0.0
     context: int | None = None
     created_s: float = 0.0
+    salted: bool = Field(True, description="its servers take `cache_salt`")
 
 
 class AdapterFacts(Record):

@@ -274,7 +274,7 @@ class Agent:
                 needed = {
                     d
                     for m in self.members.values()
-                    for d in (*m.order.mounts.values(), m.order.workdir, *m.order.restore)
+                    for d in (*m.order.mounts.values(), m.order.workdir, *m.order.restore, *m.order.adapters.values())
                 }
             for digest in list(self.place.blobs):
                 if digest not in needed:

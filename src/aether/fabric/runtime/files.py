@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -136,12 +137,14 @@ def environment(order: Order, folder: Path, ship: str, runtime_env: Mapping[str,
         "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "NODE_RANK": rank, "GROUP_RANK": rank,
         "SKYPILOT_NODE_RANK": rank, "SKYPILOT_NUM_NODES": nodes, "SKYPILOT_TASK_ID": order.attempt,
         "SKYPILOT_NUM_GPUS_PER_NODE": str(order.gpus), "AETHER_JOB": order.attempt.rpartition("/")[0] or order.attempt,
-        "AETHER_ATTEMPT": order.attempt, "AETHER_SHIP": ship, MARK: str(folder),
+        "AETHER_ATTEMPT": order.attempt, "AETHER_SHIP": ship, "AETHER_PYTHON": sys.executable, MARK: str(folder),
     }  # fmt: skip
     if order.checkpoint is not None:
         made["AETHER_CHECKPOINT"] = str(inner(home, order.checkpoint))
     if order.peers:
+        own = order.peers[order.rank]
         made |= {"MASTER_ADDR": order.peers[0].address, "MASTER_PORT": str(order.peers[0].port),
+                 "AETHER_HOST": own.address, "AETHER_PORT": str(own.port),
                  "SKYPILOT_NODE_IPS": "\n".join(p.address for p in order.peers)}  # fmt: skip
     return made
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aether.fabric.blobs import Blobs
-from aether.fabric.protocol import Checkpointed, Ended, Order, Prepared, Report, Sensors, Started, Used
+from aether.fabric.protocol import Adapted, Checkpointed, Ended, Order, Prepared, Report, Sensors, Started, Used
+from aether.fabric.runtime.adapters import Adapters
 from aether.fabric.runtime.files import (
     CancelledError,
     Checkpoints,
@@ -103,6 +104,7 @@ class Member:
         self._cancelled = threading.Event()
         self._row_lock, self._nudging = threading.Lock(), threading.Lock()
         self._checkpoints: Checkpoints | None = None
+        self._adapters: Adapters | None = None
         self.held = False
         self.thread = threading.Thread(target=self._live, name=f"{order.attempt}:{order.rank}", daemon=True)
 
@@ -116,6 +118,8 @@ class Member:
     def told(self, order: Order) -> None:
         """What is ordered now."""
         self.order = order
+        if self._adapters is not None:
+            self._adapters.want(order.adapters)
         if order.phase == "stop":
             self.stop(Stop("stopped", order.reason, order.grace_s))
         self._nudge()
@@ -242,18 +246,32 @@ class Member:
         """The program, with its checkpoints looked through beside it."""
         checkpoints = self._its_checkpoints()
         over = threading.Event()
-        looking = None
+        beside = [threading.Thread(target=self._serve, args=(over,), daemon=True)] if self.order.serves else []
         self.data["ran"] = True
         if checkpoints is not None:
             checkpoints.baseline()
-            looking = threading.Thread(target=self._look, args=(checkpoints, over), daemon=True)
-            looking.start()
+            beside.append(threading.Thread(target=self._look, args=(checkpoints, over), daemon=True))
+        for thread in beside:
+            thread.start()
         try:
             return self._program(self.order.run, began=Started(attempt=self.attempt, rank=self.rank))
         finally:
             over.set()
-            if looking is not None:
-                looking.join()
+            for thread in beside:
+                thread.join()
+
+    def _serve(self, over: threading.Event) -> None:
+        """Bring the model server beside it the adapters that it shall have, until it is over."""
+        own = self.order.peers[self.rank]
+        fetch = Fetch(self.place.link, self.place.blobs, self.moved, over)
+        self._adapters = made = Adapters(self.folder / "adapters", own.address, own.port, fetch)
+        made.want(self.order.adapters)
+
+        def tell() -> None:
+            self._write(Adapted(attempt=self.attempt, rank=self.rank, adapters=made.loaded, refused=made.refused))
+
+        with contextlib.suppress(ClosedError):
+            made.follow(over, tell)
 
     def _program(self, script: str, began: Started | None) -> int | None:
         """Run a script under a keeper; its exit code, None when its keeper was killed."""

@@ -69,6 +69,7 @@ class Frame:
     hosts: tuple[HostFrame, ...]
     conditions: tuple[Condition, ...]
     reaches: tuple[Reach, ...]
+    round_trip_s: dict[str, dict[str, float]]  # between each watched place and the hosts that it reaches
 
 
 _HOST, _CONDITION, _REACH = (attrgetter(*kind.__slots__) for kind in (HostFrame, Condition, Reach))
@@ -81,6 +82,7 @@ def to_json(frame: Frame) -> dict[str, Any]:
         "hosts": [_HOST(h) for h in frame.hosts],
         "conditions": [_CONDITION(c) for c in frame.conditions],
         "reaches": [_REACH(r) for r in frame.reaches],
+        "round_trip_s": frame.round_trip_s,
     }
 
 
@@ -91,4 +93,5 @@ def from_json(data: dict[str, Any]) -> Frame:
         tuple(HostFrame(*row) for row in data["hosts"]),
         tuple(Condition(*row) for row in data["conditions"]),
         tuple(Reach(*row) for row in data["reaches"]),
+        data["round_trip_s"],
     )

@@ -67,6 +67,8 @@ class Twin:
         self._within: dict[tuple[str, float], Bools] = {}  # of watched pairs, (H,)
         self._asking: tuple[dict[str, int], Setup] = ({}, self._fresh)  # rows of the places that are watched
         self._watched: frozenset[tuple[str, float]] = frozenset()  # pairs told since the twin began
+        self._trips: dict[str, dict[str, float]] = {}
+        self._last: tuple[_Ahead, int, Tick] | None = None
         self._added = scenario.spec.ground.cities.add
         spots = [site_place(scenario, site) for site in scenario.spec.sites]
         self._stand = [(p.latitude, p.longitude) for p in spots]
@@ -88,8 +90,8 @@ class Twin:
         """Step every tick that has begun by a time, under one load, and tell what was crossed.
 
         until_s: [Unix, UTC]. load: GPUs at work by host; none where left out. watch: pairs of a place and the longest
-        round trip to it [s]. With no tick to step, the frame before is given again without crossings. Raises InputError
-        for an unknown host or place, and for numbers that are none.
+        round trip to it [s]. With no tick to step, the frame before is given again, with what is new of pairs that were not
+        watched then. Raises InputError for an unknown host or place, and for numbers that are none.
 
         After a gap of more than `MOST` ticks (the fabric was down, its clock has jumped) the last of them alone are
         stepped, from batteries and heat as they were before it. A clock that goes back waits for its time to come again.
@@ -99,7 +101,12 @@ class Twin:
         load_gpu, pairs = self._load(load), self._look(watch)
         last = math.floor((until_s - self._start_s) / self.step_s + 1e-9)
         if self._frame is not None and self._tick > last:
-            return replace(self._frame, conditions=(), reaches=())
+            late = (
+                self._reached(pairs, *self._last, self._frame.time_s)
+                if self._last and self._watched != set(pairs)
+                else []
+            )
+            return replace(self._frame, conditions=(), reaches=tuple(late), round_trip_s=self._trips)
         self._tick = max(self._tick, last + 1 - MOST)
         conditions: list[Condition] = []
         reaches: list[Reach] = []
@@ -115,7 +122,10 @@ class Twin:
                 self._state, self._tick = after, self._tick + 1
             if self._tick > last:  # a first frame before its tick is looked at and not stepped
                 break
-        self._frame = Frame(now.time_s, self._hosts(ahead, i, tick, now), tuple(conditions), tuple(reaches))
+        self._last = (ahead, i, tick)
+        self._frame = Frame(
+            now.time_s, self._hosts(ahead, i, tick, now), tuple(conditions), tuple(reaches), self._trips
+        )
         return self._frame
 
     def inject(self, kind: str, name: str, start_s: float, end_s: float | None) -> None:
@@ -323,7 +333,7 @@ class Twin:
     def _reached(self, pairs: list[tuple[str, float]], ahead: _Ahead, i: int, tick: Tick, time_s: float) -> list[Reach]:
         """Watched pairs that a host came within or left; all hosts for a pair that is new."""
         if not pairs:
-            self._watched = frozenset()
+            self._watched, self._trips = frozenset(), {}
             return []
         rows, setup = self._asking
         setup = setup.at(float(ahead.block.time_s[i]))
@@ -338,6 +348,14 @@ class Twin:
             new = np.flatnonzero(within != before) if known else np.arange(len(within))
             found += [Reach(self.hosts[h], place, limit_s, bool(within[h]), time_s) for h in new.tolist()]
             self._within[place, limit_s] = within
+        self._trips = {
+            place: {
+                name: round(float(t), 6)
+                for name, t in zip(self.hosts, trip_s[rows[place]], strict=True)
+                if math.isfinite(t)
+            }
+            for place in dict.fromkeys(place for place, _ in pairs)
+        }
         self._watched = frozenset(pairs)
         return found
 
