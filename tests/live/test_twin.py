@@ -343,6 +343,19 @@ def test_only_watched_pairs_are_told_and_a_pair_watched_again_is_told_whole():
     assert twin.state()["tick"] == 4
 
 
+def test_a_watched_place_has_its_round_trips_at_once_and_they_are_no_faster_than_light():
+    twin = Twin(scenario(**CALM), START)
+    assert twin.advance(START, {}).round_trip_s == {}
+    told = twin.advance(START, {}, [("Tokyo", 3600.0)]).round_trip_s  # no tick was stepped since
+    light_s = 2 * 10_900e3 / 299_792_458.0  # Tokyo to Washington, 10,900 km over the ground, there and back
+    assert light_s < told["Tokyo"]["virginia"] < 0.5
+    for row in twin.advance(START + STEP, {}, [("Tokyo", 3600.0)]).hosts:
+        if row.kind == "ship" and row.contact:
+            assert 2 * row.altitude_m / 299_792_458.0 < told["Tokyo"][row.name] < 1.0
+    twin.inject("ship", "a/0", START + STEP, None)
+    assert "a/0" not in twin.advance(START + 3 * STEP, {}, [("Tokyo", 3600.0)]).round_trip_s["Tokyo"]
+
+
 def test_a_fabric_on_the_ground_alone_has_a_twin():
     twin = Twin(load("ground-only"), START)
     frame = twin.advance(START, {})

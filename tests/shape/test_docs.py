@@ -20,7 +20,7 @@ PROSE = "\n".join(
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tutorial.md", "docs/fabric.md")
 )
 COMMAND = re.compile(
-    r"(?:^|`|\|\s*)aether ((?:(?:catalog|keys|projects|audit) )?[a-z]+(?:-[a-z]+)*)([^`|\n]*)", re.MULTILINE
+    r"(?:^|`|\|\s*)aether ((?:(?:catalog|keys|projects|audit|serve) )?[a-z]+(?:-[a-z]+)*)([^`|\n]*)", re.MULTILINE
 )
 
 

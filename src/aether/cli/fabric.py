@@ -19,9 +19,13 @@ from aether.cli.frame import FAULT, CatalogFolder, Interrupted, Json, Set, Signa
 
 if TYPE_CHECKING:
     from aether.fabric.client import Client
+    from aether.fabric.local import Up
 
 EXTRA = ("alembic", "cryptography", "fastapi", "httpx", "prometheus_client", "psycopg", "sqlalchemy", "uvicorn")
 PATIENCE_S, LONG_S = 2.0, 60.0  # that a command waits for a fabric that does not answer: at first, and while it follows
+GATEWAY_HELP = "where models answer; the one after the API's when not given, 0 for no gateway"
+MODEL_HELP = "packaged deployments that a new fabric serves; aether-tiny when not given"
+IMPOSE_HELP = "answers wait for the modelled round trip to their ship"
 LOOK_S = 1.0  # between two looks of --watch
 Folder = Annotated[
     Path | None,
@@ -154,24 +158,11 @@ def up(
     bind: Annotated[
         str | None, typer.Option(metavar="ADDR", help="of API and gateway; this machine alone when not given")
     ] = None,
-    gateway_port: Annotated[
-        int | None, typer.Option(metavar="P", help="where models answer; the one after the API's; 0 for no gateway")
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model", metavar="NAME", help="packaged deployments that a new fabric serves; aether-tiny when not given"
-        ),
-    ] = None,
-    place: Annotated[
-        str | None,
-        typer.Option(metavar="CITY", help="where callers of models are that do not say, for modelled latency"),
-    ] = None,
+    gateway_port: Annotated[int | None, typer.Option(metavar="P", help=GATEWAY_HELP)] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME", help=MODEL_HELP)] = None,
+    place: Annotated[str | None, typer.Option(metavar="CITY", help="of callers of models that do not say")] = None,
     impose_latency: Annotated[
-        bool | None,
-        typer.Option(
-            "--impose-latency/--no-impose-latency", help="answers wait for the modelled round trip to their ship"
-        ),
+        bool | None, typer.Option("--impose-latency/--no-impose-latency", help=IMPOSE_HELP)
     ] = None,
     db: Annotated[
         str | None, typer.Option(metavar="URL", help="postgresql://...; a SQLite file in the folder when not given")
@@ -195,11 +186,19 @@ def up(
     Signals.kept = "no fabric was brought up"
     with _waiting("the fabric comes up", json_) as tell:
         made = local.up(home, given, tell)
-    settings = made.settings
     if json_:
+        settings = made.settings
         told({"url": settings.url, "models_url": settings.models_url, "key": made.key, "folder": str(made.folder), "pid": made.pid, "already": made.already,
               "scenario": settings.scenario, "speed": settings.speed})  # fmt: skip
         return
+    _print(made)
+
+
+def _print(made: Up) -> None:
+    """What came up, and what to try next."""
+    from aether.fabric import local
+
+    settings = made.settings
     print(f"The fabric is up{' already' if made.already else ''} at {settings.url} ({settings.scenario}, {settings.speed:g} x the wall's clock).")  # fmt: skip
     if settings.host not in ("127.0.0.1", "::1", "localhost"):
         print(f"It can be reached over the network at {settings.host}, unencrypted: put a proxy with TLS before it.")

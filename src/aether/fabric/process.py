@@ -37,6 +37,7 @@ from aether.fabric.store.store import Store, StoreError
 from aether.fabric.twin.frame import HostFrame
 from aether.fabric.twin.process import TwinProcess
 from aether.scenario.load import Scenario, load
+from aether.scenario.places import find_place
 
 log = logging.getLogger("aether.fabric")
 LEAVE_S = 20.0  # that runtimes get to end their work when the fabric ends
@@ -75,7 +76,7 @@ async def _serve(folder: Path, settings: Settings) -> None:
     executor = EXECUTORS[settings.executor](folder / "runtimes", settings.url, given.token, log.info)
     given.follower = Follower(twin, executor, folder / "twin.json")
     given.follower.wanted = lambda: [*given.places, *([given.place] if given.place else [])]
-    gateway = _gateway(given, settings) if settings.gateway_port else None
+    gateway = _gateway(given, settings)
     given.plane = Plane(
         store, clock, (state, since), lambda _: _soon(loop, _news, given), lambda names: _soon(loop, _orders, given, names),
         lambda fault: given.follower.inject(given.plane, fault),
@@ -88,17 +89,10 @@ async def _serve(folder: Path, settings: Settings) -> None:
     given.plane.start()
     try:
         await _open(given, settings, scenario, twin)
-        serving = asyncio.create_task(server.serve())
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.02)
-        if serving.done():
-            raise InputError(
-                Problem("port", f"{settings.host}:{settings.port} cannot be served", next="Give another by --port")
-            )
+        serving = await _answering(server, settings)
         for host in given.plane.state.hosts:
             executor.start(host)
-        if gateway is not None:
-            gateway.start()
+        gateway.start()
         given.follower.start(given.plane)
         (folder / "ready.json").write_text(json.dumps({"pid": os.getpid(), "url": settings.url}))
         log.info("ready at %s", settings.url)
@@ -114,9 +108,20 @@ async def _serve(folder: Path, settings: Settings) -> None:
         await asyncio.to_thread(given.follower.close)
         await asyncio.to_thread(given.plane.close)
         executor.close()
-        if gateway is not None:
-            gateway.close()
+        gateway.close()
         store.close()
+
+
+async def _answering(server: _Server, settings: Settings) -> asyncio.Task[None]:
+    """The server once it answers; InputError where it cannot."""
+    serving = asyncio.create_task(server.serve())
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.02)
+    if serving.done():
+        raise InputError(
+            Problem("port", f"{settings.host}:{settings.port} cannot be served", next="Give another by --port")
+        )
+    return serving
 
 
 class _Server(uvicorn.Server):
@@ -181,6 +186,8 @@ def _secret(folder: Path) -> bytes:
 async def _open(given: Fabric, settings: Settings, scenario: Scenario, twin: TwinProcess) -> None:
     """Tell the core who is there: hosts as the twin sees them, the first project, the administrator's key."""
     frame = await asyncio.to_thread(twin.advance, given.plane.clock.now(), {})
+    if settings.place and isinstance(wrong := find_place(scenario.catalog, settings.place), Problem):
+        raise InputError(Problem("--place", wrong.what, wrong.nearest, wrong.next))
     chosen = choose(settings, {row.name: row for row in frame.hosts})
     facts = tuple(_facts(row, scenario) for row in chosen)
     made = [Happening(events.Opened(version=VERSION, scenario=scenario.spec.name, hosts=facts))]
@@ -204,8 +211,12 @@ async def _open(given: Fabric, settings: Settings, scenario: Scenario, twin: Twi
 
 
 def _packaged(settings: Settings) -> list[Deployment]:
-    """Models that a new fabric serves at once."""
+    """Models that a new fabric serves at once; InputError for unknown names."""
     known = service.packaged()
+    if wrong := [
+        unknown("--model", "packaged deployment", name, known) for name in settings.models if name not in known
+    ]:
+        raise InputError(wrong)
     return [service.read(known[name]).deployment for name in settings.models]
 
 
@@ -262,15 +273,14 @@ async def _learn(given: Fabric) -> None:
             log.warning("no round of continual tuning: %s", error)
 
 
-async def _leave(given: Fabric, folder: Path, gateway: Keeper | None) -> None:
+async def _leave(given: Fabric, folder: Path, gateway: Keeper) -> None:
     """The end: the gateway finishes what it has, runtimes stop their work with its grace, report, and go. Jobs wait in the store for the next time."""
     given.leaving = True
     if (folder / "stay").exists():
         return  # the runtimes go on alone: only the control process ends
     _news(given)
     _orders(given, set(given.runtimes))
-    if gateway is not None:
-        await asyncio.to_thread(gateway.stop, LEAVE_S)
+    await asyncio.to_thread(gateway.stop, LEAVE_S)
     names = list(given.plane.state.hosts)
     executor: Any = given.follower.executor
     await asyncio.gather(*(asyncio.to_thread(executor.stop, name, LEAVE_S) for name in names))

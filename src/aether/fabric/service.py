@@ -21,7 +21,8 @@ from aether.scenario import document
 from aether.scenario.catalog import explain
 
 MODEL = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$"  # no colon: names of tuned models have them
-MOST_REPLICAS = 1_000
+MOST_REPLICAS = 1_000  # of a deployment: a server a ship of the largest fleet that a fabric takes
+# keys of SkyPilot's block whose work the fabric does itself
 OURS = ("load_balancing_policy", "tls", "endpoint", "num_overprovision", "dynamic_ondemand_fallback", "base_ondemand_fallback_replicas",
         "spot_placer", "pool")  # fmt: skip
 

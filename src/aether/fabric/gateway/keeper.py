@@ -35,7 +35,9 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
 
     def start(self) -> None:
-        """Find the gateway that runs, or start one, and watch it."""
+        """Find the gateway that runs, or start one, and watch it; with no port there is none."""
+        if not self._given["port"]:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         _write(self._folder / "gateway.json", self._given)
         with contextlib.suppress(OSError, ValueError, KeyError):
