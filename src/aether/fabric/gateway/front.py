@@ -143,6 +143,7 @@ class Front:
         self, desk: Desk, pass_on: PassOn | None, body_bytes: int, body_s: float, stall_s: float, ping_s: float
     ) -> None:
         self.desk, self.pass_on = desk, pass_on
+        self.closing: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
         self.body_bytes, self.body_s, self.stall_s, self.ping_s = body_bytes, body_s, stall_s, ping_s
 
     def routes(self) -> list[web.RouteDef]:
@@ -289,7 +290,14 @@ class Front:
             return response
         finally:
             if not done:
-                await stream.close()
+                await self.close(stream)
+
+    async def close(self, stream: Stream) -> None:
+        """Close a stream to its end, even where a second cancellation comes while it closes."""
+        closing = asyncio.get_running_loop().create_task(stream.close())
+        self.closing.add(closing)
+        closing.add_done_callback(self.closing.discard)
+        await asyncio.shield(closing)
 
     async def count(self, visit: Visit) -> web.StreamResponse:
         """The tokens of a prompt, in Anthropic's form."""

@@ -175,6 +175,8 @@ def _accept(body: Any) -> Asked:
 
 def whole(body: dict[str, Any], _asked: Asked, bill: Bill) -> dict[str, Any]:
     """An answer in one piece, with where it came from under its usage."""
+    if not isinstance(body["data"] if "data" in body else body["choices"], list):
+        raise TypeError("choices")
     usage = body.get("usage") or {}
     return {**body, "usage": {**usage, "aether": bill(usage)}}
 
@@ -190,6 +192,8 @@ class Chunks:
     def piece(self, chunk: dict[str, Any]) -> bytes:
         """The frame of a chunk; none for one that tells only a usage that was not asked for."""
         choices, usage = chunk["choices"], chunk.get("usage")
+        if not isinstance(choices, list):
+            raise TypeError("choices")
         if self.wanted:
             if usage and not choices:
                 usage = {**usage, "aether": self.bill(usage)}
