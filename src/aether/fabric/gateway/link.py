@@ -1,0 +1,106 @@
+"""The line between gateway and control: tallies and wishes go up, the feed comes down; without it the gateway serves on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sqlite3
+
+import aiohttp
+from pydantic import ValidationError
+
+from aether.fabric.gateway.desk import Desk
+from aether.fabric.gateway.feed import Feed, Word
+from aether.fabric.gateway.meter import FLUSH_S
+
+log = logging.getLogger(__name__)
+WAIT_S = 0.5  # that control may hold an answer: the twin's present state is never older than this and a word's way
+ASK_S = 10.0  # beyond that for an answer
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between tries while control is away; doubles
+PROBE_S = 1.0  # between two looks at whether servers are ready
+LARGEST_FEED = 256 << 20  # bytes
+
+
+class Link:
+    """Keeps a desk fed, its tallies told, its servers probed."""
+
+    def __init__(self, desk: Desk, url: str, token: str) -> None:
+        self._desk, self._url, self._token = desk, url, token
+        self._news = asyncio.Event()  # something should be told at once
+        self._tasks: list[asyncio.Task[None]] = []
+        self.away = ""  # what is wrong with the line, while something is
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks = [asyncio.create_task(work()) for work in (self._talk, self._flush, self._probe)]
+
+    async def close(self) -> None:
+        """Write and tell what is left, and stop."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._desk.meter.flush)
+        try:
+            while self._desk.meter.unsent():
+                await self._exchange(0.0)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            log.warning("tallies wait on disk for the next time: %s", type(error).__name__)
+
+    async def _talk(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                await self._exchange(WAIT_S)
+                if self.away:
+                    log.info("control is back")
+                pause_s, self.away = FIRST_PAUSE_S, ""
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                if not self.away:
+                    log.warning("control does not answer: %s", type(error).__name__)
+                self.away = f"{type(error).__name__}"
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+                pause_s = min(pause_s * 2.0, LONGEST_PAUSE_S)
+
+    async def _exchange(self, wait_s: float) -> None:
+        """One word and its answer; ValueError for an answer that is none."""
+        desk = self._desk
+        tallies = await asyncio.to_thread(desk.meter.unsent)
+        word = Word(
+            journal=desk.meter.journal, seen=desk.feed.version if desk.feed else -1, tallies=tallies, asked_per_s=desk.asked_per_s(),
+            waiting={k: v for k, v in desk.under_way.items() if v}, places=desk.wanted_places(),
+            ready=tuple(n for n, s in desk.servers.items() if s.ready), wait_s=0.0 if tallies else wait_s,
+        )  # fmt: skip
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        timeout = aiohttp.ClientTimeout(total=ASK_S + wait_s, sock_connect=2.0)
+        async with desk.up.session.post(
+            f"{self._url}/gateway/v1/sync", data=word.model_dump_json(), headers=headers, timeout=timeout
+        ) as response:
+            raw = await response.content.read(LARGEST_FEED) if response.status != 200 else await response.read()
+            if response.status != 200:
+                raise ValueError(f"control answered {response.status}")
+        try:
+            feed = Feed.model_validate_json(raw)
+        except ValidationError as error:
+            raise ValueError("a feed of another version") from error
+        desk.take(feed)
+        if feed.acknowledged and tallies:
+            await asyncio.to_thread(desk.meter.acknowledge, feed.acknowledged)
+
+    async def _flush(self) -> None:
+        """Write what was delivered, every so often."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                await asyncio.to_thread(self._desk.meter.flush)
+            except sqlite3.Error as error:
+                log.error("tallies cannot be written; they are kept in memory: %s", error)
+
+    async def _probe(self) -> None:
+        """Ask servers whether they are ready."""
+        while True:
+            found = self._desk.reachable()
+            answers = await asyncio.gather(*(self._desk.up.probe(server, path) for _, server, path in found))
+            for (_, server, _), good in zip(found, answers, strict=True):
+                server.ready = good
+            await asyncio.sleep(PROBE_S)

@@ -1,0 +1,149 @@
+"""The gateway's process: `python -m aether.fabric.gateway.process FOLDER` serves models by what its folder and control tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from aether.fabric import watch
+from aether.fabric.gateway.asks import Trouble
+from aether.fabric.gateway.desk import Desk
+from aether.fabric.gateway.front import application, secret_of, serve
+from aether.fabric.gateway.link import Link
+from aether.fabric.gateway.meter import Meter
+from aether.fabric.gateway.metrics import exposition
+from aether.fabric.gateway.upstream import Upstream
+
+log = logging.getLogger("aether.gateway")
+FINISH_S = 10.0  # that requests under way get when the gateway ends
+HOP = frozenset(
+    (
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+    )
+)
+PIECE = 1 << 16  # bytes of a file that are passed on at once
+PASS_S = 600.0  # for a file to come or go
+
+
+def main() -> int:
+    """Serve until it is told to end."""
+    folder = Path(sys.argv[1])
+    watch.structured(folder / "gateway.log")
+    told = json.loads((folder / "gateway.json").read_text(encoding="utf-8"))
+    return asyncio.run(_serve(folder, told))
+
+
+async def _serve(folder: Path, told: dict[str, object]) -> int:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, ended.set)
+    up = Upstream()
+    meter: list[Desk] = []
+    desk = Desk(up, Meter(folder / "journal.db", lambda: _now(meter)))
+    meter.append(desk)
+    control = str(told["control"])
+    link = Link(desk, control, str(told["token"]))
+    link.start()
+    app = application(desk, pass_on=Passage(control, up.session))
+    app.router.add_get("/metrics", lambda request: _metrics(request, desk))
+    ready = folder / "gateway-ready.json"
+    try:
+        try:
+            runner, port = await serve(app, str(told["host"]), int(str(told["port"])))
+        except OSError as error:
+            log.error("%s:%s cannot be served: %s", told["host"], told["port"], error.strerror)
+            return 1
+        ready.write_text(json.dumps({"pid": os.getpid(), "port": port}))
+        log.info("models answer at http://%s:%d/v1", told["host"], port)
+        await ended.wait()
+        ready.unlink(missing_ok=True)
+        for site in list(runner.sites):
+            await site.stop()
+        until = loop.time() + FINISH_S
+        while any(desk.under_way.values()) and loop.time() < until:
+            await asyncio.sleep(0.05)
+        await runner.cleanup()
+    finally:
+        await link.close()
+        await asyncio.to_thread(desk.meter.close)
+        await up.close()
+    return 0
+
+
+def _now(desks: list[Desk]) -> float:
+    """Fabric time, as the last feed has it."""
+    return desks[0].now_s() if desks else 0.0
+
+
+class Passage:
+    """Hands requests for files, tunings and feedback to control as they are, and its answers back."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self._url, self._session = url, session
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        """The answer of control."""
+        secret = secret_of(request)
+        headers = {
+            k: v
+            for k, v in request.headers.items()
+            if k.lower() not in HOP and k.lower() not in ("authorization", "x-api-key")
+        }
+        if secret is not None:
+            headers["Authorization"] = f"Bearer {secret}"
+        body = request.content.iter_chunked(PIECE) if request.can_read_body else None
+        timeout = aiohttp.ClientTimeout(total=PASS_S, sock_connect=2.0)
+        try:
+            async with self._session.request(
+                request.method,
+                self._url + request.path_qs,
+                headers=headers,
+                data=body,
+                timeout=timeout,
+                allow_redirects=False,
+                auto_decompress=False,
+            ) as answer:
+                kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP | {"server", "date"}}
+                response = web.StreamResponse(status=answer.status, headers=kept)
+                await response.prepare(request)
+                async for piece in answer.content.iter_chunked(PIECE):
+                    await response.write(piece)
+                await response.write_eof()
+                return response
+        except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, TimeoutError):
+            raise Trouble(
+                "unavailable", "The fabric's control does not answer now; models do.", retry_after_s=2.0
+            ) from None
+
+
+async def _metrics(request: web.Request, desk: Desk) -> web.Response:
+    """Prometheus metrics, for those who may watch."""
+    try:
+        desk.watcher(secret_of(request))
+    except Trouble as trouble:
+        return web.Response(
+            status=401 if trouble.kind == "unauthorised" else 403,
+            text=trouble.message,
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return web.Response(body=exposition(desk), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
