@@ -6,8 +6,11 @@ STAMP := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 CLUSTER := $(VENV)/.cluster
 TRAIN := $(VENV)/.train
+# the oldest that httpx of its time goes with, the last of each major version, and the present ones
+SDKS := openai-1.40.0 openai-1.109.1 openai-2.54.0 openai-3.54.0 anthropic-0.40.0 anthropic-0.69.0 anthropic-1.17.0 anthropic-2.12.0
+SDK_STAMPS := $(SDKS:%=$(VENV)/sdks/%/.installed)
 
-.PHONY: run test soak check peers cluster train bench clean docs
+.PHONY: run test soak check peers cluster train sdks bench clean docs
 
 run: $(STAMP)  ## simulate the default day and write its report
 	$(BIN)/aether run
@@ -30,6 +33,8 @@ cluster: $(CLUSTER)  ## install Ray: the soak test of a study on a cluster is sk
 
 train: $(TRAIN)  ## install PyTorch (its wheels for Linux may bring gigabytes): the soak test of a torch.distributed job is skipped without
 
+sdks: $(SDK_STAMPS)  ## install the vendors' SDKs in several versions, each in a folder: the soak test of them is skipped without
+
 bench: $(PEERS)  ## time the hot paths beside what else does the same
 	$(BIN)/aether bench
 
@@ -48,6 +53,13 @@ $(PEERS): $(STAMP)
 
 $(CLUSTER): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster]'
+	touch $@
+
+# SDKs of 2024 hand httpx an argument that it has no longer since 0.28
+$(VENV)/sdks/%/.installed: $(STAMP)
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(@D) \
+	  "$(firstword $(subst -, ,$*))==$(lastword $(subst -, ,$*))" $(if $(filter openai-1.4% anthropic-0.40%,$*),'httpx<0.28')
 	touch $@
 
 $(TRAIN): $(STAMP)

@@ -24,15 +24,13 @@ FLAT = {"type": "function", "name": "weather", "parameters": {"type": "object"},
 
 @pytest.fixture(scope="module")
 def served():
-    with pytest.MonkeyPatch.context():
-        desk = PlayDesk()
-        with (
-            front(desk) as url,
-            httpx.Client(base_url=url, headers={"authorization": f"Bearer {KEY}"}, trust_env=False) as raw,
-        ):
-            client = openai.OpenAI(api_key=KEY, base_url=f"{url}/v1", max_retries=0)
-            yield desk, client, raw, url
-            client.close()
+    desk = PlayDesk()
+    with (
+        front(desk) as url,
+        httpx.Client(base_url=url, headers={"authorization": f"Bearer {KEY}"}, trust_env=False) as raw,
+        openai.OpenAI(api_key=KEY, base_url=f"{url}/v1", max_retries=0) as client,
+    ):
+        yield desk, client, raw, url
 
 
 @pytest.fixture
