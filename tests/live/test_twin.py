@@ -356,6 +356,12 @@ def test_a_watched_place_has_its_round_trips_at_once_and_they_are_no_faster_than
     assert "a/0" not in twin.advance(START + 3 * STEP, {}, [("Tokyo", 3600.0)]).round_trip_s["Tokyo"]
 
 
+def test_without_the_coupling_of_access_every_place_is_at_once_everywhere():
+    calm = CALM | {"couplings": CALM.get("couplings", {}) | {"access": False}}
+    told = Twin(scenario(**calm), START).advance(START, {}, [("Tokyo", 3600.0), ("New York", 0.1)])
+    assert {s for row in told.round_trip_s.values() for s in row.values()} == {0.0}
+
+
 def test_a_fabric_on_the_ground_alone_has_a_twin():
     twin = Twin(load("ground-only"), START)
     frame = twin.advance(START, {})

@@ -344,6 +344,9 @@ class Plane:
         self.passes = [*self.passes[-99:], time.perf_counter() - begun]
         try:
             self._store([(_about(self.state, e), "fabric") for e in made], [])
+            self._place = self._place or any(
+                isinstance(e, events.Placed) and self.state.jobs[e.job].deployment for e in made
+            )
         except StoreError:
             self._place = True
             raise

@@ -9,7 +9,7 @@ import numpy as np
 
 from aether.base.tables import Bools, Floats, Ints
 from aether.fabric.core.events import Displaced, Placed
-from aether.fabric.core.state import Host, Job, State, near
+from aether.fabric.core.state import Host, Job, State, near, used_gpus
 from aether.fabric.task import Resources, Task, accelerator
 from aether.placement import online
 
@@ -95,11 +95,18 @@ def _rows(state: State, fleet: _Fleet) -> list[_Row]:
     ]
     rows = [_runs(state, fleet, job) for job in running if job.status in ("preparing", "running")]
     waiting.sort(key=lambda j: (-state.tasks[j.batch].orbit.priority, j.order))
+    waiting = _one_server_each(waiting)
     for job in waiting[:MOST_ROWS]:
         task = state.tasks[job.batch]
         for w, way in enumerate(task.resources.ways):
-            rows += [_Row(job, w, g, (), _rules(task, way, g)) for g in fleet.choices(way)]
+            rows += [_Row(job, w, g, (), (*_rules(task, way, g), job.deployment)) for g in fleet.choices(way)]
     return sorted(rows, key=lambda r: _urgency(state, r))[:MOST_ROWS]
+
+
+def _one_server_each(waiting: list[Job]) -> list[Job]:
+    """Of each deployment the first that waits: the next pass sees where it went, and places the next elsewhere."""
+    seen: set[str] = set()
+    return [j for j in waiting if not j.deployment or not (j.deployment in seen or seen.add(j.deployment))]  # type: ignore[func-returns-value]
 
 
 def _runs(state: State, fleet: _Fleet, job: Job) -> _Row:
@@ -192,13 +199,29 @@ def _allowed(state: State, rows: list[_Row], fleet: _Fleet) -> Bools:
             task = state.tasks[row.job.batch]
             numbers[row.rules] = len(masks)
             fits = (fleet.sizes(task.resources.ways[row.way]) == row.gpus)[fleet.kind] & fleet.open
-            masks.append(fits & _permitted(state, task, fleet))
+            masks.append(_spread(state, row, fits & _permitted(state, task, fleet), fleet))
         chosen[i] = numbers[row.rules]
     allowed = np.pad(np.stack(masks), ((0, 0), (0, 1)))[chosen]
     for i, row in enumerate(rows):
         for h in row.held:
             allowed[i, h] = fleet.hosts[h].up and not fleet.hosts[h].drained
     return allowed
+
+
+def _spread(state: State, row: _Row, fits: Bools, fleet: _Fleet) -> Bools:
+    """For a server, hosts without another of its deployment, where one of them has room (H,)."""
+    attempts = (
+        state.jobs[n].attempt for n in state.servers.get(row.job.deployment, ()) if state.jobs[n].status != "queued"
+    )
+    taken = [fleet.number[h] for a in attempts if a is not None for h in a.hosts]
+    if not taken:
+        return fits
+    apart = fits.copy()
+    apart[taken] = False
+    roomy = any(
+        fleet.hosts[h].gpus - used_gpus(state, fleet.names[h]) >= row.gpus for h in np.flatnonzero(apart).tolist()
+    )
+    return apart if roomy else fits
 
 
 def _permitted(state: State, task: Task, fleet: _Fleet) -> Bools:

@@ -339,7 +339,11 @@ class Twin:
         setup = setup.at(float(ahead.block.time_s[i]))
         open_now = in_service(tick.mesh.gateways, ahead.block.gateway_up[i])
         trip_s = np.asarray(reach.ways(setup, tick.mesh.sky, tick.mesh.links, open_now).round_trip_s, np.float64)
-        trip_s = np.where(ahead.cut[i] | ~ahead.up[i], np.inf, trip_s if setup.scenario.spec.couplings.access else 0.0)
+        trip_s = np.where(
+            ahead.cut[i] | ~ahead.up[i],
+            np.inf,
+            trip_s if setup.scenario.spec.couplings.access else np.zeros_like(trip_s),
+        )
         found: list[Reach] = []
         for place, limit_s in pairs:
             before = self._within.get((place, limit_s))
