@@ -51,7 +51,7 @@ async def _serve(engine: Engine, host: str, port: int, name: str) -> None:
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     await site.start()
-    print(f"aether-tiny at {site.name if port else 'http://%s:%d' % runner.addresses[0][:2]}", flush=True)
+    print(f"aether-tiny at http://{host}:{runner.addresses[0][1]}", flush=True)
     engine.start()
     with contextlib.suppress(asyncio.CancelledError):
         await server.warm()

@@ -95,7 +95,8 @@ def write(path: Path, tensors: Tensors, header: Mapping[str, Any]) -> None:
     """Write tensors as float16 with a JSON header, whole or not at all."""
     packed = io.BytesIO()
     said = np.frombuffer(json.dumps(dict(header), sort_keys=True).encode(), np.uint8)
-    np.savez(packed, header=said, **{name: np.asarray(value, np.float16) for name, value in tensors.items()})
+    arrays: dict[str, Any] = {"header": said} | {name: np.asarray(value, np.float16) for name, value in tensors.items()}
+    np.savez(packed, **arrays)
     replace(path, packed.getvalue())
 
 
