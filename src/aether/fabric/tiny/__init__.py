@@ -1,0 +1,1 @@
+"""aether-tiny: a small model of Python text, trained by this project and served without torch; a demonstration."""
