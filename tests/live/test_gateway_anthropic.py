@@ -28,7 +28,7 @@ def served():
     desk = PlayDesk()
     headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
     with (
-        front(desk, ping_s=0.05) as url,
+        front(desk, beat_s=0.05) as url,
         httpx.Client(base_url=url, headers=headers, trust_env=False) as raw,
         anthropic.Anthropic(api_key=KEY, base_url=url, max_retries=0) as client,
     ):

@@ -8,6 +8,7 @@ import struct
 import httpx
 import openai
 import pytest
+from aiohttp import web
 from openai.types import CreateEmbeddingResponse, responses
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -364,6 +365,8 @@ def test_conversations_are_known_by_what_the_client_says_or_how_they_begin(play)
     assert (desk.asks[-1].place, desk.asks[-1].jurisdictions) == ("Oslo", ("US", "DE"))
     with pytest.raises(openai.BadRequestError, match="two-letter"):
         ask(extra_headers={"x-aether-jurisdictions": "everywhere"})
+    with pytest.raises(openai.BadRequestError, match="name of a city"):
+        ask(extra_headers={"x-aether-place": "O" * 101})
 
 
 def test_the_asynchronous_client_streams_many_at_once_and_cancels(play):
@@ -399,3 +402,34 @@ def test_limits_are_told_in_headers(play):
     }
     said = client.chat.completions.with_raw_response.create(model="aether-tiny", messages=SAY).headers
     assert {name: said[name] for name in desk.left} == desk.left
+
+
+def test_files_and_tuning_are_handed_on_as_they_are():
+    seen = []
+
+    async def pass_on(request):
+        seen.append((request.method, request.path, await request.read()))
+        if request.path.endswith("none"):
+            raise Trouble("missing", "No such file.", code="file_not_found")
+        return web.json_response({"object": "list", "data": []})
+
+    with (
+        front(PlayDesk(), pass_on=pass_on) as url,
+        openai.OpenAI(api_key=KEY, base_url=f"{url}/v1", max_retries=0) as client,
+    ):
+        assert list(client.files.list()) == []
+        assert list(client.fine_tuning.jobs.list()) == []
+        with pytest.raises(openai.NotFoundError) as caught:
+            client.files.delete("none")
+        assert caught.value.code == "file_not_found"
+        client.post("/feedback", cast_to=object, body={"a": 1})
+    assert [line[:2] for line in seen] == [
+        ("GET", "/v1/files"), ("GET", "/v1/fine_tuning/jobs"), ("DELETE", "/v1/files/none"), ("POST", "/v1/feedback"),
+    ]  # fmt: skip
+    assert json.loads(seen[-1][2]) == {"a": 1}
+    with (
+        front(PlayDesk()) as url,
+        openai.OpenAI(api_key=KEY, base_url=f"{url}/v1", max_retries=0) as client,
+        pytest.raises(openai.NotFoundError),
+    ):
+        client.files.list()

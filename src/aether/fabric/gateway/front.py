@@ -30,10 +30,11 @@ PassOn = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BODY_BYTES = 32 << 20  # both vendors refuse larger requests
 BODY_S = 60.0  # for a client to send its body
 STALL_S = 60.0  # that a reader of a stream may leave its full buffer unread
-PING_S = 15.0  # of silence in a stream; proxies commonly cut at 30 s and more
+BEAT_S = 15.0  # of silence in a stream; proxies commonly cut at 30 s and more
 IDLE_S = 30.0  # for a request's head, and between requests; SDKs keep connections for 5 s
 LINGER_S = 2.0  # that a refused body is still read and thrown away, for its sender to see the answer
 OPENING_BYTES = 1 << 16  # of a prompt's beginning that tell conversations apart
+PLACE_LENGTH = 100  # no city's name is longer
 SPOKEN = {
     "/v1/chat/completions": chat.dialect,
     "/v1/completions": plain.completions,
@@ -129,6 +130,12 @@ def conversation_of(asked: Asked, caller: Caller, header: str | None) -> bytes:
     return hashlib.blake2b(caller.home.encode() + b"\0" + told, digest_size=16).digest()
 
 
+def _place(header: str | None) -> str | None:
+    if header and len(header) > PLACE_LENGTH:
+        raise Trouble("invalid", "x-aether-place: the name of a city")
+    return header or None
+
+
 def _states(header: str | None) -> tuple[str, ...]:
     states = tuple(state.strip() for state in header.split(",")) if header else ()
     if not all(map(STATE.fullmatch, states)):
@@ -140,11 +147,11 @@ class Front:
     """Answers requests from a desk; see `application`."""
 
     def __init__(
-        self, desk: Desk, pass_on: PassOn | None, body_bytes: int, body_s: float, stall_s: float, ping_s: float
+        self, desk: Desk, pass_on: PassOn | None, body_bytes: int, body_s: float, stall_s: float, beat_s: float
     ) -> None:
         self.desk, self.pass_on = desk, pass_on
         self.closing: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
-        self.body_bytes, self.body_s, self.stall_s, self.ping_s = body_bytes, body_s, stall_s, ping_s
+        self.body_bytes, self.body_s, self.stall_s, self.beat_s = body_bytes, body_s, stall_s, beat_s
 
     def routes(self) -> list[web.RouteDef]:
         """Every path, what answers it and in whose words."""
@@ -248,7 +255,7 @@ class Front:
         headers = visit.request.headers
         return Ask(
             endpoint=dialect.endpoint, body=asked.body, model=asked.model, stream=asked.stream, caller=caller, request_id=visit.id,
-            place=headers.get("x-aether-place"), jurisdictions=_states(headers.get("x-aether-jurisdictions")),
+            place=_place(headers.get("x-aether-place")), jurisdictions=_states(headers.get("x-aether-jurisdictions")),
             conversation=conversation_of(asked, caller, headers.get("x-aether-conversation")),
         )  # fmt: skip
 
@@ -271,7 +278,7 @@ class Front:
             response = web.StreamResponse(headers={**self.answer_headers(visit, caller, stream.route), **headers})
             await response.prepare(visit.request)
             outlet = Outlet(visit.request, response, self.stall_s)
-            async with pinging(outlet, pieces.ping, self.ping_s):
+            async with pinging(outlet, pieces.ping, self.beat_s):
                 try:
                     async for chunk in stream:
                         if frames := pieces.piece(chunk):
@@ -353,11 +360,11 @@ class Front:
 
 def application(
     desk: Desk, *, pass_on: PassOn | None = None, body_bytes: int = BODY_BYTES, body_s: float = BODY_S, stall_s: float = STALL_S,
-    ping_s: float = PING_S,
+    beat_s: float = BEAT_S,
 ) -> web.Application:  # fmt: skip
     """The application that answers for a desk; pass_on: what answers for files, tuning and feedback."""
     app = web.Application()
-    app.add_routes(Front(desk, pass_on, body_bytes, body_s, stall_s, ping_s).routes())
+    app.add_routes(Front(desk, pass_on, body_bytes, body_s, stall_s, beat_s).routes())
     return app
 
 
