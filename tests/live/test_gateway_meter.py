@@ -123,7 +123,7 @@ def test_a_caller_who_leaves_while_the_modelled_way_back_is_waited_for_leaves_no
 def test_the_line_to_control_outlives_a_disk_that_fails_for_a_while(tmp_path):
     async def whole():
         server = PlayedServer()
-        async with standing(tmp_path, server) as (desk, ask, feed):
+        async with standing(tmp_path, server) as (desk, _ask, feed):
             synced = []
 
             async def sync(request):

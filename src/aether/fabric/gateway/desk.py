@@ -29,6 +29,7 @@ LEAST_DOUBT_S = 0.5  # never sooner: a hedge costs a server's time
 RATE_S = 10.0  # over which requests a second are told
 PLACE_S = 60.0  # that a caller's place stays wanted
 MOST_PLACES, LONGEST_PLACE = 50, 100  # places at once; characters
+MOST_TOKENS = 1 << 30  # of one answer that are believed: no model has such a context
 BYTES_PER_TOKEN = 4.0  # of English text in common tokenisers, for limits before the real count is known
 
 
@@ -235,8 +236,6 @@ class Desk:
         d, a = self._resolve(ask)
         limits, estimate = self._admit(ask, d)
         body, begun = self._body(ask, d, a), self._clock()
-        choices = self._choices(ask, d, a)
-        self.under_way[d.name] += 1
 
         async def begin(choice: Choice) -> dict[str, Any]:
             server = self.servers[choice.replica.id]
@@ -250,16 +249,18 @@ class Desk:
             finally:
                 server.under_way -= 1
 
+        self.under_way[d.name] += 1
         try:
+            choices = self._choices(ask, d, a)
             made, choice, tries = await upstream.race(choices, begin, self._doubt_s(choices, True), lambda _: None)
-        except Trouble as error:
-            self.counts[ask.model, error.kind] += 1
+        except BaseException as error:
+            self._failed(ask, error, limits, estimate)
             raise
         finally:
             self.under_way[d.name] -= 1
-        usage = made.get("usage") or {}
+        usage = made.get("usage")
         made["model"] = ask.model
-        self._settled(ask, d, choice, _tokens(usage), limits, estimate)
+        self._settled(ask, d, choice, _tokens(usage if isinstance(usage, dict) else {}), limits, estimate)
         return Whole(made, self._route(d, choice, tries, begun))
 
     async def stream(self, ask: Ask) -> _Flow:
@@ -267,17 +268,19 @@ class Desk:
         d, a = self._resolve(ask)
         limits, estimate = self._admit(ask, d)
         body, begun = self._body(ask, d, a), self._clock()
-        choices = self._choices(ask, d, a)
 
         async def begin(choice: Choice) -> Opened:
             server = self.servers[choice.replica.id]
             half_s = self._imposed_s(choice) / 2.0
+            made: Opened | None = None
             server.under_way += 1
             try:
                 await asyncio.sleep(half_s)
                 made = await self.up.stream(server, ask.endpoint, body)
                 await asyncio.sleep(half_s)
             except BaseException:
+                if made is not None:
+                    made.close()
                 server.under_way -= 1
                 raise
             return made
@@ -288,11 +291,11 @@ class Desk:
 
         self.under_way[d.name] += 1
         try:
+            choices = self._choices(ask, d, a)
             opened, choice, tries = await upstream.race(choices, begin, self._doubt_s(choices, False), drop)
         except BaseException as error:
             self.under_way[d.name] -= 1
-            if isinstance(error, Trouble):
-                self.counts[ask.model, error.kind] += 1
+            self._failed(ask, error, limits, estimate)
             raise
 
         def ended(tokens: tuple[int, int, int], error: bool) -> None:
@@ -302,6 +305,13 @@ class Desk:
 
         route = self._route(d, choice, tries, begun)
         return _Flow(ask, opened, route, self._imposed_s(choice) / 2.0, ended)
+
+    def _failed(self, ask: Ask, error: BaseException, limits: Limits | None, estimate: int) -> None:
+        """A request ended without an answer: the tokens that it was thought to take are given back."""
+        if isinstance(error, Trouble):
+            self.counts[ask.model, error.kind] += 1
+        if limits is not None:
+            limits.settle(estimate, 0)
 
     def _imposed_s(self, choice: Choice) -> float:
         return (choice.modelled_s or 0.0) if self.feed is not None and self.feed.impose else 0.0
@@ -349,12 +359,14 @@ class Desk:
 
 def _tokens(usage: Mapping[str, Any]) -> tuple[int, int, int]:
     """Tokens in, out, and of those in the ones that were cached."""
-    details = usage.get("prompt_tokens_details") or {}
-    return (
-        int(usage.get("prompt_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
-        int(details.get("cached_tokens") or 0),
-    )
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached)
+
+
+def _count(told: object) -> int:
+    """A number of tokens as a server tells it, who may tell anything."""
+    return min(max(told, 0), MOST_TOKENS) if isinstance(told, int) else 0
 
 
 class _Flow:
@@ -390,6 +402,8 @@ class _Flow:
             raise ValueError("the server told an error")
         piece["model"] = self._ask.model
         usage = piece.get("usage")
+        if usage and not isinstance(usage, dict):
+            raise ValueError("usage is no object")
         if usage:
             self._usage = usage
             if piece.get("choices"):

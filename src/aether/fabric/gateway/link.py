@@ -18,8 +18,10 @@ log = logging.getLogger(__name__)
 WAIT_S = 0.5  # that control may hold an answer: the twin's present state is never older than this and a word's way
 ASK_S = 10.0  # beyond that for an answer
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between tries while control is away; doubles
+LAST_S = 5.0  # for the last tallies when the gateway ends; what is not told by then waits on disk
 PROBE_S = 1.0  # between two looks at whether servers are ready
 LARGEST_FEED = 256 << 20  # bytes
+FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, sqlite3.Error)  # of a word: the next may go
 
 
 class Link:
@@ -29,6 +31,7 @@ class Link:
         self._desk, self._url, self._token = desk, url, token
         self._news = asyncio.Event()  # something should be told at once
         self._tasks: list[asyncio.Task[None]] = []
+        self._told = 0  # number of the last tally that was told
         self.away = ""  # what is wrong with the line, while something is
 
     def start(self) -> None:
@@ -42,9 +45,10 @@ class Link:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._desk.meter.flush)
         try:
-            while self._desk.meter.unsent():
-                await self._exchange(0.0)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            async with asyncio.timeout(LAST_S):
+                while self._desk.meter.unsent():
+                    await self._exchange(WAIT_S)
+        except FAILURES as error:
             log.warning("tallies wait on disk for the next time: %s", type(error).__name__)
 
     async def _talk(self) -> None:
@@ -55,9 +59,9 @@ class Link:
                 if self.away:
                     log.info("control is back")
                 pause_s, self.away = FIRST_PAUSE_S, ""
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            except FAILURES as error:
                 if not self.away:
-                    log.warning("control does not answer: %s", type(error).__name__)
+                    log.warning("nothing is told to control: %s", type(error).__name__)
                 self.away = f"{type(error).__name__}"
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(pause_s * 2.0, LONGEST_PAUSE_S)
@@ -69,7 +73,7 @@ class Link:
         word = Word(
             journal=desk.meter.journal, seen=desk.feed.version if desk.feed else -1, tallies=tallies, asked_per_s=desk.asked_per_s(),
             waiting={k: v for k, v in desk.under_way.items() if v}, places=desk.wanted_places(),
-            ready=tuple(n for n, s in desk.servers.items() if s.ready), wait_s=0.0 if tallies else wait_s,
+            ready=tuple(n for n, s in desk.servers.items() if s.ready), wait_s=0.0 if tallies and tallies[-1].n > self._told else wait_s,
         )  # fmt: skip
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         timeout = aiohttp.ClientTimeout(total=ASK_S + wait_s, sock_connect=2.0)
@@ -83,6 +87,7 @@ class Link:
             feed = Feed.model_validate_json(raw)
         except ValidationError as error:
             raise ValueError("a feed of another version") from error
+        self._told = tallies[-1].n if tallies else self._told
         desk.take(feed)
         if feed.acknowledged and tallies:
             await asyncio.to_thread(desk.meter.acknowledge, feed.acknowledged)

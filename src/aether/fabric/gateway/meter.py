@@ -73,7 +73,7 @@ class Meter:
             sums.cached_tokens += cached_tokens
 
     def flush(self) -> bool:
-        """Write what was added since the last time; whether there was something. sqlite3.Error leaves it for the next time."""
+        """Write what was added since the last time; whether there was something. An error leaves it for the next time."""
         with self._disk:
             with self._lock:
                 sums, self._sums = self._sums, {}
@@ -81,7 +81,7 @@ class Meter:
                 return False
             try:
                 self._write(sums)
-            except sqlite3.Error:
+            except Exception:
                 with self._lock:
                     self._back(sums)
                 raise

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -100,11 +101,8 @@ class Passage:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """The answer of control."""
         secret = secret_of(request)
-        headers = {
-            k: v
-            for k, v in request.headers.items()
-            if k.lower() not in HOP and k.lower() not in ("authorization", "x-api-key")
-        }
+        dropped = _hop(request.headers) | {"authorization", "x-api-key"}
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in dropped}
         if secret is not None:
             headers["Authorization"] = f"Bearer {secret}"
         body = request.content.iter_chunked(PIECE) if request.can_read_body else None
@@ -119,7 +117,8 @@ class Passage:
                 allow_redirects=False,
                 auto_decompress=False,
             ) as answer:
-                kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP | {"server", "date"}}
+                dropped = _hop(answer.headers) | {"server", "date"}
+                kept = {k: v for k, v in answer.headers.items() if k.lower() not in dropped}
                 response = web.StreamResponse(status=answer.status, headers=kept)
                 await response.prepare(request)
                 async for piece in answer.content.iter_chunked(PIECE):
@@ -130,6 +129,11 @@ class Passage:
             raise Trouble(
                 "unavailable", "The fabric's control does not answer now; models do.", retry_after_s=2.0
             ) from None
+
+
+def _hop(headers: Mapping[str, str]) -> frozenset[str]:
+    """Names of headers that concern one hop alone: the known, and those that `Connection` names (RFC 9110, 7.6.1)."""
+    return HOP | {name.strip().lower() for name in headers.get("Connection", "").split(",")}
 
 
 async def _metrics(request: web.Request, desk: Desk) -> web.Response:

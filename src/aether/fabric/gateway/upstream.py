@@ -18,6 +18,7 @@ from aether.fabric.gateway.asks import Trouble
 T = TypeVar("T")
 CONNECT_S = 2.0  # to a ship within reach; one that does not take a connection by then is asked no further
 IDLE_S = 60.0  # between two pieces of an answer; no server thinks so long about a token
+WHOLE_S = 600.0  # for an answer in one piece, of which nothing comes before its end: what the vendors' clients wait
 CLOSING_S = 0.2  # for the end of an answer after its last event
 MOST_TRIES = 3  # servers that one request is given to
 MOST_ANSWER = 64 << 20  # bytes of a whole answer
@@ -27,11 +28,11 @@ OWN = frozenset((401, 403))  # a server that does not take the gateway's word is
 
 
 class Again(Exception):  # noqa: N818 - one server's failure, not the request's
-    """A server did not answer before its first token: another may. busy: it said that it has no room."""
+    """A server did not answer before its first token: another may. busy: it said that it has no room. late: it said nothing in time."""
 
-    def __init__(self, what: str, busy: bool = False, retry_after_s: float | None = None) -> None:
+    def __init__(self, what: str, busy: bool = False, retry_after_s: float | None = None, late: bool = False) -> None:
         super().__init__(what)
-        self.busy, self.retry_after_s = busy, retry_after_s
+        self.busy, self.retry_after_s, self.late = busy, retry_after_s, late
 
 
 @dataclass
@@ -70,9 +71,10 @@ class Server:
             call.uncancel()
             raise Again("the line to it was lost") from None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+            away = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+            if away:
                 self.ready = False  # until its probe says otherwise
-            raise Again(type(error).__name__) from None
+            raise Again(type(error).__name__, late=isinstance(error, TimeoutError) and not away) from None
         finally:
             self.calls.discard(call)
             self.lost.discard(call)
@@ -120,9 +122,10 @@ class Upstream:
     async def whole(self, server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """A server's answer in one piece; Again where another may do better, Trouble where none will."""
         begun = time.perf_counter()
+        timeout = aiohttp.ClientTimeout(total=WHOLE_S, sock_connect=CONNECT_S)
         async with server.calling():
             async with self._session.post(
-                server.url + path, data=to_json(body), headers=JSON, allow_redirects=False
+                server.url + path, data=to_json(body), headers=JSON, allow_redirects=False, timeout=timeout
             ) as response:
                 raw = await _read(response)
                 if response.status != 200:
@@ -278,5 +281,7 @@ def _none(failures: Sequence[Again]) -> Trouble:
     waits = [f.retry_after_s for f in failures if f.retry_after_s is not None]
     if failures and all(f.busy for f in failures):
         return Trouble("overloaded", "The model's servers have no room now.", retry_after_s=min(waits, default=1.0))
+    if failures and all(f.late for f in failures):
+        return Trouble("timeout", "The model's servers gave no answer in time.")
     what = f" ({'; '.join(dict.fromkeys(str(f) for f in failures))})" if failures else ""
     return Trouble("unavailable", f"No server of the model answered{what}.", retry_after_s=1.0)
