@@ -80,7 +80,7 @@ def feed(given: Fabric, journal: str) -> Feed:
         return Feed(
             version=given.plane.store.last_seq, time_s=clock.now(), speed=clock.speed, place=given.place, impose=given.impose_latency, keys=keys,
             deployments=tuple(_deployment(state, n, s) for n, s in state.served.items() if not s.gone), adapters=_adapters(state),
-            hosts=_hosts(given, state), acknowledged=state.tallied.get(journal, 0), leave=given.leaving,
+            hosts=_hosts(given, state), acknowledged=state.tallied.get(journal, 0),
         )  # fmt: skip
 
 

@@ -369,11 +369,16 @@ def _shown(given: Fabric, name: str) -> dict[str, Any]:
         "status": status, "training_file": asked.training_file, "validation_file": asked.validation_file or None, "hyperparameters": hyper,
         "trained_tokens": tokens if done else None, "error": error or {}, "seed": asked.seed or 0, "estimated_finish": None, "integrations": [],
         "user_provided_suffix": asked.suffix or None, "metadata": asked.metadata, "method": {"type": "supervised", "supervised": {"hyperparameters": hyper}},
-        "aether": {
-            "job": tuned.job, "trained_s": None if tuned.trained_s is None else tuned.trained_s - tuned.made_s,
-            "served_s": tuned.ended_s - tuned.made_s if tuned.ended_s and done else None, "freshness_s": tuned.freshness_s,
+        "aether": {  # measured, in seconds of the wall's clock
+            "job": tuned.job, "trained_s": _wall(given, tuned, tuned.trained_s), "served_s": _wall(given, tuned, tuned.ended_s if done else None),
+            "freshness_s": [round(f / given.plane.clock.speed, 3) for f in tuned.freshness_s],
         },
     }  # fmt: skip
+
+
+def _wall(given: Fabric, tuned: Tuned, time_s: float | None) -> float | None:
+    """From the asking to a time, on the wall's clock."""
+    return None if time_s is None else round((time_s - tuned.made_s) / given.plane.clock.speed, 3)
 
 
 def _event(tuning: str, n: int, time_s: float, message: str, kind: str = "message", data: Any = None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ MOST_UNDER_WAY = 4000  # requests at once: a megabyte of buffers each at worst
 MOST_HOMES = 100_000  # conversations whose server is remembered; those not heard for the longest are forgotten
 SILENT_S = 4.0  # a server without a first byte for so long is doubted, where nothing is known of its kind
 DOUBT = 4.0  # times the usual time to the first byte after which another server is asked too
+LEAST_DOUBT_WHOLE_S = 10.0  # for an answer in one piece, most of whose time is its own work: asking another doubles it
 LEAST_DOUBT_S = 0.5  # never sooner: a hedge costs a server's time
 RATE_S = 10.0  # over which requests a second are told
 PLACE_S = 60.0  # that a caller's place stays wanted
@@ -39,6 +40,7 @@ class Desk:
     def __init__(self, up: Upstream, meter: Meter, clock: Callable[[], float] = time.monotonic) -> None:
         self.up, self.meter, self._clock = up, meter, clock
         self.feed: Feed | None = None
+        self.leaving = False  # it finishes what it has and takes nothing new
         self.servers: dict[str, Server] = {}
         self.under_way: dict[str, int] = defaultdict(int)  # by deployment
         self.places: dict[str, float] = {}
@@ -214,7 +216,7 @@ class Desk:
 
     def _admit(self, ask: Ask, d: DeploymentFacts) -> tuple[Limits | None, int]:
         """Count a request, within the caller's limits and the gateway's."""
-        if sum(self.under_way.values()) >= MOST_UNDER_WAY:
+        if self.leaving or sum(self.under_way.values()) >= MOST_UNDER_WAY:
             raise Trouble("overloaded", "The gateway has no room now.", retry_after_s=1.0)
         limits = self._limits.get(ask.caller.key)
         estimate = 0
@@ -229,7 +231,15 @@ class Desk:
         known = [
             s.service_s if whole else s.first_s for c in choices if (s := self.servers[c.replica.id]).service_s > 0.0
         ]
-        return max(DOUBT * max(known), LEAST_DOUBT_S) if known else SILENT_S
+        least_s = LEAST_DOUBT_WHOLE_S if whole else LEAST_DOUBT_S
+        return max(DOUBT * max(known), least_s) if known else max(SILENT_S, least_s)
+
+    def _there(self, choice: Choice) -> Server:
+        """The server of a choice; Again where its line was lost since it was chosen."""
+        server = self.servers.get(choice.replica.id)
+        if server is None or not server.ready:
+            raise upstream.Again("the line to it was lost")
+        return server
 
     async def whole(self, ask: Ask) -> Whole:
         """The answer; Trouble where there is none."""
@@ -238,11 +248,12 @@ class Desk:
         body, begun = self._body(ask, d, a), self._clock()
 
         async def begin(choice: Choice) -> dict[str, Any]:
-            server = self.servers[choice.replica.id]
+            server = self._there(choice)
             half_s = self._imposed_s(choice) / 2.0
             server.under_way += 1
             try:
                 await asyncio.sleep(half_s)
+                self._there(choice)
                 made = await self.up.whole(server, ask.endpoint, body)
                 await asyncio.sleep(half_s)
                 return made
@@ -270,12 +281,13 @@ class Desk:
         body, begun = self._body(ask, d, a), self._clock()
 
         async def begin(choice: Choice) -> Opened:
-            server = self.servers[choice.replica.id]
+            server = self._there(choice)
             half_s = self._imposed_s(choice) / 2.0
             made: Opened | None = None
             server.under_way += 1
             try:
                 await asyncio.sleep(half_s)
+                self._there(choice)
                 made = await self.up.stream(server, ask.endpoint, body)
                 await asyncio.sleep(half_s)
             except BaseException:
@@ -348,7 +360,7 @@ class Desk:
         choices = self._choices(ask, d, a)
 
         async def begin(choice: Choice) -> dict[str, Any]:
-            return await self.up.whole(self.servers[choice.replica.id], "/tokenize", body)
+            return await self.up.whole(self._there(choice), "/tokenize", body)
 
         made, _, _ = await upstream.race(choices, begin, SILENT_S, lambda _: None)
         count = made.get("count")

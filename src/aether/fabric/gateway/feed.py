@@ -91,7 +91,6 @@ class Feed(Record):
     adapters: tuple[AdapterFacts, ...]
     hosts: tuple[HostNow, ...]
     acknowledged: int = Field(0, description="the last of the gateway's tallies that is stored")
-    leave: bool = False
 
 
 class Tally(Record):

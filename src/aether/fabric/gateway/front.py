@@ -163,6 +163,7 @@ class Front:
         routes.append(web.get("/v1/models/{id:.+}", self.door(self.model)))
         if self.pass_on is not None:
             routes += [web.route("*", path, self.door(self.passing, openai)) for path in PASSED_ON]
+            routes.append(web.delete("/v1/models/{id:.+}", self.door(self.passing, openai)))
         return [*routes, web.route("*", "/{tail:.*}", self.door(self.nowhere))]
 
     def door(self, act: Callable[[Visit], Awaitable[web.StreamResponse]], vendor: Vendor | None = None) -> Any:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from aether.fabric.gateway.desk import Desk
 from aether.fabric.gateway.feed import Feed, Word
 from aether.fabric.gateway.meter import FLUSH_S
+from aether.fabric.gateway.upstream import Server
 
 log = logging.getLogger(__name__)
 WAIT_S = 0.5  # that control may hold an answer: the twin's present state is never older than this and a word's way
@@ -29,7 +30,6 @@ class Link:
 
     def __init__(self, desk: Desk, url: str, token: str) -> None:
         self._desk, self._url, self._token = desk, url, token
-        self._news = asyncio.Event()  # something should be told at once
         self._tasks: list[asyncio.Task[None]] = []
         self._told = 0  # number of the last tally that was told
         self.away = ""  # what is wrong with the line, while something is
@@ -102,10 +102,19 @@ class Link:
                 log.error("tallies cannot be written; they are kept in memory: %s", error)
 
     async def _probe(self) -> None:
-        """Ask servers whether they are ready."""
-        while True:
-            found = self._desk.reachable()
-            answers = await asyncio.gather(*(self._desk.up.probe(server, path) for _, server, path in found))
-            for (_, server, _), good in zip(found, answers, strict=True):
-                server.ready = good
-            await asyncio.sleep(PROBE_S)
+        """Ask servers whether they are ready; one that is slow to say so holds up nobody else."""
+        looking: dict[str, asyncio.Task[None]] = {}
+
+        async def look(server: Server, path: str) -> None:
+            server.ready = await self._desk.up.probe(server, path)
+
+        try:
+            while True:
+                looking = {n: t for n, t in looking.items() if not t.done()}
+                for name, server, path in self._desk.reachable():
+                    if name not in looking:
+                        looking[name] = asyncio.create_task(look(server, path))
+                await asyncio.sleep(PROBE_S)
+        finally:
+            for task in looking.values():
+                task.cancel()

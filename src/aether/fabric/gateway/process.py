@@ -74,6 +74,7 @@ async def _serve(folder: Path, told: dict[str, object]) -> int:
         log.info("models answer at http://%s:%d/v1", told["host"], port)
         await ended.wait()
         ready.unlink(missing_ok=True)
+        desk.leaving = True
         for site in list(runner.sites):
             await site.stop()
         until = loop.time() + FINISH_S
