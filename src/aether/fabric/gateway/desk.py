@@ -27,6 +27,11 @@ SILENT_S = 4.0  # a server without a first byte for so long is doubted, where no
 DOUBT = 4.0  # times the usual time to the first byte after which another server is asked too
 LEAST_DOUBT_WHOLE_S = 10.0  # for an answer in one piece, most of whose time is its own work: asking another doubles it
 LEAST_DOUBT_S = 0.5  # never sooner: a hedge costs a server's time
+PATIENCE_S, LOOK_S = (
+    3.0,
+    0.05,
+)  # with a model none of whose servers answers at the moment, as after a failure; between two looks
+SOON = ("not ready", "leaving", "out of reach", "without the tuned model yet")  # what may pass by itself
 RATE_S = 10.0  # over which requests a second are told
 PLACE_S = 60.0  # that a caller's place stays wanted
 MOST_PLACES, LONGEST_PLACE = 50, 100  # places at once; characters
@@ -181,8 +186,21 @@ class Desk:
             raise Trouble("missing", what, param="model", code="model_not_found")
         return max(rows, key=lambda r: bool(r[0].project))
 
-    def _choices(self, ask: Ask, d: DeploymentFacts, a: AdapterFacts | None) -> list[Choice]:
-        """Servers in the order in which they are asked; Trouble where none may be."""
+    async def _choices(self, ask: Ask, d: DeploymentFacts, a: AdapterFacts | None) -> list[Choice]:
+        """Servers in the order in which they are asked; Trouble where none may be, after a little patience with those that soon may."""
+        until = self._clock() + PATIENCE_S
+        while True:
+            found, why = self._order(ask, d, a)
+            if found:
+                return found
+            if self._clock() >= until or not any(word in why for word in SOON):
+                raise Trouble(
+                    "unavailable", f"No server of the model can take this request now: {why}.", retry_after_s=1.0
+                )
+            await asyncio.sleep(LOOK_S)
+            d, a = self._resolve(ask)
+
+    def _order(self, ask: Ask, d: DeploymentFacts, a: AdapterFacts | None) -> tuple[list[Choice], str]:
         assert self.feed is not None  # `caller` has seen to it
         place = ask.place or self.feed.place
         if (
@@ -196,13 +214,10 @@ class Desk:
             for r in d.replicas
             if (n := r.id) and (s := self.servers[n])
         }
-        found, why = routing.order(
+        return routing.order(
             d, self._hosts, seen, place=place, jurisdictions=ask.jurisdictions, adapter=a.upstream if a else None, conversation=ask.conversation,
             home=self._homes.get(ask.conversation), speed=self.feed.speed,
         )  # fmt: skip
-        if not found:
-            raise Trouble("unavailable", f"No server of the model can take this request now: {why}.", retry_after_s=1.0)
-        return found
 
     def _body(self, ask: Ask, d: DeploymentFacts, a: AdapterFacts | None) -> dict[str, Any]:
         """The request as a server takes it."""
@@ -262,7 +277,7 @@ class Desk:
 
         self.under_way[d.name] += 1
         try:
-            choices = self._choices(ask, d, a)
+            choices = await self._choices(ask, d, a)
             made, choice, tries = await upstream.race(choices, begin, self._doubt_s(choices, True), lambda _: None)
         except BaseException as error:
             self._failed(ask, error, limits, estimate)
@@ -303,7 +318,7 @@ class Desk:
 
         self.under_way[d.name] += 1
         try:
-            choices = self._choices(ask, d, a)
+            choices = await self._choices(ask, d, a)
             opened, choice, tries = await upstream.race(choices, begin, self._doubt_s(choices, False), drop)
         except BaseException as error:
             self.under_way[d.name] -= 1
@@ -357,7 +372,7 @@ class Desk:
         """Tokens that the request's prompt comes to, by the server's own tokeniser."""
         d, a = self._resolve(ask)
         body = {k: v for k, v in self._body(ask, d, a).items() if k in ("model", "messages", "prompt", "tools")}
-        choices = self._choices(ask, d, a)
+        choices = await self._choices(ask, d, a)
 
         async def begin(choice: Choice) -> dict[str, Any]:
             return await self.up.whole(self._there(choice), "/tokenize", body)

@@ -1,0 +1,132 @@
+"""Models of a real fabric: aether-tiny from `aether up`, asked by the vendors' clients, metered, lost and found again."""
+
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the live fabric is not installed: pip install 'aether-fabric[live]'")
+pytest.importorskip("openai", reason="not installed: pip install 'aether-fabric[dev]'")
+pytest.importorskip("anthropic", reason="not installed: pip install 'aether-fabric[dev]'")
+
+import anthropic
+import openai
+
+from aether.fabric import local, views
+from aether.fabric.settings import Settings
+from live_fabric import LiveFabric, until
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and prctl of Linux")
+
+
+@pytest.fixture(scope="module")
+def fabric(tmp_path_factory):
+    with LiveFabric(tmp_path_factory.mktemp("models"), models=True) as made, made.client() as client:
+        made.models = Settings.read(made.home).models_url
+        until(lambda: client.deployment("aether-tiny").ready == 2, 60.0)
+        yield made
+
+
+def ask(fabric, **more):
+    with openai.OpenAI(base_url=fabric.models, api_key=fabric.key) as client:
+        messages = [{"role": "user", "content": "def main():\n    return "}]
+        made = client.chat.completions.create(
+            model="aether-tiny", messages=messages, max_tokens=12, temperature=0, **more
+        )
+        return list(made) if more.get("stream") else made
+
+
+def tokens(client):
+    rows = [r for r in client.usage().tokens if r.model == "aether-tiny"]
+    return (
+        sum(r.requests for r in rows),
+        sum(r.input_tokens for r in rows),
+        sum(r.output_tokens for r in rows),
+        sum(r.price_micro_usd for r in rows),
+    )
+
+
+def test_up_serves_a_model_at_once_and_what_it_delivers_is_metered_to_the_token(fabric):
+    with fabric.client() as client:
+        before = tokens(client)
+        first = ask(fabric)
+        same = "".join(c.choices[0].delta.content or "" for c in ask(fabric, stream=True) if c.choices)
+        assert (first.choices[0].message.content or "") == same
+        told = first.usage.model_extra["aether"]
+        assert told["ship"].startswith("a/")
+        assert told["cost_usd"] > 0.0
+        with anthropic.Anthropic(base_url=fabric.models.removesuffix("/v1"), api_key=fabric.key) as other:
+            message = other.messages.create(
+                model="aether-tiny", max_tokens=5, messages=[{"role": "user", "content": "import "}]
+            )
+            count = other.messages.count_tokens(model="aether-tiny", messages=[{"role": "user", "content": "import "}])
+        assert count.input_tokens == message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0)
+        into = 2 * first.usage.prompt_tokens + count.input_tokens
+        out = 2 * first.usage.completion_tokens + message.usage.output_tokens
+        until(lambda: tokens(client)[:3] == (before[0] + 3, before[1] + into, before[2] + out))
+
+
+def test_the_command_shows_serves_and_ends_models(fabric):
+    code, out, err = fabric.aether("serve", "status", "--json")
+    assert code == 0, err
+    (row,) = json.loads(out)["deployments"]
+    assert (row["name"], row["ready"], len({s["host"] for s in row["servers"]})) == ("aether-tiny", 2, 2)
+    code, out, err = fabric.aether("serve", "status", "aether-tiny")
+    assert (code, "0.02 USD a million tokens in, 0.08 out" in out) == (0, True)
+    own = fabric.folder / "own.yaml"
+    run = 'exec "$AETHER_PYTHON" -m aether.fabric.tiny --host "$AETHER_HOST" --port "$AETHER_PORT"'
+    own.write_text(f"name: own\nservice: {{model: own-model, upstream: aether-tiny, replicas: 1}}\nrun: {run}\n")
+    code, out, err = fabric.aether("serve", "up", "own.yaml")
+    assert (code, "own-model is served by 1 of 1 servers" in out) == (0, True), err
+    with openai.OpenAI(base_url=fabric.models, api_key=fabric.key) as client:
+        assert {m.id for m in client.models.list()} == {"aether-tiny", "own-model"}
+        assert client.completions.create(model="own-model", prompt="import ", max_tokens=3).model == "own-model"
+    assert fabric.aether("serve", "down", "own")[0] == 0
+    code, _, err = fabric.aether("serve", "down", "own")
+    assert (code, "there is no deployment 'own'" in err) == (2, True)
+    code, _, err = fabric.aether("serve", "up", "aether-tny")
+    assert (code, "did you mean 'aether-tiny'?" in err) == (2, True)
+
+
+def test_a_key_with_limits_is_held_to_them(fabric):
+    with fabric.client() as client:
+        secret = client.make_key(views.NewKey(scopes=("infer",), requests_per_minute=2)).secret
+    with openai.OpenAI(base_url=fabric.models, api_key=secret, max_retries=0) as client:
+        until(lambda: _may(client))
+        client.completions.create(model="aether-tiny", prompt="a", max_tokens=1)
+        with pytest.raises(openai.RateLimitError) as told:
+            client.completions.create(model="aether-tiny", prompt="a", max_tokens=1)
+        assert float(told.value.response.headers["retry-after"]) > 0
+
+
+def _may(client):
+    """Whether the gateway knows the key by now; the asking is one of its requests."""
+    try:
+        return client.completions.create(model="aether-tiny", prompt="a", max_tokens=1)
+    except openai.AuthenticationError:
+        return None
+
+
+def test_a_lost_ship_costs_no_request_and_its_server_starts_elsewhere(fabric):
+    with fabric.client() as client:
+        lost = ask(fabric).usage.model_extra["aether"]["ship"]
+        client.inject(views.Fault(kind="ship", name=lost))
+        for _ in range(10):
+            assert ask(fabric).usage.model_extra["aether"]["tries"] <= 3
+        until(
+            lambda: (d := client.deployment("aether-tiny")).ready == 2 and lost not in {s.host for s in d.servers}, 60.0
+        )
+
+
+def test_the_gateway_is_started_again_when_it_is_killed_and_ends_with_the_fabric(fabric):
+    file = fabric.home / "gateway" / "process.json"
+    pid = json.loads(file.read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: json.loads(file.read_text())["pid"] != pid)
+    with fabric.client() as client:
+        until(lambda: client.deployment("aether-tiny").ready == 2, 60.0)
+    assert ask(fabric).usage.completion_tokens >= 1
+    local.down(fabric.home)
+    assert not fabric.processes()
