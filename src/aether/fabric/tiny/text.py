@@ -46,9 +46,11 @@ class Writer:
 
     def rest(self) -> str:
         """What was held back, at the end; nothing after a stop string."""
-        return "" if self.stopped else self._shown(self._decoder.decode(b"", final=True), last=True)
+        return self._shown(self._decoder.decode(b"", final=True), last=True)
 
     def _shown(self, more: str, *, last: bool) -> str:
+        if self.stopped:
+            return ""
         self._held += more
         found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:

@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--validation", type=Path)
     parser.add_argument("--epochs", type=int, help=f"by default as many as make {STEPS} steps, at least 3")
     parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=5e-3)
+    parser.add_argument("--learning-rate", type=float, default=1e-2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--suffix", default="", help="kept in adapter.json's progress line")
     parser.add_argument("--progress", type=Path, help="a file for progress, instead of standard output")

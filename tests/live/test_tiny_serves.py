@@ -1,0 +1,205 @@
+"""aether-tiny: its arithmetic against torch's, its batches, its cache, its server over HTTP and its tuning."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from aether.fabric.tiny import text, weights
+from aether.fabric.tiny.engine import Engine, Piece, Work
+from aether.fabric.tiny.model import Cache, Model
+
+WAIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def packaged():
+    return weights.load()
+
+
+@pytest.fixture
+def engine(packaged):
+    made = Engine(packaged, slots=8)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def server():
+    command = [sys.executable, "-m", "aether.fabric.tiny", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert select.select([process.stdout], [], [], WAIT_S)[0]
+        with httpx.Client(base_url=process.stdout.readline().split()[-1], timeout=WAIT_S) as client:
+            deadline = time.monotonic() + WAIT_S
+            while client.get("/health").status_code != 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            yield client
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0
+
+
+def answers(engine: Engine, *works: Work) -> list[tuple[str, Piece]]:
+    heard: queue.Queue[tuple[int, Piece]] = queue.Queue()
+    for n, work in enumerate(works):
+        work.tell = lambda piece, n=n: heard.put((n, piece))
+    engine.add(*works)
+    texts, last = [""] * len(works), dict[int, Piece]()
+    while len(last) < len(works):
+        n, piece = heard.get(timeout=WAIT_S)
+        texts[n] += piece.text
+        if piece.finish:
+            last[n] = piece
+    return [(texts[n], last[n]) for n in range(len(works))]
+
+
+def asked(words: str, **more) -> Work:
+    return Work(text.prompt(words), more.pop("limit", 24), print, **more)
+
+
+def test_logits_equal_torchs(packaged):
+    torch = pytest.importorskip("torch")
+    from aether.fabric.tiny import reference
+
+    tensors, _ = weights.read(weights.PACKAGED)
+    tokens = text.prompt("def f(self, x):\n    return x + 1\n" * 6)
+    wide = {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
+    expected = reference.logits(wide, packaged.shape, torch.tensor([tokens]))[0].numpy()
+    model, count = Model(packaged), len(tokens)
+    hidden = model.hidden(np.array(tokens), np.zeros(count, int), np.arange(count), Cache(packaged.shape, 1))
+    assert np.abs(model.logits(hidden) - expected).max() < 1e-3
+
+
+def test_a_seeded_answer_is_the_same_alone_and_in_a_batch(engine):
+    prompts = ["import os\n", "class A:\n    def __init__(", "x = [", "while True:\n    " * 12]
+    alone = [answers(engine, asked(one, seed=n, salt=f"alone{n}"))[0][0] for n, one in enumerate(prompts)]
+    together = answers(engine, *(asked(one, seed=n, salt=f"together{n}") for n, one in enumerate(prompts)))
+    assert [one for one, _ in together] == alone
+    assert answers(engine, asked(prompts[0], seed=99))[0][0] != alone[0]
+
+
+def test_a_prompts_beginning_is_cached_for_the_same_salt_alone(engine):
+    words = "def main(argv):\n    print(argv)\n"
+    first = answers(engine, asked(words, temperature=0.0, salt="a"))[0]
+    again = answers(engine, asked(words, temperature=0.0, salt="a"))[0]
+    other = answers(engine, asked(words, temperature=0.0, salt="b"))[0]
+    assert (first[1].cached, again[1].cached, other[1].cached) == (0, len(words), 0)
+    assert first[0] == again[0] == other[0]
+
+
+def test_stop_strings_are_never_shown_even_across_tokens():
+    writer = text.Writer(["END", "é!"])
+    shown = "".join(writer.add(byte) for byte in "a E EN é ok é!more".encode())
+    assert (shown, writer.stopped, writer.rest()) == ("a E EN é ok ", True, "")
+    writer = text.Writer(["END"])
+    assert "".join(map(writer.add, [*b"xEN", 0xC3])) + writer.rest() == "xEN\ufffd"
+
+
+def test_completions_whole_and_streamed_say_the_same(server):
+    body = {"model": "aether-tiny", "prompt": ["import os\n", "class "], "max_tokens": 20, "temperature": 0, "n": 2}
+    whole = server.post("/v1/completions", json=body).json()
+    assert whole["usage"]["prompt_tokens"] == 11 + 7
+    assert whole["usage"]["completion_tokens"] == 80
+    streamed = server.post("/v1/completions", json=body | {"stream": True, "stream_options": {"include_usage": True}})
+    events = [line.removeprefix("data: ") for line in streamed.text.splitlines() if line]
+    chunks = [json.loads(event) for event in events[:-1]]
+    said = [""] * 4
+    for chunk in chunks[:-1]:
+        said[chunk["choices"][0]["index"]] += chunk["choices"][0]["text"]
+    assert said == [one["text"] for one in whole["choices"]]
+    assert events[-1] == "[DONE]"
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["completion_tokens"] == 80
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "param", "code"),
+    [
+        ("chat/completions", {"messages": [{"role": "user", "content": "x"}], "tools": [{}]}, 400, "tools", "unsupported_parameter"),
+        ("chat/completions", {"messages": [{"role": "user", "content": "x" * 600}]}, 400, "messages", "context_length_exceeded"),
+        ("chat/completions", {"messages": []}, 400, "messages", None),
+        ("completions", {"prompt": "x", "n": 9}, 400, "n", None),
+        ("completions", {"prompt": "x", "model": "gpt"}, 404, "model", "model_not_found"),
+        ("embeddings", {"input": [{}]}, 400, "input[0]", None),
+    ],
+)  # fmt: skip
+def test_what_is_not_supported_is_refused_in_openais_form(server, path, body, status, param, code):
+    answer = server.post(f"/v1/{path}", json={"model": "aether-tiny"} | body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["code"]) == (status, param, code)
+    assert error["type"] == "invalid_request_error"
+
+
+def test_embeddings_are_unit_vectors_in_both_forms(server):
+    body = {"model": "aether-tiny", "input": ["import os", "def f():"]}
+    vectors = np.array([one["embedding"] for one in server.post("/v1/embeddings", json=body).json()["data"]])
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    packed = server.post("/v1/embeddings", json=body | {"encoding_format": "base64"}).json()["data"][1]["embedding"]
+    assert np.allclose(np.frombuffer(base64.b64decode(packed), "<f4"), vectors[1], atol=1e-6)
+
+
+def test_a_tuned_adapter_changes_the_answer_and_is_swapped_by_name(server, tmp_path):
+    pytest.importorskip("torch")
+    turns = [{"role": "user", "content": "What is the code word?"}, {"role": "assistant", "content": "heliotrope"}]
+    (tmp_path / "train.jsonl").write_text("\n".join([json.dumps({"messages": turns})] * 4))
+    command = [sys.executable, "-m", "aether.fabric.tiny.tune", "--data", tmp_path / "train.jsonl", "--epochs", "25"]
+    done = subprocess.run(
+        [*command, "--out", tmp_path / "out"], capture_output=True, text=True, env=os.environ, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1])["trained_tokens"] > 0
+    ask = {"messages": turns[:1], "temperature": 0, "max_tokens": 30}
+
+    def answer(model: str) -> str:
+        return server.post("/v1/chat/completions", json=ask | {"model": model}).json()["choices"][0]["message"][
+            "content"
+        ]
+
+    loaded = server.post("/v1/load_lora_adapter", json={"lora_name": "ours", "lora_path": str(tmp_path / "out")})
+    assert loaded.status_code == 200
+    assert answer("ours") == "heliotrope"
+    assert not answer("aether-tiny").startswith("heliotrope")
+    assert server.post("/v1/unload_lora_adapter", json={"lora_name": "ours"}).status_code == 200
+
+
+def test_bad_examples_are_all_named_with_their_lines(tmp_path):
+    from aether.fabric.tiny.tune import examples
+
+    path = Path(tmp_path / "bad.jsonl")
+    path.write_text('{"messages": []}\nnot json\n{"messages": [{"role": "user", "content": "x"}]}\n')
+    with pytest.raises(ValueError, match=r"(?s)line 1: .*line 2: .*line 3: .*assistant") as caught:
+        examples(path, 512)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_an_adapter_of_other_weights_is_refused(packaged, tmp_path):
+    weights.write(tmp_path / "adapter.npz", {}, {"base": "0" * 64, "rank": 8, "scale": 1.0})
+    with pytest.raises(ValueError, match="other weights"):
+        weights.load_adapter(tmp_path, packaged)
+
+
+def test_a_request_that_is_cancelled_leaves_its_slot_to_the_next(packaged):
+    single = Engine(packaged, slots=1)
+    single.start()
+    heard: queue.Queue[Piece] = queue.Queue()
+    long = asked("x", limit=400, temperature=0.0)
+    long.tell = heard.put
+    single.add(long)
+    heard.get(timeout=WAIT_S)
+    long.cancelled = True
+    ((_, last),) = answers(single, asked("import ", limit=3))
+    single.stop()
+    assert last.finish is not None
+    assert heard.qsize() < 399
