@@ -30,6 +30,7 @@ LEAST = 0.05  # of the peak, to which the cosine falls
 BATCH = 16
 SAVE_S = 240.0  # between checkpoints
 HELD = 13 / 256  # of the files, by the first byte of their path's hash, are never trained on
+ROWS = 16  # windows that are evaluated together
 ROUNDS, ROUND = 12, 8  # batches and windows by which held-out loss is told while training
 
 
@@ -79,18 +80,21 @@ def held_out(weights: dict[str, torch.Tensor], shape: Shape, text: Corpus) -> fl
     return float(np.mean(found))
 
 
-def whole_held_out(path: Path, text: Corpus) -> tuple[float, int]:
-    """Loss of a file's weights over all held-out text, window after window in float32; and how many tokens that were."""
-    tensors, header = read(path)
-    shape = Shape(**header["shape"])
-    weights = {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
+def whole_held_out(weights: dict[str, torch.Tensor], shape: Shape, text: Corpus) -> tuple[float, int]:
+    """Loss of weights as they are served (float16, computed in float32) over all held-out text; and how many tokens that were."""
+    served = {name: value.detach().half().float() for name, value in weights.items()}
     count = (len(text.held) - 1) // shape.context
+    whole = torch.from_numpy(text.held[: count * shape.context + 1].astype(np.int64))
     total = 0.0
     with torch.no_grad():
-        for n in range(count):
-            row = torch.from_numpy(text.held[n * shape.context : (n + 1) * shape.context + 1].astype(np.int64))[None]
-            expected = reference.logits(weights, shape, row[:, :-1])[0]
-            total += float(functional.cross_entropy(expected, row[0, 1:], reduction="sum"))
+        for first in range(0, count, ROWS):
+            rows = torch.stack(
+                [whole[n * shape.context : (n + 1) * shape.context + 1] for n in range(first, min(first + ROWS, count))]
+            )
+            expected = reference.logits(served, shape, rows[:, :-1])
+            total += float(
+                functional.cross_entropy(expected.reshape(-1, VOCABULARY), rows[:, 1:].reshape(-1), reduction="sum")
+            )
     return total / (count * shape.context), count * shape.context
 
 
@@ -151,8 +155,7 @@ def train(out: Path, minutes: float, threads: int, resume: bool) -> None:
             }
             torch.save(state | {"step": step, "seconds": saved - began}, point.with_suffix(".part"))
             point.with_suffix(".part").replace(point)
-    save(out, weights, shape, text, step, time.monotonic() - began, 0.0)
-    held, _ = whole_held_out(out, text)
+    held, _ = whole_held_out(weights, shape, text)
     save(out, weights, shape, text, step, time.monotonic() - began, held)
     print(f"{step} steps, held out {held:.4f} nats, {held / math.log(2):.4f} bits a byte", flush=True)
 
@@ -171,8 +174,10 @@ def main() -> None:
         return
     torch.set_num_threads(given.threads)
     text = corpus()
-    held, count = whole_held_out(given.out, text)
-    same = text.digest == read(given.out)[1].get("data_sha256")
+    tensors, header = read(given.out)
+    weights = {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
+    held, count = whole_held_out(weights, Shape(**header["shape"]), text)
+    same = text.digest == header.get("data_sha256")
     print(f"held out {held:.4f} nats, {held / math.log(2):.4f} bits a byte, over {count} bytes; ", end="")
     print(
         "the text it was trained beside"

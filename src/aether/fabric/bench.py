@@ -12,6 +12,7 @@ from aether.fabric import local
 from aether.fabric.client import Client
 from aether.fabric.core import control, events, schedule
 from aether.fabric.core.state import State
+from aether.fabric.gateway import bench as gateway
 from aether.fabric.store import bench as store
 from aether.fabric.task import Task
 from aether.study.timing import Row, row, times
@@ -22,7 +23,7 @@ PASS_MS, SUBMISSION_US, MEMORY_MB = 200.0, 1_000.0, 500.0  # targets
 
 def rows(quick: bool = False) -> list[Row]:
     """Rows of the bench."""
-    return [_pass(3 if quick else 9), *_submissions(quick), *store.bench(quick)]
+    return [_pass(3 if quick else 9), *_submissions(quick), *store.bench(quick), *gateway.rows(quick)]
 
 
 def crowd(jobs: int = JOBS, hosts: int = HOSTS) -> State:
@@ -68,7 +69,9 @@ def _pass(runs: int) -> Row:
 def _submissions(quick: bool) -> list[Row]:
     """Durable submissions through the API, and what the control process then takes."""
     with tempfile.TemporaryDirectory() as there:
-        up = local.up(Path(there), {"scenario": "ai1-ring", "ships": 1, "sites": 0, "port": local.free_port()})
+        up = local.up(
+            Path(there), {"scenario": "ai1-ring", "ships": 1, "sites": 0, "port": local.free_port(), "gateway_port": 0}
+        )
         try:
             with Client(*local.credentials(up.folder)) as client:
                 client.cordon(client.ships().ships[0].name)
