@@ -60,6 +60,10 @@ class Fabric:
     places: dict[str, float] = field(
         default_factory=dict
     )  # whose round trips the gateway wants, and when it last did [wall]
+    fed: dict[int, frozenset[str]] = field(
+        default_factory=dict
+    )  # tuned models in the gateway's last feeds, by their version
+    known: frozenset[str] = frozenset()  # tuned models that the gateway has said it knows
     place: str = ""  # of callers that name none
     impose_latency: bool = False
     models_url: str = ""

@@ -22,6 +22,7 @@ router = APIRouter(
     prefix="/gateway/v1", include_in_schema=False, route_class=Route, dependencies=[Depends(frame.gateway)]
 )
 LEAST_S = 0.05  # between a change and the next feed: many changes make one
+MOST_FED = 20  # feeds whose tuned models are remembered until the gateway says that it has one of them
 MOST_PLACES = 200  # whose round trips are modelled at once
 PLACE_S = 600.0  # of the wall's clock that a place is modelled after it was last asked for
 
@@ -47,11 +48,14 @@ async def sync(given: Given, asked: Word) -> Response:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), left)
         await asyncio.sleep(LEAST_S)
-    return Response(feed(given, asked.journal).model_dump_json(), media_type="application/json")
+    made = feed(given, asked.journal)
+    given.fed = dict([*given.fed.items(), (made.version, frozenset(a.model for a in made.adapters))][-MOST_FED:])
+    return Response(made.model_dump_json(), media_type="application/json")
 
 
 def _wishes(given: Fabric, asked: Word) -> None:
     """What is asked of each deployment, which servers answer, whose round trips are wanted."""
+    given.known = given.fed.get(asked.seen, given.known)
     demand = given.plane.demand
     ready = frozenset(asked.ready)
     if ready != demand.ready or asked.asked_per_s != demand.asked_per_s:

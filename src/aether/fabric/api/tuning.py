@@ -30,6 +30,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[str | None, Query(max_length=100)]
 PRIORITY = 700  # above jobs that nobody waits for
 MOST_TUNINGS, MOST_FEEDBACK = 100, 10_000  # of a project: at work at once; pieces that wait for a round
+KNOWN_S = 5.0  # of the wall's clock in which the gateway hears of a new model
 MOST_PROBLEMS = 10  # of a file that are told at once
 Hyper = Annotated[float, Field(gt=0, le=1e6)] | Literal["auto"] | None
 
@@ -356,7 +357,9 @@ def _shown(given: Fabric, name: str) -> dict[str, Any]:
             "working": "queued" if job is None or job.status == "queued" else "running",
             "pushing": "running",
         }.get(tuned.status, tuned.status)
-    asked, done = tuned.asked, tuned.status == "succeeded"
+    if tuned.status == "succeeded" and not _answers(given, tuned):
+        status = "running"
+    asked, done = tuned.asked, status == "succeeded"
     tokens = next(
         (said["trained_tokens"] for said in reversed(_progress(given, tuned)) if "trained_tokens" in said), None
     )
@@ -374,6 +377,12 @@ def _shown(given: Fabric, name: str) -> dict[str, Any]:
             "freshness_s": [round(f / given.plane.clock.speed, 3) for f in tuned.freshness_s],
         },
     }  # fmt: skip
+
+
+def _answers(given: Fabric, tuned: Tuned) -> bool:
+    """Whether the gateway knows a tuned model by now; one that has been there for a while it must."""
+    since_s = (given.plane.clock.now() - (tuned.ended_s or 0.0)) / given.plane.clock.speed
+    return not given.models_url or tuned.asked.name in given.known or since_s > KNOWN_S
 
 
 def _wall(given: Fabric, tuned: Tuned, time_s: float | None) -> float | None:
