@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import statistics
 import subprocess
 import sys
@@ -223,7 +224,7 @@ async def _all(quick: bool) -> dict[str, dict[str, float]]:
                     "": await _measured(_Way(f"http://127.0.0.1:{gateway}/v1/chat/completions", secret), direct, quick)
                 }
         if litellm:
-            config = folder / "litellm.yaml"
+            config, master = folder / "litellm.yaml", "sk-" + secrets.token_hex(24)
             config.write_text(
                 json.dumps(
                     {
@@ -248,7 +249,7 @@ async def _all(quick: bool) -> dict[str, dict[str, float]]:
                 LITELLM_LOG="ERROR",
             ):
                 made[PEER] = await _measured(
-                    _Way(f"http://127.0.0.1:{peer}/v1/chat/completions", "sk-none"), direct, quick
+                    _Way(f"http://127.0.0.1:{peer}/v1/chat/completions", master), direct, quick
                 )
     return made
 

@@ -1,80 +1,94 @@
-"""Limits of a key: requests and tokens a minute, by token buckets."""
+"""What a key may ask of the gateway in a minute: requests and tokens, each from a bucket that fills evenly."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from aether.fabric.gateway.asks import Trouble
 
-MINUTE_S = 60.0  # of the wall's clock
-
-
-@dataclass
-class _Bucket:
-    """So many a minute: full at first, filled evenly. It may go below zero where more was used than was taken."""
-
-    most: int
-    at_s: float
-    left: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.left = float(self.most)
-
-    def look(self, now_s: float) -> float:
-        """What is left now."""
-        self.left = min(self.left + self.most * (now_s - self.at_s) / MINUTE_S, float(self.most))
-        self.at_s = now_s
-        return self.left
-
-    def wait_s(self, amount: float) -> float:
-        """Until so much is left; what is more than a whole bucket waits for a full one."""
-        return max(min(amount, self.most) - self.left, 0.0) * MINUTE_S / self.most
+MINUTE_S = 60.0
+SLACK = 1e-6  # what rounding leaves out of a bucket that has filled: no request is refused for that
 
 
 class Limits:
-    """What a key may still ask; None is without limit."""
+    """The limits of one key; None is without limit. A bucket holds a minute's worth, and is full at first."""
 
     def __init__(
-        self, requests_per_minute: int | None, tokens_per_minute: int | None, clock: Callable[[], float]
+        self,
+        requests_per_minute: int | None,
+        tokens_per_minute: int | None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """clock: steady seconds."""
-        self._clock = clock
-        limits = {"requests": requests_per_minute, "tokens": tokens_per_minute}
-        self._buckets = {name: _Bucket(most, clock()) for name, most in limits.items() if most}
+        """clock: seconds, that never go back."""
+        self._buckets = {
+            kind: _Bucket(kind, limit, clock)
+            for kind, limit in (("requests", requests_per_minute), ("tokens", tokens_per_minute))
+            if limit is not None
+        }
 
-    def take(self, tokens: int) -> None:
-        """Take a request of so many tokens, as far as is known before; Trouble("limited") says when to come again."""
-        now_s, wanted = self._clock(), {"requests": 1, "tokens": tokens}
-        for name, bucket in self._buckets.items():
-            bucket.look(now_s)
-            wait_s = bucket.wait_s(wanted[name])
-            if wait_s > 0.0:
-                text = f"Rate limit reached: {bucket.most} {name} a minute for this key. Please try again in {wait_s:.3g}s."
-                raise Trouble("limited", text, code="rate_limit_exceeded", retry_after_s=wait_s)
-        for name, bucket in self._buckets.items():
-            bucket.left -= wanted[name]
+    def take(self, tokens_estimate: int) -> None:
+        """Take a request and the tokens that it may come to; Trouble("limited"), and nothing taken, where there is less."""
+        wanted = {"requests": 1, "tokens": tokens_estimate}
+        for kind, bucket in self._buckets.items():
+            bucket.check(wanted[kind])
+        for kind, bucket in self._buckets.items():
+            bucket.take(wanted[kind])
 
-    def settle(self, taken: int, used: int) -> None:
-        """A request that took so many tokens has used so many."""
-        if bucket := self._buckets.get("tokens"):
-            bucket.left -= used - taken
+    def settle(self, estimate: int, real: int) -> None:
+        """Put back what a request did not use of its estimate, or take what it used beyond: then the bucket owes it."""
+        if "tokens" in self._buckets:
+            self._buckets["tokens"].take(real - estimate)
 
     def headers(self) -> dict[str, str]:
-        """What is left, under OpenAI's names."""
+        """What is left, as OpenAI's `x-ratelimit-...` headers; nothing for what has no limit."""
         made = {}
-        for name, bucket in self._buckets.items():
-            left = bucket.look(self._clock())
-            made[f"x-ratelimit-limit-{name}"] = str(bucket.most)
-            made[f"x-ratelimit-remaining-{name}"] = str(max(int(left), 0))
-            made[f"x-ratelimit-reset-{name}"] = _span((bucket.most - left) * MINUTE_S / bucket.most)
+        for kind, bucket in self._buckets.items():
+            made[f"x-ratelimit-limit-{kind}"] = str(bucket.limit)
+            made[f"x-ratelimit-remaining-{kind}"] = str(max(0, math.floor(bucket.level() + SLACK)))
+            made[f"x-ratelimit-reset-{kind}"] = duration(bucket.wait_s(bucket.limit))
         return made
 
 
-def _span(seconds: float) -> str:
-    """A time as OpenAI writes it: 20ms, 1.5s, 6m0s."""
-    if seconds < 1.0:
-        return f"{math.ceil(seconds * 1000.0)}ms"
-    minutes, rest = divmod(seconds, 60.0)
-    return f"{int(minutes)}m{rest:.3g}s" if minutes else f"{rest:.3g}s"
+def duration(time_s: float) -> str:
+    """A time as OpenAI writes it, rounded up: "0s", "120ms", "1s", "6m0s", "1h0m0s"."""
+    if 0.0 < time_s <= 0.999:
+        return f"{math.ceil(time_s * 1e3)}ms"
+    minutes, seconds = divmod(math.ceil(time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{seconds}s"
+
+
+class _Bucket:
+    """Holds at most its limit, and fills by as much in a minute."""
+
+    def __init__(self, kind: str, limit: int, clock: Callable[[], float]) -> None:
+        self.kind, self.limit, self._clock = kind, limit, clock
+        self._level, self._at_s = float(limit), clock()
+
+    def level(self) -> float:
+        """What it holds now; below zero where more was used than it held."""
+        now_s = self._clock()
+        self._level = min(self.limit, self._level + (now_s - self._at_s) * self.limit / MINUTE_S)
+        self._at_s = now_s
+        return self._level
+
+    def wait_s(self, wanted: int) -> float:
+        """Seconds until it holds so much; at most its limit may be wanted."""
+        lacks = wanted - self.level()
+        return lacks * MINUTE_S / self.limit if lacks > SLACK else 0.0
+
+    def check(self, wanted: int) -> None:
+        """Trouble("limited") where it holds less, with the time to wait where waiting helps."""
+        if wanted > self.limit:
+            words = f"This request may come to {wanted} {self.kind}, and the key's limit is {self.limit} a minute."
+            raise Trouble("limited", words, code="rate_limit_exceeded")
+        wait_s = self.wait_s(wanted)
+        if wait_s:
+            words = f"The key's limit of {self.limit} {self.kind} a minute is reached; try again in {duration(wait_s)}."
+            raise Trouble("limited", words, code="rate_limit_exceeded", retry_after_s=wait_s)
+
+    def take(self, count: int) -> None:
+        """Take so much, less than nothing to put it back; never above its limit."""
+        self._level = min(self.limit, self.level() - count)

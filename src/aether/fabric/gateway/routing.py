@@ -1,126 +1,133 @@
-"""Which server a request goes to: hard rules first, then the one that costs least time by the twin's state and our own counts.
-
-cost_s = round trip + under way x service time / BATCH + penalties - what a conversation saves where it has been
-"""
+"""Which replica answers: hard filters first, then the cheapest by what the twin models and what the gateway has measured."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aether.fabric.gateway.feed import DeploymentFacts, HostNow, Replica
+from aether.fabric.gateway import feed
 
-BATCH = 8.0  # requests that a server works on at little more than the time of one: continuous batching, ours
-UNKNOWN_SERVICE_S = 0.5  # of a request, before one has been measured
-DRAIN_S = 20.0  # of the wall's clock before a host is out of reach in which it takes nothing new: longer than nearly all answers
-DARK_S = 10.0  # of the wall's clock before an eclipse, in which a host is avoided: its clocks may fall in mid-answer
-DARK_COST_S = 0.05  # of a host that is dark, or soon will be: its battery is worth a short detour, no more
-LOW_COST_S = 0.5  # of a host all of whose clocks are gone; in proportion where some are
-LOW_CHARGE = 0.3  # of the battery's nameplate, below which using it counts
-CHARGE_COST_S = 0.2  # of a battery that is empty; in proportion below LOW_CHARGE
-ENERGY_COST_S = 1e5  # a joule's price [USD] as seconds: 0.1 USD/kWh, 2.8e-8 USD/J, weighs 3 ms: it breaks ties alone
-STAY_S = (
-    0.25  # by which another server must be better before a conversation leaves the one that has read it: some prefills
-)
-TIE_S = 1e-3  # differences below that are none; those alike share conversations by their digest
+SLOTS = 8  # requests that a server works on at once: as aether-tiny's batch; real engines have more, their measured times say so
+GUESS_S = 1.0  # a request's time where none was measured yet: a new replica must not look free however much it has
+KEEP_S = 0.5  # what a conversation's cache is worth: to read some thousand tokens of it again, and no ship changed for a trifle
+ALIKE_S = 0.005  # costs that differ by less are alike: the model of the path is no finer
+DRAIN_S = 30.0  # of the wall: most answers end within it, so that none is begun on a host that goes sooner
+DARK_SOON_S = 60.0  # of the wall: an eclipse that begins within it may lower the clocks during an answer
+DARK_S = 0.02  # for an eclipse that nears: decides among hosts alike, never against one half as far away
+SLOW_S = 1.0  # for clocks that are all lost, in proportion before: by what an answer of about a second takes longer
+LOW_CHARGE_SHARE, CHARGE_S = (
+    0.3,
+    0.1,
+)  # below it a battery nears its floor, where power is cut; in proportion to what it lacks
+ENERGY_S_J_USD = 0.01 * 3.6e7  # 10 ms for each 0.1 USD/kWh: decides among hosts that are otherwise alike
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
-    """What the gateway itself knows of a server, measured."""
+    """What the gateway itself knows of a replica; means are of measured times [s], 0 before the first.
 
-    under_way: int
-    service_s: float  # running mean of a request's whole time, 0 before one was measured
-    first_s: float  # of its first byte
-    ready: bool
+    first_s judges no replica here: one that was slow once would never be asked, and so never be timed, again.
+    """
+
+    under_way: int = 0
+    service_s: float = 0.0
+    first_s: float = 0.0
+    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A server that may be asked, and why where it stands in the order."""
+    """A replica that may answer. host: None outside of the fabric. modelled_s: round trip by the twin [s], None where it has none."""
 
-    replica: Replica
-    host: HostNow | None
+    replica: feed.Replica
+    host: feed.HostNow | None
     cost_s: float
-    modelled_s: float | None  # round trip between the caller's place and the host
+    modelled_s: float | None
     reasons: tuple[str, ...]
 
 
 def order(
-    deployment: DeploymentFacts, hosts: Mapping[str, HostNow], seen: Mapping[str, Seen], *, place: str, jurisdictions: Sequence[str], adapter: str | None,
-    conversation: bytes, home: str | None, speed: float,
+    deployment: feed.DeploymentFacts, hosts: Mapping[str, feed.HostNow], seen: Mapping[str, Seen], *, place: str,
+    jurisdictions: Sequence[str], adapter: str | None, conversation: bytes, home: str | None, speed: float,
 ) -> tuple[list[Choice], str]:  # fmt: skip
-    """Servers in the order in which they are asked; where there are none, why.
+    """The replicas that may answer, best first, and in words why there is none.
 
-    place: of the caller, "" where it is not known. jurisdictions: that the request allows, () for any. adapter: that must be loaded. home: the
-    server that the conversation had last. speed: seconds of the fabric in one of the wall's.
+    home: the replica that the conversation last had. speed: fabric seconds in one of the wall. Hosts that are soon gone come after all
+    others, whatever they cost.
     """
-    allowed: list[Choice] = []
-    leaving: list[Choice] = []
-    why: dict[str, int] = {}
+    laws = [set(states) for states in (deployment.jurisdictions, jurisdictions) if states]
+    barred: Counter[str] = Counter()
+    choices: list[Choice] = []
     for replica in deployment.replicas:
-        host = hosts.get(replica.host)
-        barred = _barred(deployment, replica, host, seen.get(replica.id), jurisdictions, adapter)
-        if barred:
-            why[barred] = why.get(barred, 0) + 1
-            continue
-        choice = _weighed(replica, host, seen[replica.id], place, replica.id == home, speed)
-        gone = host is not None and host.gone_in_s is not None and host.gone_in_s / speed < DRAIN_S
-        (leaving if gone else allowed).append(choice)
-    made = _sorted(allowed, conversation) + _sorted(leaving, conversation)
-    if made:
-        return made, ""
-    return [], ", ".join(f"{count} {text}" for text, count in why.items()) or "it has none"
+        host, known = hosts.get(replica.host), seen.get(replica.id) or Seen()
+        bar = _barred(replica, host, known, laws, adapter)
+        if bar:
+            barred[bar] += 1
+        else:
+            choices.append(_choice(replica, host, known, place, replica.id == home, speed))
+    if not choices:
+        words = "; ".join(f"{count} {bar}" for bar, count in sorted(barred.items()))
+        return [], f"no replica of {deployment.name} may answer: {words or 'it has none'}"
+    stay = [c for c in choices if not _leaves(c.host, speed)]
+    cheapest_s = min(c.cost_s for c in stay or choices)
+
+    def rank(choice: Choice) -> tuple[bool, bool, int, bytes, str]:
+        name = choice.replica.id
+        kept = name == home and choice.cost_s <= cheapest_s
+        lot = hashlib.blake2b(conversation + b"\0" + name.encode(), digest_size=8).digest()
+        return _leaves(choice.host, speed), not kept, round(choice.cost_s / ALIKE_S), lot, name
+
+    return sorted(choices, key=rank), ""
 
 
 def _barred(
-    deployment: DeploymentFacts, replica: Replica, host: HostNow | None, seen: Seen | None, jurisdictions: Sequence[str], adapter: str | None
-) -> str:  # fmt: skip
-    """The hard rule that a server breaks; empty for none."""
-    if replica.host:
-        if host is None or not host.up:
-            return "out of service"
-        if not host.contact:
-            return "out of reach"
-    country = host.country if host is not None else ""
-    for states in (deployment.jurisdictions, tuple(jurisdictions)):
-        if states and country not in states:
-            return f"outside {', '.join(states)}"
+    replica: feed.Replica, host: feed.HostNow | None, known: Seen, laws: Sequence[set[str]], adapter: str | None
+) -> str:
+    """Why a replica may not answer, whatever it costs; empty where it may."""
+    if replica.host and host is None:
+        return "on a host that is not known"
+    if laws and (host is None or any(host.country not in states for states in laws)):
+        return f"outside of {', '.join(sorted(set.intersection(*laws))) or 'every state that both it and the request allow'}"
     if replica.leaving:
         return "leaving"
-    if seen is None or not seen.ready:
+    if host is not None and not host.up:
+        return "on a host that is down"
+    if host is not None and not host.contact:
+        return "on a host out of contact"
+    if not known.ready:
         return "not ready"
     if adapter is not None and adapter not in replica.adapters:
-        return "without the tuned model yet"
+        return "without the adapter"
     return ""
 
 
-def _weighed(replica: Replica, host: HostNow | None, seen: Seen, place: str, home: bool, speed: float) -> Choice:
-    """What asking a server costs."""
+def _choice(
+    replica: feed.Replica, host: feed.HostNow | None, known: Seen, place: str, kept: bool, speed: float
+) -> Choice:
+    """What a replica costs [s], part by part."""
     modelled_s = host.round_trip_s.get(place) if host is not None else None
-    parts = {
-        "round trip": modelled_s or 0.0,
-        "queue": seen.under_way * (seen.service_s or UNKNOWN_SERVICE_S) / BATCH,
-        "conversation": -STAY_S if home else 0.0,
-    }
+    parts = [("round trip", modelled_s or 0.0)]
+    parts += [("load", known.under_way * (known.service_s or GUESS_S) / SLOTS)]
+    clocks_share = replica.gpu_share
     if host is not None:
-        soon = host.ship and host.eclipse_in_s is not None and host.eclipse_in_s / speed < DARK_S
-        parts["eclipse"] = DARK_COST_S if soon or not host.lit else 0.0
-        parts["clocks"] = (
-            LOW_COST_S * (1.0 - min(host.gpus / host.gpus_installed, 1.0)) if host.gpus_installed else LOW_COST_S
-        )
-        low = max(LOW_CHARGE - host.charge_share, 0.0) / LOW_CHARGE if host.charge_share is not None else 0.0
-        parts["battery"] = CHARGE_COST_S * low
-        parts["energy price"] = ENERGY_COST_S * host.energy_usd_j
-    reasons = tuple(f"{name} {1000.0 * s:+.1f} ms" for name, s in parts.items() if s)
-    return Choice(replica, host, sum(parts.values()), modelled_s, reasons)
+        clocks_share = min(clocks_share, host.gpus / host.gpus_installed if host.gpus_installed else 1.0)
+        dark_s = host.eclipse_in_s
+        parts.append(("eclipse", DARK_S if dark_s is not None and dark_s / speed < DARK_SOON_S else 0.0))
+        lacks_share = 0.0 if host.charge_share is None else max(0.0, 1.0 - host.charge_share / LOW_CHARGE_SHARE)
+        parts.append(("battery", CHARGE_S * lacks_share))
+        parts.append(("energy", ENERGY_S_J_USD * host.energy_usd_j))
+    parts.append(("clocks", SLOW_S * max(0.0, 1.0 - clocks_share)))
+    parts.append(("conversation", -KEEP_S if kept else 0.0))
+    reasons = [f"{name} {cost_s:+.3f} s" for name, cost_s in parts if cost_s]
+    if modelled_s is None:
+        reasons.insert(0, "round trip not modelled")
+    if _leaves(host, speed):
+        reasons.append("soon gone")
+    return Choice(replica, host, sum(cost_s for _, cost_s in parts), modelled_s, tuple(reasons))
 
 
-def _sorted(choices: list[Choice], conversation: bytes) -> list[Choice]:
-    """Cheapest first; those alike in an order of the conversation's own (rendezvous hashing)."""
-
-    def drawn(choice: Choice) -> bytes:
-        return hashlib.blake2b(conversation + choice.replica.id.encode(), digest_size=8).digest()
-
-    return sorted(choices, key=lambda c: (round(c.cost_s / TIE_S), drawn(c)))
+def _leaves(host: feed.HostNow | None, speed: float) -> bool:
+    """Whether a host goes out of reach before an answer that is begun now would end."""
+    return host is not None and host.gone_in_s is not None and host.gone_in_s / speed < DRAIN_S
