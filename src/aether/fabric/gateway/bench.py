@@ -247,6 +247,7 @@ async def _all(quick: bool) -> dict[str, dict[str, float]]:
                 "127.0.0.1",
                 core=0,
                 LITELLM_LOG="ERROR",
+                LITELLM_MASTER_KEY=master,
             ):
                 made[PEER] = await _measured(
                     _Way(f"http://127.0.0.1:{peer}/v1/chat/completions", master), direct, quick
