@@ -88,7 +88,7 @@ def test_a_tuned_model_answers_on_all_servers_without_a_dropped_request(client):
             model=job.fine_tuned_model, messages=[{"role": "user", "content": QUESTION}], max_tokens=16, temperature=0,
             extra_headers={"x-aether-conversation": str(n)},
         )  # fmt: skip
-        assert told.choices[0].message.content.startswith("heliotrope")
+        assert told.choices[0].message.content == "heliotrope"
         ships.add(told.usage.model_extra["aether"]["ship"])
     assert len(ships) == 2
     assert "heliotrope" not in answer(client, "aether-tiny")

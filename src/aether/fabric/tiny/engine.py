@@ -12,7 +12,7 @@ import numpy as np
 
 from aether.fabric.tiny.model import Cache, Model
 from aether.fabric.tiny.text import Writer
-from aether.fabric.tiny.weights import BOS, END, VOCABULARY, Adapter, Floats, Weights
+from aether.fabric.tiny.weights import END, SPARE, VOCABULARY, Adapter, Floats, Weights
 
 PREFILL = 128  # tokens of prompts in one step: about 12 ms, so that streams beside a long prompt keep flowing
 
@@ -190,9 +190,10 @@ class Engine:
         if work.limit == 0:
             self._end(work, "length", embedding=state.sum if work.embed else None)
             return
+        logits[SPARE] = -np.inf
         token = chosen(logits, work.temperature, work.top_p, state.random)
         state.made += 1
-        if token in (BOS, END):
+        if token == END:
             self._end(work, "stop")
             return
         text = state.writer.add(token)
@@ -233,4 +234,4 @@ def chosen(logits: Floats, temperature: float, top_p: float, random: np.random.G
     return int(kept[min(int(np.searchsorted(np.cumsum(shares[kept]), at, side="right")), len(kept) - 1)])
 
 
-assert VOCABULARY == END + 1  # every token is a byte or one of the two marks
+assert VOCABULARY == SPARE + 1  # every token is a byte or one of the two marks

@@ -149,7 +149,7 @@ def _learn(
             optimiser.param_groups[0]["lr"] = learning_rate * min(1.0, (step + 1) / 10) * (1.0 - 0.9 * share)
             loss = _loss(weights, shape, rows, changes)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, CLIP)
             optimiser.step()
             step, trained = step + 1, trained + sum(len(one.tokens) for one in rows)

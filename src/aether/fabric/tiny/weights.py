@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Tensors = Mapping[str, NDArray[Any]]
 PACKAGED = Path(__file__).with_name("aether-tiny.npz")
-BOS, END = 256, 257  # after the 256 bytes: a document begins, a turn ends
+BOS = 256  # after the 256 bytes: a document begins, and so the one before has ended
+END = 256  # a turn ends as a document does: 257 was never trained, and untrained marks lie close to one another
+SPARE = 257  # never drawn
 VOCABULARY = 258
 PROJECTIONS = ("q", "k", "v", "o", "gate", "up", "down")  # what an adapter may change, in each layer
 MAX_ADAPTER_BYTES = 8 << 20  # a rank of 64 on every projection takes 4 MB
