@@ -318,8 +318,14 @@ def test_servers_outside_the_fabric_want_an_administrator(world):
         == 403
     )
     assert world.api.ask("POST", "/v1/deployments", None, {"deployment": outside}).status_code == 201
-    (there,) = world.gateway().deployments
+    more = {"name": "q", "service": {"url": ["http://127.0.0.1:7", "http://127.0.0.1:8"]}}
+    assert world.api.ask("POST", "/v1/deployments", None, {"deployment": more}).status_code == 201
+    there, others = world.gateway().deployments
     assert [(r.host, r.url) for r in there.replicas] == [("", "http://127.0.0.1:9")]
+    assert len({r.id for r in (*there.replicas, *others.replicas)}) == 3
+    world.gateway(ready=[others.replicas[1].id])
+    rows = world.api.ask("GET", "/v1/deployments").json()["deployments"]
+    assert [(r["name"], r["ready"]) for r in rows] == [("o", 0), ("q", 1)]
 
 
 def test_the_packaged_deployment_is_read_whole():

@@ -113,7 +113,7 @@ def _show(given: Fabric, name: str, served: Served, who: Principal) -> views.Dep
     servers = tuple(_server(state, j, j.id in demand.ready) for j in jobs)
     tuned = {t.asked.name for t in state.tunings.values()
              if t.asked.deployment == name and t.status == "succeeded" and not t.removed and who.sees(t.asked.project)}  # fmt: skip
-    ready = sum(s.ready for s in servers) + sum(f"url-{i}" in demand.ready for i in range(len(service.url)))
+    ready = sum(s.ready for s in servers) + sum(f"{name}/url-{i}" in demand.ready for i in range(len(service.url)))
     return views.DeploymentView(
         name=served.deployment.name if served.project in ("", who.project or "default") else name, model=served.deployment.model,
         project=served.project, version=served.version, replicas=served.replicas if served.deployment.task else 0,

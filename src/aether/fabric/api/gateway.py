@@ -90,7 +90,7 @@ def feed(given: Fabric, journal: str) -> Feed:
 
 def _deployment(state: State, name: str, served: Served) -> DeploymentFacts:
     service = served.deployment.service
-    replicas = [Replica(id=f"url-{i}", host="", url=u) for i, u in enumerate(service.url)]
+    replicas = [Replica(id=f"{name}/url-{i}", host="", url=u) for i, u in enumerate(service.url)]
     for job in state.servers.get(name, ()):
         attempt, member = state.jobs[job].attempt, serving.server(state, job)
         stopping = (
