@@ -125,6 +125,23 @@ def test_completions_whole_and_streamed_say_the_same(server):
     assert chunks[-1]["usage"]["completion_tokens"] == 80
 
 
+def test_a_stream_tells_its_running_usage_where_it_is_asked_for(server):
+    body = {
+        "model": "aether-tiny",
+        "messages": [{"role": "user", "content": "class "}],
+        "max_tokens": 9,
+        "temperature": 0,
+        "stream": True,
+    }
+    asked = {"include_usage": True, "continuous_usage_stats": True}
+    told = server.post("/v1/chat/completions", json=body | {"stream_options": asked}).text
+    chunks = [json.loads(line.removeprefix("data: ")) for line in told.splitlines() if line and "[DONE]" not in line]
+    counts = [c["usage"]["completion_tokens"] for c in chunks]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (0, 9)
+    assert {c["usage"]["prompt_tokens"] for c in chunks} == {chunks[-1]["usage"]["prompt_tokens"]}
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "param", "code"),
     [

@@ -409,7 +409,8 @@ class _Flow:
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         try:
-            yield self._told(self._opened.first)
+            for piece in self._opened.first:
+                yield self._told(piece)
             if self._late_s:
                 async for piece in _delayed(self._opened.pieces, self._late_s):
                     yield self._told(piece)
@@ -435,7 +436,7 @@ class _Flow:
             self._usage = usage
             if piece.get("choices"):
                 del piece["usage"]
-        elif piece.get("choices"):
+        elif upstream.told(piece):
             self._pieces += 1
         return piece
 

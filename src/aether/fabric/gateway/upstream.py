@@ -22,6 +22,7 @@ WHOLE_S = 600.0  # for an answer in one piece, of which nothing comes before its
 CLOSING_S = 0.2  # for the end of an answer after its last event
 MOST_TRIES = 3  # servers that one request is given to
 MOST_ANSWER = 64 << 20  # bytes of a whole answer
+MOST_HEADS = 100  # pieces before the first token: one a choice, as a rule
 MOST_LINE = 4 << 20  # bytes of an event
 AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))  # statuses after which another server may do better
 OWN = frozenset((401, 403))  # a server that does not take the gateway's word is no fault of the caller's
@@ -148,9 +149,7 @@ class Upstream:
                 if response.status != 200:
                     raise _no(response, await _read(response))
                 pieces = events(response)
-                first = await anext(pieces, None)
-                if first is None or "error" in first:
-                    raise Again("it ended before its first token")
+                first = await _first(pieces)
             except BaseException:
                 response.close()
                 raise
@@ -168,7 +167,7 @@ class Opened:
     server: Server
     response: aiohttp.ClientResponse
     pieces: AsyncIterator[dict[str, Any]]
-    first: dict[str, Any]
+    first: list[dict[str, Any]]  # up to the one with the first token
     begun: float
     first_at: float
 
@@ -212,6 +211,27 @@ def _no(response: aiohttp.ClientResponse, raw: bytes) -> Exception:
     message = str(error.get("message") or f"The model's server answered {status}.")[:2000]
     param, code = (error.get(k) if isinstance(error.get(k), str) else None for k in ("param", "code"))
     return Trouble("refused", message, param=param, code=code, status=status)
+
+
+async def _first(pieces: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pieces up to the first that bears something: servers announce an answer before they have begun it."""
+    made: list[dict[str, Any]] = []
+    async for piece in pieces:
+        if "error" in piece or len(made) > MOST_HEADS:
+            break
+        made.append(piece)
+        if told(piece) or not piece.get("choices"):
+            return made
+    raise Again("it ended before its first token")
+
+
+def told(piece: dict[str, Any]) -> bool:
+    """Whether a piece bears text, a call of a tool, or an end."""
+    for choice in piece.get("choices") or ():
+        delta = choice.get("delta") or {}
+        if choice.get("text") or choice.get("finish_reason") or any(v for k, v in delta.items() if k != "role"):
+            return True
+    return False
 
 
 async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:

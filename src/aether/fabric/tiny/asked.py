@@ -43,6 +43,7 @@ class Sampling:
     choices: int
     stream: bool
     usage: bool
+    running: bool  # usage in every chunk, as vLLM has it
     salt: str
 
 
@@ -87,6 +88,7 @@ def sampling(body: Mapping[str, Any]) -> Sampling:
         choices=int(_number(body, "n", 1, 1, MAX_CHOICES, whole=True) or 1),
         stream=_flag(body, "stream"),
         usage=_flag(options, "include_usage"),
+        running=_flag(options, "continuous_usage_stats"),
         salt=salt,
     )
 

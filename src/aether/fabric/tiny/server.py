@@ -260,12 +260,13 @@ async def _streamed(
     async def send(n: int, said: str, finish: str | None, **delta: str) -> None:
         what = {"delta": delta | ({"content": said} if said or delta else {})} if chat else {"text": said}
         choice = {"index": n, "logprobs": None, "finish_reason": finish} | what
-        await _event(response, head | {"choices": [choice]} | extra)
+        told = {"usage": _usage(works, last, how)} if how.usage and how.running else extra
+        await _event(response, head | {"choices": [choice]} | told)
 
+    last: dict[int, Piece] = {}
     for n, echo in enumerate(echoes):
         if chat or echo:
             await send(n, echo, None, **({"role": "assistant"} if chat else {}))
-    last: dict[int, Piece] = {}
     async for n, piece in pieces:
         last[n] = piece
         if piece.finish == "failed":
