@@ -87,7 +87,15 @@ class Fabric:
 
     def __init__(self, folder, **given):
         self.folder = folder = Path(os.path.realpath(folder))
-        self.given = {"scenario": str(SCENARIO), "ships": 7, "sites": 2, "speed": 60.0, "port": free_port(), **given}
+        self.given = {
+            "scenario": str(SCENARIO),
+            "ships": 7,
+            "sites": 2,
+            "speed": 60.0,
+            "port": free_port(),
+            "gateway_port": 0,
+            **given,
+        }
         self.peak_bytes, self.recoveries_s = 0, []
         self.lines = folder / "lines.txt"
         folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ DATA = HERE.parent / "data"
 def client(tmp_path):
     folder = tmp_path / "fabric"
     given = {"scenario": str(DATA / "eclipse.yaml"), "speed": 60.0, "hosts": ("ship/0", "ship/1", "ship/2", "ship/3")}
-    local.up(folder, given | {"port": free_port()})
+    local.up(folder, given | {"port": free_port(), "gateway_port": 0})
     try:
         with Client(*local.credentials(folder)) as made:
             yield made
