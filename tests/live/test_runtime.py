@@ -37,7 +37,7 @@ def test_a_program_runs_to_its_exit_code_with_its_environment_and_no_other(fleet
         "NODE_RANK": "0", "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ready.port),
         "SKYPILOT_NODE_RANK": "0", "SKYPILOT_NUM_NODES": "1", "SKYPILOT_NODE_IPS": "127.0.0.1",
         "SKYPILOT_NUM_GPUS_PER_NODE": "4", "SKYPILOT_TASK_ID": "j-1/1", "AETHER_JOB": "j-1", "AETHER_ATTEMPT": "j-1/1",
-        "AETHER_SHIP": "ai1/3",
+        "AETHER_SHIP": "ai1/3", "AETHER_HOST": "127.0.0.1", "AETHER_PORT": str(ready.port), "AETHER_PYTHON": sys.executable,
     }  # fmt: skip
     assert {k: seen.get(k) for k in expected} == expected
     bash = {"PWD", "SHLVL", "_", "OLDPWD"}

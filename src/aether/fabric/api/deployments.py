@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from aether.base.errors import InputError, Problem, nearest
 from aether.fabric import views
 from aether.fabric.api.frame import Fabric, Given, IdempotencyKey, Reader, Route, Writer, write
-from aether.fabric.api.jobs import task_problems
+from aether.fabric.api.jobs import ID_LIKENESS, task_problems
 from aether.fabric.core import events, schedule, serving
 from aether.fabric.core.plane import Decision, Happening, Refused
 from aether.fabric.core.state import Job, Served, State
@@ -104,7 +104,9 @@ def visible(state: State, who: Principal, name: str) -> tuple[str, Served]:
         if served is not None and not served.gone and _sees(who, served):
             return known, served
     mine = [s.deployment.name for s in state.served.values() if not s.gone and _sees(who, s)]
-    raise Refused(404, "no-such-deployment", f"there is no deployment '{name[:100]}'", nearest=nearest(name, mine))
+    raise Refused(
+        404, "no-such-deployment", f"there is no deployment '{name[:100]}'", nearest=nearest(name, mine, ID_LIKENESS)
+    )
 
 
 def _show(given: Fabric, name: str, served: Served, who: Principal) -> views.DeploymentView:
