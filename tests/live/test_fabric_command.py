@@ -320,8 +320,17 @@ def test_up_names_what_is_wrong_and_keeps_nothing_of_it(aether, tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         code, _, err = aether("up", "ai1-ring", "--port", taken.getsockname()[1], **home)
+        port = free_port()
+        gateway = aether("up", "ai1-ring", "--port", port, "--gateway-port", taken.getsockname()[1], **home)
     assert code == 2
     assert "is taken by another program" in err
+    assert (gateway[0], "--gateway-port" in gateway[2]) == (2, True)
+    code, _, err = aether("up", "ai1-ring", "--port", port, "--gateway-port", port, **home)
+    assert (code, "is the API's own" in err) == (2, True)
+    code, _, err = aether("up", "ai1-ring", "--port", port, "--model", "aether-tny", **home)
+    assert (code, "did you mean 'aether-tiny'?" in err) == (2, True)
+    code, _, err = aether("up", "ai1-ring", "--port", port, "--place", "Atlantis", **home)
+    assert (code, "unknown place 'Atlantis'" in err) == (2, True)
     code, _, err = aether("up", "no-such", "--port", free_port(), **home)
     assert code == 2
     assert "no packaged scenario of that name" in err

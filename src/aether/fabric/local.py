@@ -71,14 +71,8 @@ def up(folder: Path, given: dict[str, Any], tell: Callable[[str], None] = lambda
         if runs is not None and before is not None:
             _same(before, settings)
             return Up(folder, settings, runs, None, True)
-        if not _free(settings.host, settings.port):
-            raise InputError(
-                Problem(
-                    "--port",
-                    f"{settings.host}:{settings.port} is taken by another program",
-                    next="Give another by --port",
-                )
-            )
+        if wrong := _taken(folder, settings):
+            raise InputError(wrong)
         settings.write(folder)
         if key is not None:
             _keep_credentials(folder, settings.url, key)
@@ -92,6 +86,22 @@ def up(folder: Path, given: dict[str, Any], tell: Callable[[str], None] = lambda
                 before.write(folder)
             raise
         return Up(folder, settings, pid, key, False)
+
+
+def _taken(folder: Path, settings: Settings) -> list[Problem]:
+    """Ports that something else has. The gateway of a control process that died may still serve at its own."""
+    wanted = [("--port", settings.port)]
+    if settings.gateway_port and keeper.running(folder / "gateway") is None:
+        wanted.append(("--gateway-port", settings.gateway_port))
+    made = [
+        Problem(option, f"{settings.host}:{port} is taken by another program", next=f"Give another by {option}")
+        for option, port in wanted if not _free(settings.host, port)
+    ]  # fmt: skip
+    if settings.gateway_port == settings.port:
+        made.append(
+            Problem("--gateway-port", f"{settings.port} is the API's own", next="Give another by --gateway-port")
+        )
+    return made
 
 
 @contextlib.contextmanager

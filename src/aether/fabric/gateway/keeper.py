@@ -40,9 +40,7 @@ class Keeper:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         _write(self._folder / "gateway.json", self._given)
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            known = json.loads((self._folder / FILE).read_text())
-            self._pid, self._begun = int(known["pid"]), str(known["begun"])
+        self._pid, self._begun = running(self._folder) or (0, "")
         self._thread.start()
 
     def close(self) -> None:
@@ -84,15 +82,22 @@ class Keeper:
         _write(self._folder / FILE, {"pid": self._pid, "begun": self._begun})
 
 
-def end(folder: Path, timeout_s: float) -> bool:
-    """End the gateway of a folder, whoever started it; whether one ran."""
+def running(folder: Path) -> tuple[int, str] | None:
+    """The gateway of a folder, whoever started it: its process and when that began; None where none runs."""
     try:
         known = json.loads((folder / FILE).read_text())
         pid, begun = int(known["pid"]), str(known["begun"])
     except (OSError, ValueError, KeyError):
+        return None
+    return None if begun == "" or begun_at(pid) != begun else (pid, begun)
+
+
+def end(folder: Path, timeout_s: float) -> bool:
+    """End the gateway of a folder, whoever started it; whether one ran."""
+    found = running(folder)
+    if found is None:
         return False
-    if begun == "" or begun_at(pid) != begun:
-        return False
+    pid, begun = found
     for sign, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, sign)
