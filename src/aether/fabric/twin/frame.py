@@ -35,6 +35,9 @@ class HostFrame:
     eclipse_in_s: float | None  # to the next darkness, 0 in it; None where none is in sight
     up: bool  # in service
     paused: bool  # chips wait inside a radiation anomaly
+    gone_in_s: float | None = (
+        None  # until it is out of reach by its orbit, 0 while it is; None where that is not in sight
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from aether.engine.block import Block, block
 from aether.engine.happenings import EVENT
 from aether.engine.hosts import site_place
 from aether.engine.manoeuvres import Manoeuvres, avoidances, manoeuvres
-from aether.engine.tick import Tick, in_service, start, step
+from aether.engine.tick import Tick, connect, in_service, start, step
 from aether.fabric.twin.frame import Condition, Frame, HostFrame, Reach
 from aether.fabric.twin.thresholds import Now, Told, still_within, tell
 from aether.operations.faults import share_up
@@ -30,6 +30,7 @@ from aether.scenario.spec import Place
 from aether.space import ground
 
 WINDOW = 30  # ticks of a block: of project-aether 20 ms, most of it the orbit ahead that batteries look to
+FORESEEN = 15  # ticks in which loss of contact is foreseen: a pass over a ground station lasts ten minutes
 MOST = 1440  # ticks stepped for one frame, ours: a day of them takes project-aether four seconds
 KINDS = ("ship", "site", "link", "gateway", "relay", "gpu")
 CUT = "cut"  # kind of an outage of a host's links alone; subject: the host
@@ -69,6 +70,7 @@ class Twin:
         self._watched: frozenset[tuple[str, float]] = frozenset()  # pairs told since the twin began
         self._trips: dict[str, dict[str, float]] = {}
         self._last: tuple[_Ahead, int, Tick] | None = None
+        self._next: _Ahead | None = None  # the block after the present one, once somebody has looked so far
         self._added = scenario.spec.ground.cities.add
         spots = [site_place(scenario, site) for site in scenario.spec.sites]
         self._stand = [(p.latitude, p.longitude) for p in spots]
@@ -123,9 +125,8 @@ class Twin:
             if self._tick > last:  # a first frame before its tick is looked at and not stepped
                 break
         self._last = (ahead, i, tick)
-        self._frame = Frame(
-            now.time_s, self._hosts(ahead, i, tick, now), tuple(conditions), tuple(reaches), self._trips
-        )
+        hosts = self._hosts(ahead, i, tick, now, self._gone_s(after, ahead, i, now))
+        self._frame = Frame(now.time_s, hosts, tuple(conditions), tuple(reaches), self._trips)
         return self._frame
 
     def inject(self, kind: str, name: str, start_s: float, end_s: float | None) -> None:
@@ -363,7 +364,47 @@ class Twin:
         self._watched = frozenset(pairs)
         return found
 
-    def _hosts(self, ahead: _Ahead, i: int, tick: Tick, now: Now) -> tuple[HostFrame, ...]:
+    def _gone_s(self, after: State, ahead: _Ahead, i: int, now: Now) -> Floats:
+        """Until each host is out of reach by what orbits alone will bring, inf where that is not in sight (H,) [s].
+
+        The mesh of the next ticks is made as it will be if nothing fails: faults, drawn or injected, are not foreseen; cuts
+        that are there last. after: the state after the present tick.
+        """
+        made = np.where(now.contact, np.inf, 0.0)
+        attached, acquiring_s = after.attached, after.acquiring_s
+        for n in range(1, FORESEEN + 1):
+            later = self._later(i + n, ahead)
+            if later is None:
+                break
+            calm, j = later
+            setup = self._setup.at(float(calm.time_s[j]))
+            mesh, attached, acquiring_s = connect(
+                setup, replace(after, attached=attached, acquiring_s=acquiring_s), calm, j
+            )
+            lost = np.append(mesh.share <= 0.5, np.zeros(self._fresh.hosts.sites, np.bool_))
+            made = np.where(lost & np.isinf(made), n * self.step_s, made)
+        return made
+
+    def _later(self, i: int, ahead: _Ahead) -> tuple[Block, int] | None:
+        """A tick to come, of the present block or the next, as it will be if nothing fails; None beyond the present draw of faults."""
+        count = len(ahead.block.time_s)
+        if i >= count:
+            first, end = ahead.block.first + count, (self._segment + 1) * self._segment_ticks
+            if first >= end:
+                return None
+            if self._next is None or self._next.block.first != first:
+                times = np.arange(first, min(first + WINDOW, end))
+                self._next = self._made(first, (times + np.float64(0.5)) * np.float64(self.step_s))
+            ahead, i = self._next, i - count
+            if i >= len(ahead.block.time_s):
+                return None
+        block = ahead.block
+        ones = np.ones_like(block.ship_up), np.ones_like(block.gateway_up)
+        return replace(
+            block, ship_up=ones[0], gateway_up=ones[1], links_down=(np.zeros(0, np.int64),) * len(block.time_s)
+        ), i
+
+    def _hosts(self, ahead: _Ahead, i: int, tick: Tick, now: Now, gone_s: Floats) -> tuple[HostFrame, ...]:
         """Every host as it is."""
         there, limits = self._setup.at(float(ahead.block.time_s[i])).hosts, now.limits
         where = np.stack(ground.geodetic(ahead.fixed_m[i]), axis=1)
@@ -385,6 +426,7 @@ class Twin:
                 gpu_full_w=float(there.full_w[h]), energy_usd_j=float(there.energy_usd_j[h]),
                 latitude_deg=math.degrees(spot[0]), longitude_deg=math.degrees(spot[1]), altitude_m=float(spot[2]),
                 eclipse_in_s=float(light_s[h]) if flies and math.isfinite(light_s[h]) else None, up=bool(now.up[h]), paused=bool(now.paused[h]),
+                gone_in_s=float(gone_s[h]) if math.isfinite(gone_s[h]) else None,
             ))  # fmt: skip
         return tuple(made)
 
