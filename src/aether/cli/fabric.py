@@ -20,6 +20,7 @@ from aether.cli.frame import FAULT, CatalogFolder, Interrupted, Json, Set, Signa
 if TYPE_CHECKING:
     from aether.fabric.client import Client
     from aether.fabric.local import Up
+    from aether.scenario.document import Document
 
 EXTRA = ("alembic", "cryptography", "fastapi", "httpx", "prometheus_client", "psycopg", "sqlalchemy", "uvicorn")
 PATIENCE_S, LONG_S = 2.0, 60.0  # that a command waits for a fabric that does not answer: at first, and while it follows
@@ -69,6 +70,17 @@ def _advice(status: int) -> str:
     if status == 401:
         return "The key comes from AETHER_KEY or from the fabric's folder"
     return "aether keys create makes one" if status == 403 else ""
+
+
+def placed(error: InputError, text: Document) -> InputError:
+    """What the fabric has against a file, with the lines of what it names."""
+    from aether.scenario.document import dotted
+
+    paths = {dotted(at): at for at in text.lines}
+    return InputError([
+        text.problem(paths[p.path], p.what, p.nearest, p.next) if p.path in paths else Problem(p.path, p.what, p.nearest, p.next, text.file)
+        for p in error.problems
+    ])  # fmt: skip
 
 
 def told(data: Any, line: bool = False) -> None:

@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aether.base.errors import InputError, Problem, nearest, unknown
-from aether.cli.fabric import LONG_S, PATIENCE_S, Folder, Watch, connected, hosts, job_names, live, plain, shown, told
+from aether.cli.fabric import (
+    LONG_S,
+    PATIENCE_S,
+    Folder,
+    Watch,
+    connected,
+    hosts,
+    job_names,
+    live,
+    placed,
+    plain,
+    shown,
+    told,
+)
 from aether.cli.frame import FAULT, INTERRUPTED, Json, Signals, app
 
 if TYPE_CHECKING:
@@ -109,18 +122,12 @@ def _found(file: str) -> Path:
 
 def _submitted(client: Client, asked: TaskFile) -> tuple[str, ...]:
     """Upload what it mounts and submit it; what the fabric has against it is told with file and line."""
-    from aether.scenario.document import dotted
-
     Signals.kept = "whether it was submitted is not known: aether jobs shows it"
     made = client.prepare(asked)
     try:
         return client.submit(made)
     except InputError as error:
-        paths = {dotted(at): at for at in asked.text.lines}
-        raise InputError([
-            asked.text.problem(paths[p.path], p.what, p.nearest, p.next) if p.path in paths else
-            Problem(p.path, p.what, p.nearest, p.next, asked.text.file) for p in error.problems
-        ]) from error  # fmt: skip
+        raise placed(error, asked.text) from error
 
 
 def _followed(client: Client, names: Sequence[str], nodes: int, quiet: bool) -> list[JobView]:

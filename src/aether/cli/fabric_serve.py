@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aether.base.errors import InputError, Problem, nearest
-from aether.cli.fabric import LONG_S, Folder, Watch, completed, connected, live, plain, shown, told
+from aether.cli.fabric import LONG_S, Folder, Watch, completed, connected, live, placed, plain, shown, told
 from aether.cli.frame import FAULT, Json, Signals, app
 
 if TYPE_CHECKING:
@@ -84,19 +84,13 @@ def _found(file: str) -> DeploymentFile:
 
 def _deployed(client: Client, asked: DeploymentFile) -> DeploymentView:
     """Upload what it mounts and deploy it; what the fabric has against it is told with file and line."""
-    from aether.scenario.document import dotted
-
     deployment = asked.deployment
     if asked.task is not None:
         deployment = deployment.model_copy(update={"task": client.prepare(asked.task)})
     try:
         return client.deploy(deployment)
     except InputError as error:
-        paths = {dotted(at): at for at in asked.text.lines}
-        raise InputError([
-            asked.text.problem(paths[p.path], p.what, p.nearest, p.next) if p.path in paths else
-            Problem(p.path, p.what, p.nearest, p.next, asked.text.file) for p in error.problems
-        ]) from error  # fmt: skip
+        raise placed(error, asked.text) from error
 
 
 def _ready(client: Client, made: DeploymentView, quiet: bool) -> DeploymentView:

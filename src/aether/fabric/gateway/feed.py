@@ -118,7 +118,6 @@ class Word(Record):
     seen: int = Field(description="version of the feed that it has")
     tallies: tuple[Tally, ...] = Field((), max_length=1000)
     asked_per_s: dict[str, float] = Field({}, description="deployment to requests a second, over the last ten")
-    waiting: dict[str, int] = Field({}, description="deployment to requests under way or waiting")
     places: tuple[str, ...] = Field((), max_length=50)
     ready: tuple[Ident, ...] = Field((), description="replicas that answer")
     wait_s: float = Field(0.0, ge=0.0, le=30.0)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from aether.fabric.gateway.asks import Trouble
 
-MINUTE_S = 60.0
+MINUTE_S = 60.0  # definition: limits are of a minute
 SLACK = 1e-6  # what rounding leaves out of a bucket that has filled: no request is refused for that
 
 

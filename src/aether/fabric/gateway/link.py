@@ -72,7 +72,7 @@ class Link:
         tallies = await asyncio.to_thread(desk.meter.unsent)
         word = Word(
             journal=desk.meter.journal, seen=desk.feed.version if desk.feed else -1, tallies=tallies, asked_per_s=desk.asked_per_s(),
-            waiting={k: v for k, v in desk.under_way.items() if v}, places=desk.wanted_places(),
+            places=desk.wanted_places(),
             ready=tuple(n for n, s in desk.servers.items() if s.ready), wait_s=0.0 if tallies and tallies[-1].n > self._told else wait_s,
         )  # fmt: skip
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}

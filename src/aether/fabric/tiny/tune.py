@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BATCH = 8  # examples in one step
 STEPS = 80  # at least, by default: a few dozen short examples are learnt by then
 CLIP = 1.0  # norm of the gradient
-MAX_EXAMPLES = 50_000
+MAX_EXAMPLES = 50_000  # an hour and more on two cores: a larger file is a mistake
 
 
 @dataclass(frozen=True, slots=True)

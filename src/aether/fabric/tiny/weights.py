@@ -22,7 +22,7 @@ PACKAGED = Path(__file__).with_name("aether-tiny.npz")
 BOS = 256  # after the 256 bytes: a document begins, and so the one before has ended
 END = 256  # a turn ends as a document does: 257 was never trained, and untrained marks lie close to one another
 SPARE = 257  # never drawn
-VOCABULARY = 258
+VOCABULARY = 258  # the bytes and the two marks
 PROJECTIONS = ("q", "k", "v", "o", "gate", "up", "down")  # what an adapter may change, in each layer
 MAX_ADAPTER_BYTES = 8 << 20  # a rank of 64 on every projection takes 4 MB
 
