@@ -303,7 +303,7 @@ def test_one_lasting_key_of_an_administrator_stays_whoever_asks_at_once(api):
     assert (told.status_code, told.json()["type"]) == (409, "urn:aether:problem:last-key")
     other = api.ask("POST", "/v1/keys", body={"scopes": ["admin"]}).json()
     held = threading.Event()
-    first = api.plane.write(lambda _: held.wait(5.0) and core.Decision(()))
+    first = api.plane.write(lambda _: held.wait(30.0) and core.Decision(()))
     codes = []
     both = [
         threading.Thread(target=lambda k=k: codes.append(api.ask("DELETE", f"/v1/keys/{k}").status_code))

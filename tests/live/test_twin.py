@@ -266,6 +266,28 @@ def test_a_ship_whose_links_are_cut_computes_on_out_of_contact():
         assert (ship(cut).latitude_deg, ship(cut).altitude_m) == (ship(whole_).latitude_deg, ship(whole_).altitude_m)
 
 
+def test_a_ship_whose_pumps_stand_heats_to_its_limit_and_computes_only_what_conduction_carries():
+    twin, other = Twin(scenario(**CALM), START), Twin(scenario(**CALM), START)
+    twin.advance(START, full(twin))
+    other.advance(START, full(other))
+    twin.inject("pump", "a/0", START + STEP, START + 40 * STEP)
+    fleet = twin._setup.fleet
+    for n in range(1, 30):
+        seen, calm = (t.advance(START + n * STEP, full(t)) for t in (twin, other))
+        assert ship(seen).limit == "heat"
+        assert ship(seen).chip_k <= float(fleet.chip_limit_k[0])
+        assert ship(seen).gpus_usable < 0.3 * ship(calm).gpus_usable
+        assert ship(seen, "a/1") == ship(calm, "a/1")
+    again = Twin(scenario(**CALM), START, state=twin.state()).advance(START + 30 * STEP, full(twin))
+    assert ship(again).limit == "heat"
+    chips_w = float(twin._last[2].energy.gpu_w[0])  # series of two resistances, one of them fifty times what it was
+    drop_k = chips_w * float(1.0 / fleet.chip_plate_w_k[0] + 50.0 / fleet.plate_coolant_w_k[0])
+    assert ship(seen).chip_k - ship(seen).coolant_k == pytest.approx(drop_k, rel=0.02)
+    assert ship(seen).chip_k > float(fleet.chip_limit_k[0]) - 2.0
+    back, calm = (t.advance(START + 41 * STEP, full(t)) for t in (twin, other))
+    assert ship(back).gpus_usable >= ship(calm).gpus_usable  # it has cooled meanwhile
+
+
 def test_sites_gateways_relays_and_gpus_are_lost_too():
     twin = Twin(scenario(**CALM), START)
     twin.advance(START, {})
@@ -298,6 +320,7 @@ def test_sites_gateways_relays_and_gpus_are_lost_too():
         ("boat", "a/0", "unknown kind of fault 'boat'"),
         ("site", "virgina", "did you mean 'virginia'"),
         ("link", "relay 0/4", "unknown end of a link"),
+        ("pump", "virginia", "unknown pump 'virginia'"),
     ],
 )
 def test_what_is_unknown_is_not_injected(kind, name, words):

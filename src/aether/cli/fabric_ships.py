@@ -10,7 +10,7 @@ from aether.base.errors import InputError, Problem, unknown
 from aether.cli.fabric import Folder, Watch, connected, hosts, plain, shown, told
 from aether.cli.frame import Json, app, seconds
 
-FAULTS = ("ship", "site", "link", "gateway", "runtime", "clock")
+FAULTS = ("ship", "site", "link", "gateway", "pump", "runtime", "clock")
 Host = Annotated[str, typer.Argument(metavar="HOST", help="a ship or site, as ai1/0", autocompletion=hosts)]
 Undo = Annotated[bool, typer.Option("--undo", help="let it take work again")]
 
@@ -46,11 +46,13 @@ def _closed(host: str, state: str, json_: bool) -> None:
 
 @app.command()
 def inject(
-    kind: Annotated[str, typer.Argument(help="ship, site, link, gateway, runtime or clock")],
+    kind: Annotated[str, typer.Argument(help="ship, site, link, gateway, pump, runtime or clock")],
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME]", help="a ship, site or gateway; a link by its end, as ai1/0", autocompletion=hosts
+            metavar="[NAME]",
+            help="a ship, site or gateway; a link by its end, a pump by its ship, as ai1/0",
+            autocompletion=hosts,
         ),
     ] = "",
     for_: Annotated[
@@ -63,7 +65,7 @@ def inject(
     folder: Folder = None,
     json_: Json = False,
 ) -> None:
-    """Make a fault: lose a ship, site or gateway, cut a link, kill a runtime, let the machine's clock jump."""
+    """Make a fault: lose a ship, site or gateway, cut a link, stall coolant pumps, kill a runtime, let the machine's clock jump."""
     if kind not in FAULTS:
         raise InputError(unknown("", "fault", kind, FAULTS))
     _fitting(kind, name, for_, by)
@@ -76,7 +78,7 @@ def inject(
         told({"kind": kind, "name": name, "duration_s": duration_s, "by_s": by_s})
     else:
         words = {"clock": f"The machine's clock jumped by {by}, for the fabric", "runtime": f"The runtime of {name} was killed",
-                 "link": f"The links of {name} are cut"}  # fmt: skip
+                 "link": f"The links of {name} are cut", "pump": f"The coolant pumps of {name} stand"}  # fmt: skip
         lasts = "" if kind in ("clock", "runtime") else f" for {for_}" if for_ else " for good"
         print(f"{words.get(kind, f'{name} is lost')}{lasts}.")
 

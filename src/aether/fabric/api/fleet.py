@@ -82,13 +82,13 @@ def _no_host(name: str, state: State) -> Refused:
 async def inject(
     request: Request, given: Given, who: Admin, asked: views.Fault, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Make a fault: a ship or site lost, a link cut, a gateway lost, a runtime killed, the machine's clock moved."""
+    """Make a fault: a ship or site lost, a link cut, a gateway lost, a ship's pumps stalled, a runtime killed, the machine's clock moved."""
     start_s = given.plane.clock.now()
     until_s = None if asked.duration_s is None else start_s + asked.duration_s
     wanted = events.Injected(fault=asked.kind, name=asked.name, until_s=until_s, by_s=asked.by_s)
 
     def decide(state: State) -> Decision:
-        if asked.kind in ("ship", "site", "runtime") and asked.name not in state.hosts:
+        if asked.kind in ("ship", "site", "pump", "runtime") and asked.name not in state.hosts:
             raise _no_host(asked.name, state)
         if asked.kind == "clock" and asked.by_s == 0.0:
             raise Refused(422, "invalid-input", "by_s: a jump of the clock needs its length")

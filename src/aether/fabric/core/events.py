@@ -160,7 +160,7 @@ class Injected(Record):
     """Somebody made a fault. until_s: fabric time of its end, none for good."""
 
     kind: Literal["injected"] = "injected"
-    fault: Literal["ship", "site", "link", "gateway", "runtime", "clock"]
+    fault: Literal["ship", "site", "link", "gateway", "pump", "runtime", "clock"]
     name: str
     until_s: float | None = None
     by_s: float = 0.0

@@ -23,6 +23,7 @@ from aether.engine.manoeuvres import Manoeuvres, avoidances, manoeuvres
 from aether.engine.tick import Tick, connect, in_service, start, step
 from aether.fabric.twin.frame import Condition, Frame, HostFrame, Reach
 from aether.fabric.twin.thresholds import Now, Told, still_within, tell
+from aether.operations.degradation import Health
 from aether.operations.faults import share_up
 from aether.scenario.load import Scenario
 from aether.scenario.places import find_place
@@ -32,8 +33,10 @@ from aether.space import ground
 WINDOW = 30  # ticks of a block: of project-aether 20 ms, most of it the orbit ahead that batteries look to
 FORESEEN = 15  # ticks in which loss of contact is foreseen: a pass over a ground station lasts ten minutes
 MOST = 1440  # ticks stepped for one frame, ours: a day of them takes project-aether four seconds
-KINDS = ("ship", "site", "link", "gateway", "relay", "gpu")
+KINDS = ("ship", "site", "link", "gateway", "relay", "gpu", "pump")
 CUT = "cut"  # kind of an outage of a host's links alone; subject: the host
+PUMP = "pump"  # kind of an outage of a ship's coolant pumps; subject: the ship
+STALLED = 0.02  # of a loop's conductance while its pumps stand: nothing but conduction, for nothing rises without weight; ours
 
 
 class Twin:
@@ -130,7 +133,7 @@ class Twin:
         return self._frame
 
     def inject(self, kind: str, name: str, start_s: float, end_s: float | None) -> None:
-        """Take something out of service; one GPU of a host with "gpu", only its links with "link".
+        """Take something out of service; one GPU of a host with "gpu", only its links with "link", its coolant loop with "pump".
 
         kind: one of `KINDS`. name: of a ship, site or gateway, or as "relay 12"; a link is named by its end: a host, a
         gateway, a relay (all four lasers) or "relay 12/3" (one). start_s, end_s: [Unix, UTC], None for good.
@@ -200,15 +203,18 @@ class Twin:
         return self._block, self._tick - self._block.block.first
 
     def _made(self, first: int, time_s: Floats) -> _Ahead:
-        """A block, with ships whose links are cut where no laser finds them."""
+        """A block, with ships whose links are cut where no laser finds them, and loops whose pumps stand."""
         there, made = self._setup.hosts, block(self._setup, first, time_s, None)
         on, struck = self._bare.spec.couplings.faults, (*self._setup.outages, *self._setup.happenings.struck)
         failed = [o for o in struck if on or o.cause == EVENT]
         site_up = share_up(failed, "site", there.sites, time_s, self.step_s)
         cut = share_up(self._injected, CUT, len(there.names), time_s, self.step_s) < 0.5
         away = cut[:, : there.ships, None]
+        stalled = share_up(self._injected, PUMP, there.ships, time_s, self.step_s) < 0.5
         aloft_m, fixed_m = (np.where(away, np.nan, p) for p in (made.ships.inertial_m, made.ships.fixed_m))
-        blind = replace(made, ships=replace(made.ships, inertial_m=aloft_m, fixed_m=fixed_m))
+        health = made.health or Health(*(np.ones(stalled.shape) for _ in range(3)))
+        health = replace(health, loop=np.where(stalled, STALLED * health.loop, health.loop))
+        blind = replace(made, ships=replace(made.ships, inertial_m=aloft_m, fixed_m=fixed_m), health=health)
         return _Ahead(blind, made.ships.fixed_m, np.concatenate([made.ship_up, site_up], axis=1) >= 0.5, cut)
 
     def _turn(self, segment: int) -> None:
@@ -240,7 +246,7 @@ class Twin:
 
     def _with_injected(self, setup: Setup) -> Setup:
         own = [o for o in setup.outages if o.cause != EVENT]
-        return replace(setup, outages=(*own, *(o for o in self._injected if o.kind != CUT)))
+        return replace(setup, outages=(*own, *(o for o in self._injected if o.kind not in (CUT, PUMP))))
 
     def _subjects(self, kind: str, name: str) -> list[tuple[str, int]]:
         """What an injection takes out, as kinds and numbers of outages."""
@@ -253,6 +259,7 @@ class Twin:
             "relay": {f"relay {r}": [("relay", r)] for r in range(relays)},
             "gpu": {n: [("gpu", h)] for h, n in enumerate(there.names)},
             "link": {n: [(CUT, h)] for h, n in enumerate(there.names)},
+            "pump": {n: [(PUMP, k)] for k, n in enumerate(ships)},
         }
         if kind not in known:
             raise InputError(unknown("inject", "kind of fault", kind, KINDS))
