@@ -17,7 +17,7 @@ def test_the_quick_bench_tells_every_row_with_the_peers_that_are_here(aether, ca
     told = json.loads(out)
     assert set(told) == {"machine", "runs", "missing", "rows"}
     assert told["missing"] == peers.missing()
-    assert len(told["rows"]) == 40
+    assert len(told["rows"]) == 42
     for row in told["rows"]:
         assert set(row) == {"name", "size", "unit", "value", "spread", "target", "peers"}
         assert all(math.isfinite(x) and x > 0 for x in (row["value"], *row["spread"], *row["peers"].values()))

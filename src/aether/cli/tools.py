@@ -194,7 +194,7 @@ def warm(json_: Json = False) -> None:
 def bench(
     json_: Json = False, quick: Annotated[bool, typer.Option("--quick", help="fewer repetitions")] = False
 ) -> None:
-    """Time the hot paths: per item, median of several runs."""
+    """Time the hot paths: per item, median of several runs; then ten minutes of a fabric in which everything fails."""
     from aether.results import results, terminal
     from aether.study import bench as benchmarks
 
@@ -202,7 +202,8 @@ def bench(
     try:
         from aether.fabric import bench as live
 
-        rows["rows"] += live.rows(quick)
+        with progress(json_) as advance:
+            rows["rows"] += live.rows(quick, advance)
     except ImportError:
         rows["missing"].append("aether-fabric[live]")
     print(results.dumps(rows), end="") if json_ else terminal.bench(rows)

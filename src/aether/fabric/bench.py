@@ -6,9 +6,10 @@ import itertools
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from aether.fabric import local
+from aether.fabric import chaos, local
 from aether.fabric.client import Client
 from aether.fabric.core import control, events, schedule
 from aether.fabric.core.state import State
@@ -21,9 +22,10 @@ JOBS, HOSTS, BATCH = 10_000, 1_000, 1_000
 PASS_MS, SUBMISSION_US, MEMORY_MB = 200.0, 1_000.0, 500.0  # targets
 
 
-def rows(quick: bool = False) -> list[Row]:
-    """Rows of the bench."""
-    return [_pass(3 if quick else 9), *_submissions(quick), *store.bench(quick), *gateway.rows(quick)]
+def rows(quick: bool = False, advance: Callable[[str, float, float, str], None] | None = None) -> list[Row]:
+    """Rows of the bench. advance: told how far the longest of them is."""
+    made = [_pass(3 if quick else 9), *_submissions(quick), *store.bench(quick), *gateway.rows(quick)]
+    return made + chaos.rows(quick, advance)
 
 
 def crowd(jobs: int = JOBS, hosts: int = HOSTS) -> State:
