@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from aether.fabric.tiny import text, weights
-from aether.fabric.tiny.engine import Engine, Piece, Work
+from aether.fabric.tiny.engine import Engine, Piece, Work, chosen
 from aether.fabric.tiny.model import Cache, Model
 
 WAIT_S = 60.0
@@ -103,9 +103,46 @@ def test_a_prompts_beginning_is_cached_for_the_same_salt_alone(engine):
 def test_stop_strings_are_never_shown_even_across_tokens():
     writer = text.Writer(["END", "é!"])
     shown = "".join(writer.add(byte) for byte in "a E EN é ok é!more".encode())
-    assert (shown, writer.stopped, writer.rest()) == ("a E EN é ok ", True, "")
+    assert (shown, writer.met, writer.rest()) == ("a E EN é ok ", "é!", "")
     writer = text.Writer(["END"])
     assert "".join(map(writer.add, [*b"xEN", 0xC3])) + writer.rest() == "xEN\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("asked", "shares"),
+    [
+        ({}, [0.5, 0.3, 0.15, 0.05]),
+        ({"top_k": 2}, [0.625, 0.375]),
+        ({"min_p": 0.29}, [0.5, 0.3, 0.15]),
+        ({"top_p": 0.79}, [0.5, 0.3]),
+        ({"top_k": 3, "top_p": 0.52}, [1.0]),  # 0.5 of the three is 0.526
+        ({"top_k": 3, "top_p": 0.53, "min_p": 0.1}, [0.5, 0.3]),
+        ({"min_p": 0.5, "top_k": 3, "top_p": 0.6}, [1.0]),  # 0.5 of the two that are left is 0.625
+        ({"temperature": 2.0, "top_k": 1}, [1.0]),
+    ],
+)
+def test_tokens_are_drawn_among_the_likeliest_in_proportion(asked, shares):
+    random, work = np.random.default_rng(4), Work([256], 1, lambda _: None, **asked)
+    logits = np.full(258, -np.inf)
+    logits[[7, 1, 9, 3]] = np.log([0.5, 0.3, 0.15, 0.05])
+    drawn = np.bincount([chosen(logits, work, random) for _ in range(4000)], minlength=258)
+    left = np.array(shares) / sum(shares)
+    assert drawn[[7, 1, 9, 3]][: len(shares)] / 4000 == pytest.approx(left, abs=0.035)  # four deviations
+    assert drawn.sum() == drawn[[7, 1, 9, 3][: len(shares)]].sum()
+
+
+def test_the_stop_string_that_ended_an_answer_is_told(server):
+    body = {"model": "aether-tiny", "prompt": "import os\nimport ", "max_tokens": 40, "temperature": 0}
+    said = server.post("/v1/completions", json=body).json()["choices"][0]
+    assert (said["finish_reason"], said["stop_reason"]) == ("length", None)
+    stop = said["text"][3:6]
+    asked = body | {"stop": ["never said", stop]}
+    whole = server.post("/v1/completions", json=asked).json()["choices"][0]
+    assert (whole["finish_reason"], whole["stop_reason"]) == ("stop", stop)
+    assert whole["text"] == said["text"].partition(stop)[0]
+    last = server.post("/v1/completions", json=asked | {"stream": True}).text.splitlines()[-4]
+    choice = json.loads(last.removeprefix("data: "))["choices"][0]
+    assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", stop)
 
 
 def test_completions_whole_and_streamed_say_the_same(server):
@@ -140,6 +177,10 @@ def test_a_stream_tells_its_running_usage_where_it_is_asked_for(server):
     assert counts == sorted(counts)
     assert (counts[0], counts[-1]) == (0, 9)
     assert {c["usage"]["prompt_tokens"] for c in chunks} == {chunks[-1]["usage"]["prompt_tokens"]}
+    told = server.post("/v1/chat/completions", json=body | {"stream_options": asked, "n": 2}).text
+    chunks = [json.loads(line.removeprefix("data: ")) for line in told.splitlines() if line and "[DONE]" not in line]
+    each = {c["choices"][0]["index"]: c["usage"]["completion_tokens"] for c in chunks if c["choices"]}
+    assert (each, chunks[-1]["usage"]["completion_tokens"]) == ({0: 9, 1: 9}, 18)
 
 
 @pytest.mark.parametrize(
@@ -201,9 +242,72 @@ def test_bad_examples_are_all_named_with_their_lines(tmp_path):
     assert len(str(caught.value).splitlines()) == 3
 
 
+def test_an_example_that_is_too_long_keeps_its_answer_and_loses_its_beginning(tmp_path):
+    from aether.fabric.tiny.tune import examples
+
+    path = Path(tmp_path / "long.jsonl")
+    turns = [{"role": "user", "content": "x" * 600}, {"role": "assistant", "content": "heliotrope"}]
+    path.write_text(json.dumps({"messages": turns}))
+    (whole,), (cut,) = examples(path, 1000), examples(path, 512)
+    assert (whole.cut, cut.cut) == (0, len(whole.tokens) - 512)
+    assert cut.tokens == (weights.BOS, *whole.tokens[-511:])
+    assert sum(cut.learnt) == sum(whole.learnt) == len("heliotrope") + 1
+    assert [t for t, learnt in zip(cut.tokens, cut.learnt, strict=True) if learnt] == [*b"heliotrope", weights.END]
+
+
+def test_an_example_whose_answer_lies_before_the_context_is_named_with_its_line(tmp_path):
+    from aether.fabric.tiny.tune import examples
+
+    path = Path(tmp_path / "late.jsonl")
+    turns = [{"role": "assistant", "content": "heliotrope"}, {"role": "user", "content": "x" * 600}]
+    path.write_text("\n" + json.dumps({"messages": turns}))
+    with pytest.raises(ValueError, match=r"line 2: .* the last 511 are kept, none of them the assistant's"):
+        examples(path, 512)
+
+
+def tune(folder, *options):
+    """Run the tuner on eleven examples, one of them too long; how it ended and what it told."""
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    long = [{"role": "user", "content": "x" * 600}, turns[1]]
+    lines = [json.dumps({"messages": m}) for m in [long, *[turns] * 10]]
+    (folder / "train.jsonl").write_text("\n".join(lines))
+    command = [
+        sys.executable,
+        "-m",
+        "aether.fabric.tiny.tune",
+        "--data",
+        folder / "train.jsonl",
+        "--out",
+        folder / "out",
+    ]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, env=os.environ, check=False)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_tuner_heeds_batch_size_and_learning_rate_and_tells_them(tmp_path):
+    pytest.importorskip("torch")
+    code, told = tune(tmp_path, "--epochs", "2", "--batch-size", "4", "--learning-rate-multiplier", "0.5")
+    assert code == 0
+    assert (told[0]["batch_size"], told[0]["learning_rate"], told[0]["truncated_examples"]) == (4, 0.005, 1)
+    assert [row["step"] for row in told if "step" in row] == [1, 2, 3, 4, 5, 6]
+    assert told[-1]["trained_tokens"] == pytest.approx(told[-1]["mean_tokens"] * 11 * 2, abs=1)
+
+
+def test_the_tuner_tells_what_it_does_not_take_as_a_line_of_json(tmp_path):
+    code, told = tune(tmp_path, "--batch-size", "65", "--learning-rate-multiplier", "100")
+    assert code == 2
+    assert told == [{"error": "aether-tiny takes batch_size: 1 to 64; learning_rate_multiplier: 0.01 to 10"}]
+
+
 def test_an_adapter_of_other_weights_is_refused(packaged, tmp_path):
     weights.write(tmp_path / "adapter.npz", {}, {"base": "0" * 64, "rank": 8, "scale": 1.0})
     with pytest.raises(ValueError, match="other weights"):
+        weights.load_adapter(tmp_path, packaged)
+
+
+def test_a_file_that_is_no_adapter_is_refused(packaged, tmp_path):
+    (tmp_path / "adapter.npz").write_text("root:x:0:0")
+    with pytest.raises(ValueError, match="not a file of aether-tiny"):
         weights.load_adapter(tmp_path, packaged)
 
 

@@ -13,7 +13,7 @@ MAX_PROMPTS = 64  # of a list; more waits for more slots than there are
 MAX_STOPS = 16  # OpenAI takes 4, vLLM any number
 IGNORED = frozenset({
     "model", "messages", "prompt", "input", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "temperature",
-    "top_p", "seed", "stop", "echo", "cache_salt", "encoding_format", "user", "metadata", "store", "service_tier",
+    "top_p", "top_k", "min_p", "seed", "stop", "echo", "cache_salt", "encoding_format", "user", "metadata", "store", "service_tier",
     "safety_identifier", "prompt_cache_key",
 })  # fmt: skip
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
@@ -38,6 +38,8 @@ class Sampling:
     limit: int | None
     temperature: float
     top_p: float
+    top_k: int
+    min_p: float
     seed: int | None
     stops: tuple[str, ...]
     choices: int
@@ -83,6 +85,8 @@ def sampling(body: Mapping[str, Any]) -> Sampling:
         limit=None if limit is None else int(limit),
         temperature=float(_number(body, "temperature", 1.0, 0.0, 2.0) or 0.0),
         top_p=float(_number(body, "top_p", 1.0, 0.0, 1.0) or 0.0),
+        top_k=max(int(_number(body, "top_k", 0, -1, 1 << 20, whole=True) or 0), 0),
+        min_p=float(_number(body, "min_p", 0.0, 0.0, 1.0) or 0.0),
         seed=None if seed is None else int(seed) % (1 << 64),
         stops=tuple(stops),
         choices=int(_number(body, "n", 1, 1, MAX_CHOICES, whole=True) or 1),

@@ -30,6 +30,7 @@ class Piece:
     cached: int = 0
     finish: Literal["stop", "length", "failed"] | None = None
     embedding: Floats | None = None
+    met: str = ""  # the stop string that ended it
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +46,8 @@ class Work:
     top_p: float = 1.0
     seed: int | None = None
     stops: tuple[str, ...] = ()
+    top_k: int = 0  # 0 is all
+    min_p: float = 0.0
     embed: bool = False
     cancelled: bool = False
     _state: _State | None = field(default=None, repr=False)
@@ -105,6 +108,12 @@ class Engine:
                 raise Full
             self._waiting.extend(works)
             self._changed.notify()
+
+    def load(self) -> tuple[int, int, float]:
+        """Requests that are worked on, requests that wait, and the share of the cache that the former hold [1]."""
+        with self._changed:
+            held = [len(slot.tokens) for slot in self._slots if slot.work is not None]
+            return len(held), len(self._waiting), sum(held) / (self.slots * self.weights.shape.context)
 
     def _run(self) -> None:
         while True:
@@ -191,14 +200,14 @@ class Engine:
             self._end(work, "length", embedding=state.sum if work.embed else None)
             return
         logits[SPARE] = -np.inf
-        token = chosen(logits, work.temperature, work.top_p, state.random)
+        token = chosen(logits, work, state.random)
         state.made += 1
         if token == END:
             self._end(work, "stop")
             return
         text = state.writer.add(token)
         full = len(state.slot.tokens) >= self.weights.shape.context
-        if state.writer.stopped:
+        if state.writer.met:
             self._end(work, "stop", text)
         elif state.made >= work.limit or full:
             self._end(work, "length", text)
@@ -217,21 +226,27 @@ class Engine:
             state.slot.tokens = []
         state.slot.work = None
         if not work.cancelled:
-            work.tell(Piece(text + state.writer.rest(), state.made, state.cached, finish, embedding))
+            work.tell(Piece(text + state.writer.rest(), state.made, state.cached, finish, embedding, state.writer.met))
 
 
-def chosen(logits: Floats, temperature: float, top_p: float, random: np.random.Generator) -> int:
-    """A token by its logits: the likeliest at temperature 0, else drawn among the likeliest that make up `top_p`."""
-    if temperature == 0.0:
+def chosen(logits: Floats, work: Work, random: np.random.Generator) -> int:
+    """A token by its logits: the likeliest at temperature 0, else drawn among the likeliest.
+
+    Those are, in this order as vLLM has it: no less likely than `min_p` of the likeliest; `top_k` of them at most; the fewest that
+    make up `top_p` of what is left.
+    """
+    if work.temperature == 0.0:
         return int(logits.argmax())
-    scaled = logits.astype(np.float64) / max(temperature, 1e-3)  # below that it is the likeliest, without overflow
+    scaled = logits.astype(np.float64) / max(work.temperature, 1e-3)  # below that it is the likeliest, without overflow
     shares = np.exp(scaled - scaled.max())
-    shares /= shares.sum()
     order = np.argsort(-shares, kind="stable")
-    before = np.cumsum(shares[order]) - shares[order]
-    kept = order[: max(1, int((before < top_p).sum()))]
-    at = random.random() * shares[kept].sum()
-    return int(kept[min(int(np.searchsorted(np.cumsum(shares[kept]), at, side="right")), len(kept) - 1)])
+    order = order[shares[order] >= work.min_p]
+    order = order[: work.top_k or None]
+    left = shares[order] / shares[order].sum()
+    upto = np.cumsum(left)
+    kept = max(1, int((upto - left < work.top_p).sum()))
+    at = random.random() * upto[kept - 1]
+    return int(order[min(int(np.searchsorted(upto[:kept], at, side="right")), kept - 1)])
 
 
 assert VOCABULARY == SPARE + 1  # every token is a byte or one of the two marks

@@ -40,6 +40,7 @@ class Server:
         """The application to serve."""
         app = web.Application(middlewares=[_said], client_max_size=BODY_BYTES)
         app.router.add_get("/health", self._health)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._completions)
@@ -56,6 +57,17 @@ class Server:
                 if piece.finish == "failed":
                     raise RuntimeError("the engine does not run")
         self.ready = True
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        """The gauges that routing reads, by vLLM's names."""
+        running, waiting, share = self._engine.load()
+        told = {
+            "num_requests_running": running,
+            "num_requests_waiting": waiting,
+            "kv_cache_usage_perc": round(share, 6),
+        }
+        lines = [line for name, value in told.items() for line in (f"# TYPE vllm:{name} gauge", f"vllm:{name} {value}")]
+        return web.Response(text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(status=200 if self.ready else 503)
@@ -164,7 +176,19 @@ class Server:
             for n in range(how.choices):
                 seed = None if how.seed is None else (how.seed + n) % (1 << 64)
                 works.append(
-                    Work(prompt, most, _nobody, adapter, how.salt, how.temperature, how.top_p, seed, how.stops)
+                    Work(
+                        prompt,
+                        most,
+                        _nobody,
+                        adapter,
+                        how.salt,
+                        how.temperature,
+                        how.top_p,
+                        seed,
+                        how.stops,
+                        how.top_k,
+                        how.min_p,
+                    )
                 )
         return works
 
@@ -190,11 +214,11 @@ class Server:
         if any(piece.finish == "failed" for piece in last.values()):
             raise Wrong("The model failed.", status=500)
         choices = [
-            {"index": n, "logprobs": None, "finish_reason": last[n].finish}
+            {"index": n, "logprobs": None, "finish_reason": last[n].finish, "stop_reason": last[n].met or None}
             | ({"message": {"role": "assistant", "content": shown[n], "refusal": None}} if chat else {"text": shown[n]})
             for n in range(len(works))
         ]
-        return web.json_response(head | {"choices": choices, "usage": _usage(works, last, how)})
+        return web.json_response(head | {"choices": choices, "usage": _usage(works, last, how.choices)})
 
     @asynccontextmanager
     async def _asked(self, works: list[Work]) -> AsyncIterator[AsyncIterator[tuple[int, Piece]]]:
@@ -235,9 +259,9 @@ def _nobody(_piece: Piece) -> None:
     """Where pieces go before somebody listens."""
 
 
-def _usage(works: list[Work], last: dict[int, Piece], how: Sampling) -> dict[str, Any]:
+def _usage(works: list[Work], last: dict[int, Piece], choices: int) -> dict[str, Any]:
     """Tokens read, once for all choices of a prompt, and written."""
-    firsts = range(0, len(works), how.choices)
+    firsts = range(0, len(works), choices)
     read, made = sum(len(works[n].prompt) for n in firsts), sum(piece.tokens for piece in last.values())
     cached = sum(last[n].cached for n in firsts if n in last)
     return {
@@ -257,10 +281,12 @@ async def _streamed(
     await response.prepare(request)
     extra = {"usage": None} if how.usage else {}
 
-    async def send(n: int, said: str, finish: str | None, **delta: str) -> None:
+    async def send(n: int, said: str, ended: Piece | None, **delta: str) -> None:
         what = {"delta": delta | ({"content": said} if said or delta else {})} if chat else {"text": said}
-        choice = {"index": n, "logprobs": None, "finish_reason": finish} | what
-        told = {"usage": _usage(works, last, how)} if how.usage and how.running else extra
+        end = {"finish_reason": ended.finish, "stop_reason": ended.met or None} if ended else {"finish_reason": None}
+        choice = {"index": n, "logprobs": None} | end | what
+        own = {0: last[n]} if n in last else {}  # of this choice alone, as vLLM has it
+        told = {"usage": _usage(works[n : n + 1], own, 1)} if how.usage and how.running else extra
         await _event(response, head | {"choices": [choice]} | told)
 
     last: dict[int, Piece] = {}
@@ -275,9 +301,9 @@ async def _streamed(
         if piece.text or piece.finish:
             if chat and piece.finish and piece.text:
                 await send(n, piece.text, None)
-            await send(n, "" if chat and piece.finish else piece.text, piece.finish)
+            await send(n, "" if chat and piece.finish else piece.text, piece if piece.finish else None)
     if how.usage:
-        await _event(response, head | {"choices": [], "usage": _usage(works, last, how)})
+        await _event(response, head | {"choices": [], "usage": _usage(works, last, how.choices)})
     await response.write(b"data: [DONE]\n\n")
     await response.write_eof()
     return response
@@ -288,7 +314,9 @@ async def _event(response: web.StreamResponse, data: dict[str, Any]) -> None:
 
 
 async def _read(request: web.Request) -> dict[str, Any]:
-    """A request's body as an object."""
+    """A request's body as an object; one that says that it is too large is not waited for."""
+    if (request.content_length or 0) > BODY_BYTES:
+        raise Wrong(f"The body has more than {BODY_BYTES:,} bytes.", status=413)
     try:
         body = json.loads(await request.read())
     except (ValueError, RecursionError) as error:

@@ -38,7 +38,7 @@ class Writer:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = tuple(stops)
         self._held = ""
-        self.stopped = False
+        self.met = ""  # the stop string that ended it
 
     def add(self, token: int) -> str:
         """The text that may be shown now, after another byte."""
@@ -49,12 +49,13 @@ class Writer:
         return self._shown(self._decoder.decode(b"", final=True), last=True)
 
     def _shown(self, more: str, *, last: bool) -> str:
-        if self.stopped:
+        if self.met:
             return ""
         self._held += more
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        found = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
-            shown, self._held, self.stopped = self._held[: min(found)], "", True
+            at, self.met = min(found)
+            shown, self._held = self._held[:at], ""
             return shown
         keep = 0 if last else max((_begun(self._held, stop) for stop in self._stops), default=0)
         cut = len(self._held) - keep

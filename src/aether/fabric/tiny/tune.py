@@ -23,9 +23,13 @@ from aether.fabric.tiny.weights import PACKAGED, PROJECTIONS, Shape, digest, ful
 if TYPE_CHECKING:
     import torch
 
-BATCH = 8  # examples in one step
+BATCH = 8  # examples in one step, by default
+MOST_BATCH = 64  # of full contexts take some 2.5 GB in training
+LEARNING_RATE = 1e-2  # by default: a hundred steps learn short answers by heart
+MULTIPLIERS = (0.01, 10.0)  # of the learning rate: below nothing is learnt, above it diverges
 STEPS = 80  # at least, by default: a few dozen short examples are learnt by then
 CLIP = 1.0  # norm of the gradient
+MOST_ERROR = 2_000  # characters of what is wrong, in the progress
 MAX_EXAMPLES = 50_000  # an hour and more on two cores: a larger file is a mistake
 
 
@@ -36,6 +40,7 @@ class Example:
     tokens: tuple[int, ...]
     learnt: tuple[bool, ...]
     weight: float = 1.0
+    cut: int = 0  # tokens that did not fit the context, from the front
 
 
 def examples(path: Path, context: int) -> list[Example]:
@@ -79,14 +84,19 @@ def _example(record: Any, context: int) -> Example:
         learnt += [False] * head + [role == "assistant"] * (len(whole) - head)
     if not any(learnt):
         raise ValueError("no message is the assistant's: nothing could be learnt")
-    if len(tokens) > context:
-        raise ValueError(f"{len(tokens)} tokens (bytes), more than the context of {context}")
-    return Example(tuple(tokens), tuple(learnt), float(weight))
+    cut = max(
+        len(tokens) - context, 0
+    )  # the answer stands at the end: what is too much goes from the front, but for the mark
+    if not any(learnt[1 + cut :]):
+        raise ValueError(
+            f"of {len(tokens)} tokens (bytes) the last {context - 1} are kept, none of them the assistant's"
+        )
+    return Example((*tokens[:1], *tokens[1 + cut :]), (False, *learnt[1 + cut :]), float(weight), cut)
 
 
 def tune(
     data: Sequence[Example], validation: Sequence[Example], out: Path, *, epochs: int | None, rank: int, learning_rate: float,
-    seed: int, base: Path = PACKAGED, said: Callable[[dict[str, Any]], None],
+    seed: int, batch: int = BATCH, base: Path = PACKAGED, said: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Train an adapter and write it; returns what `adapter.json` says. Losses in nats per token of assistants' turns."""
     import torch
@@ -111,8 +121,14 @@ def tune(
         share = sum(one.weight * sum(one.learnt) for one in rows)
         return float(sum(map(float, sums)) / share) if share else None
 
+    a_round = -(-len(data) // batch)
+    plan = {
+        "examples": len(data), "truncated_examples": sum(one.cut > 0 for one in data), "epochs": epochs or max(3, -(-STEPS // a_round)),
+        "batch_size": batch, "learning_rate": learning_rate, "rank": rank, "seed": seed,
+    }  # fmt: skip
+    said(plan)
     before = {"train": measured(data), "validation": measured(validation)}
-    steps, trained = _learn(weights, shape, data, changes, epochs, learning_rate, seed, said)
+    steps, trained = _learn(weights, shape, data, changes, plan, said)
     after = {"train": measured(data), "validation": measured(validation)}
     named = {
         f"{full_name(n, name)}.{end}": part.detach().numpy()
@@ -120,8 +136,8 @@ def tune(
         for end, part in zip("ab", parts, strict=True)
     }
     told = {
-        "base": digest(tensors), "rank": rank, "scale": 1.0, "examples": len(data), "steps": steps, "seed": seed,
-        "learning_rate": learning_rate, "loss_before": before, "loss_after": after, "trained_tokens": trained,
+        **plan, "base": digest(tensors), "scale": 1.0, "steps": steps, "loss_before": before, "loss_after": after,
+        "trained_tokens": trained, "mean_tokens": round(trained / (len(data) * plan["epochs"]), 2),
         "seconds": round(time.monotonic() - began, 3), "torch": str(torch.__version__), "python": platform.python_version(),
     }  # fmt: skip
     write(out / "adapter.npz", named, told)
@@ -130,21 +146,21 @@ def tune(
 
 
 def _learn(
-    weights: dict[str, torch.Tensor], shape: Shape, data: Sequence[Example], changes: Any, epochs: int | None,
-    learning_rate: float, seed: int, said: Callable[[dict[str, Any]], None],
+    weights: dict[str, torch.Tensor], shape: Shape, data: Sequence[Example], changes: Any,
+    plan: dict[str, Any], said: Callable[[dict[str, Any]], None],
 ) -> tuple[int, int]:  # fmt: skip
     """Take the steps; how many they were, and tokens that went through."""
     import torch
 
     parameters = [part for parts in changes.values() for part in parts]
+    learning_rate, batch, rounds = plan["learning_rate"], plan["batch_size"], plan["epochs"]
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
-    a_round = -(-len(data) // BATCH)
-    rounds = epochs or max(3, -(-STEPS // a_round))
-    random, step, trained = np.random.default_rng(seed), 0, 0
+    a_round = -(-len(data) // batch)
+    random, step, trained = np.random.default_rng(plan["seed"]), 0, 0
     for epoch in range(rounds):
         order = random.permutation(len(data))
-        for start in range(0, len(data), BATCH):
-            rows = [data[n] for n in order[start : start + BATCH]]
+        for start in range(0, len(data), batch):
+            rows = [data[n] for n in order[start : start + batch]]
             share = step / (rounds * a_round)
             optimiser.param_groups[0]["lr"] = learning_rate * min(1.0, (step + 1) / 10) * (1.0 - 0.9 * share)
             loss = _loss(weights, shape, rows, changes)
@@ -176,40 +192,62 @@ def _loss(
 
 
 def main() -> None:
-    """Read the command line, tune, and say how it went on; exit 2 where the data are wrong."""
+    """Read the command line, tune, and say how it went on; exit 2, after a line with `error`, where that cannot be."""
+    given = _asked()
+    stream = given.progress.open("a") if given.progress else os.fdopen(os.dup(1), "w")
+    with stream:
+        try:
+            told = _tuned(given, lambda line: _print(stream, line))
+        except (OSError, ValueError) as error:
+            _print(stream, {"error": str(error)[:MOST_ERROR]})
+            print(error, file=sys.stderr)
+            raise SystemExit(2) from error
+        _print(stream, {"suffix": given.suffix, "loss": told["loss_after"]["train"], **told})
+
+
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m aether.fabric.tiny.tune", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--validation", type=Path)
     parser.add_argument("--epochs", type=int, help=f"by default as many as make {STEPS} steps, at least 3")
+    parser.add_argument("--batch-size", type=int, default=BATCH, help=f"examples in one step, at most {MOST_BATCH}")
     parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=1e-2)
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--learning-rate-multiplier", type=float, default=1.0, help="of --learning-rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--suffix", default="", help="kept in adapter.json's progress line")
     parser.add_argument("--progress", type=Path, help="a file for progress, instead of standard output")
     parser.add_argument("--weights", type=Path, default=PACKAGED)
-    given = parser.parse_args()
-    if not 1 <= given.rank <= 64 or (given.epochs is not None and given.epochs < 1) or not 0 < given.learning_rate < 1:
-        parser.error("--rank: 1 to 64; --epochs: at least 1; --learning-rate: between 0 and 1")
+    return parser.parse_args()
+
+
+def _tuned(given: argparse.Namespace, said: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Check what is asked, read the examples and tune; ValueError with all that is wrong."""
+    least, most = MULTIPLIERS
+    bounds = {
+        "--rank: 1 to 64": 1 <= given.rank <= 64,
+        "n_epochs: at least 1": given.epochs is None or given.epochs >= 1,
+        f"batch_size: 1 to {MOST_BATCH}": 1 <= given.batch_size <= MOST_BATCH,
+        "--learning-rate: between 0 and 1": 0.0 < given.learning_rate < 1.0,
+        f"learning_rate_multiplier: {least:g} to {most:g}": least <= given.learning_rate_multiplier <= most,
+    }
+    if wrong := [text for text, fine in bounds.items() if not fine]:
+        raise ValueError("aether-tiny takes " + "; ".join(wrong))
     try:
         import torch
-    except ImportError:
-        parser.error("tuning needs torch: pip install 'aether-fabric[train]'")
+    except ImportError as error:
+        raise ValueError("tuning needs torch: pip install 'aether-fabric[train]'") from error
     torch.set_num_threads(1)  # others work on this machine too
     _, header = read(given.weights)
-    try:
-        data = examples(given.data, header["shape"]["context"])
-        validation = examples(given.validation, header["shape"]["context"]) if given.validation else []
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from error
-    stream = given.progress.open("a") if given.progress else os.fdopen(os.dup(1), "w")
-    with stream:
-        told = tune(
-            data, validation, given.out, epochs=given.epochs, rank=given.rank, learning_rate=given.learning_rate,
-            seed=given.seed, base=given.weights, said=lambda line: _print(stream, line),
-        )  # fmt: skip
-        _print(stream, {"suffix": given.suffix, "loss": told["loss_after"]["train"], **told})
+    context = header["shape"]["context"]
+    data = examples(given.data, context)
+    validation = examples(given.validation, context) if given.validation else []
+    rate = given.learning_rate * given.learning_rate_multiplier
+    return tune(
+        data, validation, given.out, epochs=given.epochs, rank=given.rank, learning_rate=rate, seed=given.seed,
+        batch=given.batch_size, base=given.weights, said=said,
+    )  # fmt: skip
 
 
 def _print(stream: TextIO, line: dict[str, Any]) -> None:

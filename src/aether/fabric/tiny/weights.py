@@ -160,9 +160,13 @@ def load_adapter(path: Path, weights: Weights) -> Adapter:
         raise ValueError("there is no adapter.npz there")
     if file.stat().st_size > MAX_ADAPTER_BYTES:
         raise ValueError(f"the adapter is larger than {MAX_ADAPTER_BYTES} bytes")
-    with zipfile.ZipFile(file) as packed:
-        if sum(one.file_size for one in packed.infolist()) > MAX_ADAPTER_BYTES:
-            raise ValueError(f"the adapter unpacks to more than {MAX_ADAPTER_BYTES} bytes")
+    try:
+        with zipfile.ZipFile(file) as packed:
+            size = sum(one.file_size for one in packed.infolist())
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{file.name}: not a file of aether-tiny: {error}") from error
+    if size > MAX_ADAPTER_BYTES:
+        raise ValueError(f"the adapter unpacks to more than {MAX_ADAPTER_BYTES} bytes")
     tensors, header = read(file)
     if header.get("base") != weights.digest:
         raise ValueError("the adapter was made for other weights than these")
