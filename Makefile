@@ -8,15 +8,21 @@ CLUSTER := $(VENV)/.cluster
 TRAIN := $(VENV)/.train
 # the oldest that httpx of its time goes with, the last of each major version, and the present ones
 SDKS := openai-1.40.0 openai-1.109.1 openai-2.54.0 openai-3.54.0 anthropic-0.40.0 anthropic-0.69.0 anthropic-1.17.0 anthropic-2.12.0
+# llama.cpp's server, built already, and what writes its files; platformdirs is all that our own modules ask for there
+OTHER := xllamacpp==2026.10.11549 gguf==0.19.0 platformdirs
+OTHER_STAMP := $(VENV)/other-server/.installed
 SDK_STAMPS := $(SDKS:%=$(VENV)/sdks/%/.installed)
 
-.PHONY: run test soak check peers cluster train sdks bench clean docs
+# one more than there are cores, for tests of the live fabric wait much of their time; four at most, for memory
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))')
+
+.PHONY: run test soak check peers cluster train sdks other-server bench clean docs
 
 run: $(STAMP)  ## simulate the default day and write its report
 	$(BIN)/aether run
 
 test: $(STAMP)  ## every test but the long ones
-	$(BIN)/python -m pytest -m "not soak" -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist loadfile
 
 soak: $(STAMP)  ## the long ones
 	$(BIN)/python -m pytest -m soak
@@ -34,6 +40,8 @@ cluster: $(CLUSTER)  ## install Ray: the soak test of a study on a cluster is sk
 train: $(TRAIN)  ## install PyTorch (its wheels for Linux may bring gigabytes): the soak test of a torch.distributed job is skipped without
 
 sdks: $(SDK_STAMPS)  ## install the vendors' SDKs in several versions, each in a folder: the soak test of them is skipped without
+
+other-server: $(OTHER_STAMP)  ## install llama.cpp's server in an environment of its own: the soak test of it is skipped without
 
 bench: $(PEERS)  ## time the hot paths beside what else does the same
 	$(BIN)/aether bench
@@ -60,6 +68,11 @@ $(VENV)/sdks/%/.installed: $(STAMP)
 	rm -rf $(@D)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(@D) \
 	  "$(firstword $(subst -, ,$*))==$(lastword $(subst -, ,$*))" $(if $(filter openai-1.4% anthropic-0.40%,$*),'httpx<0.28')
+	touch $@
+
+$(OTHER_STAMP): $(STAMP)
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: $(OTHER)
 	touch $@
 
 $(TRAIN): $(STAMP)
