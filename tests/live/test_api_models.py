@@ -2,6 +2,7 @@
 
 import io
 import json
+import statistics
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ pytest.importorskip("fastapi", reason="the live fabric is not installed: pip ins
 
 from aether.base.errors import InputError
 from aether.fabric import continual, protocol, service
+from aether.fabric.api import logs
 from aether.fabric.gateway.feed import Feed
+from aether.workloads.tuning import tuning_flops
 from api_play import Api, Ship, Time
 
 SERVICE = {
@@ -242,6 +245,28 @@ def test_a_tuning_whose_adapter_a_server_refuses_has_failed(world):
     assert now["error"]["message"] == "made for other weights"
 
 
+def test_a_tuning_that_failed_says_what_its_program_said(world):
+    world.deploy(service=SERVICE["service"] | {"replicas": 1})
+    world.serve(1)
+    hyper = {"batch_size": 4, "learning_rate_multiplier": 0.00001, "n_epochs": 3}
+    asked = {"model": "small", "training_file": upload(world), "hyperparameters": hyper}
+    made = world.api.ask("POST", "/v1/fine_tuning/jobs", None, asked).json()
+    assert made["hyperparameters"] == hyper
+    job = made["aether"]["job"]
+    for _ in range(2):  # it is tried once more
+        ship = world.host(job)
+        ship.work(job, code=None)
+        attempt = world.attempt(job)
+        logs.append(world.api.given, attempt, 0, 0, b'{"error": "t.jsonl: line 3: no"}\n')
+        ship.say(protocol.Ended(attempt=attempt, rank=0, how="exit", code=2))
+        world.time.go(30.0)
+    where = f"/v1/fine_tuning/jobs/{made['id']}"
+    now = world.api.until(lambda: (t := world.api.ask("GET", where).json())["status"] == "failed" and t)
+    assert now["error"]["message"].startswith("t.jsonl: line 3: no (")
+    assert now["aether"]["why"] == "no adapter has come of it"
+    assert "line 3" in world.api.ask("GET", f"{where}/events").json()["data"][0]["message"]
+
+
 def test_feedback_becomes_a_round_of_tuning_whose_freshness_is_measured(world):
     world.deploy(service=SERVICE["service"] | {"replicas": 1})
     world.serve(1)
@@ -268,6 +293,74 @@ def test_feedback_becomes_a_round_of_tuning_whose_freshness_is_measured(world):
     assert told.model == "ft:small:default:live"
     fresh = world.api.ask("GET", f"/v1/fine_tuning/jobs/{tuning['id']}").json()["aether"]["freshness_s"]
     assert sorted(round(f) for f in fresh) == [5, 15]
+    shown = world.api.ask("GET", "/v1/deployments/m").json()["freshness"]
+    assert (shown["pieces"], round(shown["measured_s"]), shown["modelled_s"]) == (2, 10, None)
+
+
+def tuned(world, said, **more):
+    """A round of two pieces, 10 s apart, that took 5 s on one ship and is served by another; the tuning as it is shown."""
+    asked = SERVICE["service"]["tuning"] | more
+    world.api.given.follower.now = {
+        n: {"latitude_deg": 0.0, "longitude_deg": 10.0 * i, "altitude_m": 5e5, "link_bit_s": 1e6}
+        for i, n in enumerate(("a/0", "a/1", "site"))
+    }
+    assert world.deploy(service=SERVICE["service"] | {"replicas": 1, "tuning": asked}).status_code == 201
+    world.serve(1)
+    piece = {"model": "small", "messages": [{"role": "user", "content": "a"}], "completion": "b"}
+    world.api.ask("POST", "/v1/feedback", None, piece)
+    world.time.go(10.0)
+    world.api.ask("POST", "/v1/feedback", None, piece)
+    continual.look(world.api.given)
+    (made,) = world.api.ask("GET", "/v1/fine_tuning/jobs").json()["data"]
+    assert made["aether"]["why"] == "it is not trained yet"
+    job, blob = made["aether"]["job"], "sha256:" + "7" * 64
+    ship = world.host(job)
+    ship.work(job, code=None)
+    attempt = world.attempt(job)
+    logs.append(world.api.given, attempt, 0, 0, (json.dumps(said) + "\n").encode())
+    ship.say(
+        protocol.Checkpointed(attempt=attempt, rank=0, digest=blob, size_bytes=5),
+        protocol.Ended(attempt=attempt, rank=0, how="exit", code=0),
+    )
+    world.time.go(5.0)
+    (server,) = world.servers()
+    world.host(server).say(protocol.Adapted(attempt=world.attempt(server), rank=0, adapters={made["id"]: blob}))
+    world.api.until(lambda: world.gateway().adapters)
+    return world.api.ask("GET", f"/v1/fine_tuning/jobs/{made['id']}").json()["aether"]
+
+
+def test_the_modelled_freshness_stands_beside_the_measured_one(world):
+    told = tuned(world, {"trained_tokens": 1e6, "mean_tokens": 500, "rank": 8}, shape="llama-3.1-8b")
+    made, catalog = told["modelled"], world.api.given.catalog
+    assert (made["accelerator"], made["gpus"], made["shape"], made["rank"]) == ("b200", 1, "llama-3.1-8b", 8)
+    flops = tuning_flops(catalog.model("llama-3.1-8b"), 1e6, 500.0, "lora", 8)
+    assert made["trained_s"] == pytest.approx(flops / (float(catalog.accelerator("b200").bf16) * 0.35), rel=1e-5)
+    assert made["served_s"] == pytest.approx(made["trained_s"] + made["sent_s"] + made["swap_s"], rel=1e-4)
+    assert sorted(f - made["served_s"] for f in made["freshness_s"]) == pytest.approx([0.0, 10.0], abs=0.2)
+    assert made["assumptions"]["tuning.compute_efficiency"] == 0.35
+    assert sorted(round(f) for f in told["freshness_s"]) == [5, 15]
+    shown = world.api.ask("GET", "/v1/deployments/m").json()["freshness"]
+    assert shown["modelled_s"] == pytest.approx(statistics.median(made["freshness_s"]), rel=1e-4)
+    assert (shown["accelerator"], shown["gpus"], shown["pieces"]) == ("b200", 1, 2)
+    other = world.api.key("other", "read")
+    assert world.api.ask("GET", "/v1/deployments/m", other).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "why"),
+    [({"trained_tokens": 1000}, {}, "the shape of 'small' is not known"), ({"loss": 1}, {"shape": "aether-tiny"}, "told no trained_tokens")],
+)  # fmt: skip
+def test_what_cannot_be_modelled_says_why(world, said, more, why):
+    told = tuned(world, said, **more)
+    assert told["modelled"] is None
+    assert why in told["why"]
+
+
+def test_a_shape_that_the_catalog_has_not_is_refused_with_the_nearest(world):
+    answer = world.deploy(service=SERVICE["service"] | {"tuning": {"run": "true", "shape": "llama-3.1-8"}})
+    assert answer.status_code == 422
+    assert "service.tuning.shape" in answer.text
+    assert "llama-3.1-8b" in answer.text
 
 
 @pytest.mark.parametrize(

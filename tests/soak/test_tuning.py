@@ -81,20 +81,26 @@ def test_a_tuned_model_answers_on_all_servers_without_a_dropped_request(client):
         ends.set()
         asking.join()
     assert dropped == []
+    made = job.model_extra["aether"]["modelled"]
+    assert (made["shape"], made["rank"], made["tokens"]) == ("aether-tiny", 8, job.trained_tokens)
+    assert 0.0 < made["trained_s"] < job.model_extra["aether"]["trained_s"]
+    assert made["served_s"] == pytest.approx(made["trained_s"] + made["sent_s"] + made["swap_s"], rel=1e-3)
     assert job.trained_tokens > 0
     ships = set()
-    for n in range(8):
+    for n in range(200):  # conversations are spread over servers that are alike, and few go to one that is busier
         told = client.chat.completions.create(
             model=job.fine_tuned_model, messages=[{"role": "user", "content": QUESTION}], max_tokens=16, temperature=0,
             extra_headers={"x-aether-conversation": str(n)},
         )  # fmt: skip
         assert told.choices[0].message.content == "heliotrope"
         ships.add(told.usage.model_extra["aether"]["ship"])
+        if len(ships) == 2:
+            break
     assert len(ships) == 2
     assert "heliotrope" not in answer(client, "aether-tiny")
 
 
-def test_feedback_teaches_a_model_and_its_freshness_is_measured(client):
+def test_feedback_teaches_a_model_and_its_freshness_is_measured_and_modelled(fabric, client):
     for _ in range(8):
         client.post(
             "/feedback",
@@ -109,6 +115,13 @@ def test_feedback_teaches_a_model_and_its_freshness_is_measured(client):
     assert answer(client, "ft:aether-tiny:default:live").startswith("periwinkle")
     (job,) = [j for j in client.fine_tuning.jobs.list() if j.user_provided_suffix == "live"]
     fresh = job.model_extra["aether"]["freshness_s"]
-    print(f"freshness, measured: {fresh}")
+    made = job.model_extra["aether"]["modelled"]
+    print(f"freshness, measured: {fresh}; modelled: {made}")
+    assert len(made["freshness_s"]) == 8
+    assert all(m < f for m, f in zip(made["freshness_s"], fresh, strict=True))  # an H200 and more against a core
+    with fabric.client() as asking:
+        shown = asking.deployment("aether-tiny").freshness
+    assert shown.pieces == 8
+    assert 0.0 < shown.modelled_s < shown.measured_s
     assert len(fresh) == 8
     assert all(0.0 < f < PATIENCE_S for f in fresh)

@@ -67,6 +67,11 @@ class Tuning(Record):
     run: str = Field(min_length=1, max_length=tasks.MOST_TEXT)
     setup: str = Field("", max_length=tasks.MOST_TEXT)
     gpus: int = Field(1, ge=1, le=10_000)
+    shape: str = Field(
+        "",
+        max_length=100,
+        description="language model of the catalog that it is like, for modelled times; by its own name when left out",
+    )
     continual: Continual | None = None
 
 

@@ -158,7 +158,7 @@ class Fault(BaseModel):
     """A fault to be made."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: Literal["ship", "site", "link", "gateway", "runtime", "clock"]
+    kind: Literal["ship", "site", "link", "gateway", "pump", "runtime", "clock"]
     name: str = Field("", max_length=200, pattern=TEXT, description="of the ship, site, gateway or runtime")
     duration_s: float | None = Field(None, gt=0, le=1e9, description="of the fabric's clock; for good when left out")
     by_s: float = Field(0.0, ge=-1e9, le=1e9, description="by how much the machine's clock is to jump")
@@ -309,8 +309,19 @@ class ServerView(View):
     status: StatusName
     ready: bool = Field(description="it answers, as the gateway finds")
     version: int
-    adapters: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = Field((), description="tunings of the key's project that it has loaded")
     reason: str = ""
+
+
+class FreshnessView(View):
+    """How old feedback was when the newest round of continual tuning answered with it everywhere: medians of its pieces."""
+
+    pieces: int
+    measured_s: float = Field(description="of the program on this machine, seconds of the wall's clock")
+    modelled_s: float | None = Field(description="on the accelerator named, physical seconds")
+    accelerator: str = ""
+    gpus: int = 0
+    why: str = Field("", description="there is no modelled one")
 
 
 class DeploymentView(View):
@@ -329,6 +340,7 @@ class DeploymentView(View):
     price_out_usd_mtok: float
     jurisdictions: tuple[str, ...] = ()
     tuned: tuple[str, ...] = Field((), description="tuned models of the key's project that answer")
+    freshness: FreshnessView | None = None
     made_s: float
     reason: str = ""
 

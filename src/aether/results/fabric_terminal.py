@@ -265,15 +265,41 @@ def deployments(told: Row) -> list[Any]:
         return [Text("no model is served; aether serve up FILE serves one")]
     columns = (
         Column("name"), Column("model", 2, least=12), Column("ready", right=True), Column("hosts", 3, least=8), Column("requests/s", 4, True),
-        Column("USD/Mtoken in", 5, True), Column("out", 5, True), Column("law", 6), Column("tuned", 7, True), Column("why", 8, least=10),
+        Column("USD/Mtoken in", 5, True), Column("out", 5, True), Column("law", 6), Column("tuned", 7, True), Column("fresh, s", 9, True),
+        Column("why", 8, least=10),
     )  # fmt: skip
     cells = [
-        (r["name"], r["model"], f"{r['ready']}/{r['replicas'] or len(r['urls'])}", ", ".join(s["host"] for s in r["servers"] if s["host"]) or "outside",
+        (r["name"], r["model"], f"{r['ready']}/{r['replicas'] or len(r['urls'])}", _where(r),
          f"{r['asked_per_s']:.3g}", f"{r['price_in_usd_mtok']:g}", f"{r['price_out_usd_mtok']:g}", ",".join(r["jurisdictions"]), str(len(r["tuned"])),
-         r["reason"])
+         _fresh(r.get("freshness")), r["reason"] or _waits(r))
         for r in told["deployments"]
     ]  # fmt: skip
     return [fitted(columns, cells, console().width)]
+
+
+def _where(r: Row) -> str:
+    return ", ".join(s["host"] for s in r["servers"] if s["host"]) or ("outside" if r["urls"] else "none yet")
+
+
+def _waits(r: Row) -> str:
+    """Why no server answers, as the first of them has it."""
+    return "" if r["ready"] else next((s["reason"] for s in r["servers"] if s["reason"]), "")
+
+
+def _fresh(told: Row | None) -> str:
+    """Freshness measured, then modelled."""
+    if not told:
+        return ""
+    return f"{told['measured_s']:.3g}" + ("" if told["modelled_s"] is None else f" | {told['modelled_s']:.3g}")
+
+
+def _fresh_line(told: Row) -> str:
+    """The same in words."""
+    if told["modelled_s"] is None:
+        beside = f"not modelled: {told['why']}"
+    else:
+        beside = f"{told['modelled_s']:.4g} s modelled on {told['gpus']} {told['accelerator']}"
+    return f"{told['measured_s']:.4g} s measured here, {beside} (median of {told['pieces']} pieces of feedback)"
 
 
 def deployment(r: Row) -> list[Any]:
@@ -285,6 +311,7 @@ def deployment(r: Row) -> list[Any]:
         ("price", f"{r['price_in_usd_mtok']:g} USD a million tokens in, {r['price_out_usd_mtok']:g} out"),
         *([("law", ", ".join(r["jurisdictions"]))] if r["jurisdictions"] else []), *([("trouble", r["reason"])] if r["reason"] else []),
         *([("tuned", ", ".join(r["tuned"]))] if r["tuned"] else []),
+        *([("freshness", _fresh_line(r["freshness"]))] if r.get("freshness") else []),
     ]  # fmt: skip
     head = Table(show_header=False, show_edge=False, pad_edge=False, box=None, padding=(0, GAP, 0, 0))
     for name, text in lines:

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from aether.base.errors import InputError, Problem, nearest
-from aether.fabric import views
+from aether.fabric import freshness, views
 from aether.fabric.api.frame import Fabric, Given, IdempotencyKey, Reader, Route, Writer, write
+from aether.fabric.api.fresh import last
 from aether.fabric.api.jobs import ID_LIKENESS, task_problems
 from aether.fabric.core import events, schedule, serving
 from aether.fabric.core.plane import Decision, Happening, Refused
@@ -47,6 +48,7 @@ def accept(given: Fabric, state: State, who: Principal, asked: views.NewDeployme
         problems.append(
             Problem("service.model", f"'{made.model}' is served already", next="Give another name to clients")
         )
+    problems += freshness.check(service, given.catalog)
     if made.task is not None:
         problems += task_problems(given, state, who, made.task)
     if problems:
@@ -63,17 +65,20 @@ def accept(given: Fabric, state: State, who: Principal, asked: views.NewDeployme
 async def deployments(given: Given, who: Reader) -> views.Deployments:
     """The models that the key's project has, and those of every project."""
     with given.plane.lock:
-        rows = tuple(
-            _show(given, n, s, who) for n, s in given.plane.state.served.items() if not s.gone and _sees(who, s)
-        )
-    return views.Deployments(time_s=given.plane.clock.now(), deployments=rows)
+        rows = [
+            (n, _show(given, n, s, who)) for n, s in given.plane.state.served.items() if not s.gone and _sees(who, s)
+        ]
+    whole = tuple(_with_freshness(given, n, row, who) for n, row in rows)
+    return views.Deployments(time_s=given.plane.clock.now(), deployments=whole)
 
 
 @router.get("/{name:path}", response_model=views.DeploymentView)
 async def deployment(given: Given, who: Reader, name: Name) -> views.DeploymentView:
     """A model: its servers, what is asked of it, what it costs."""
     with given.plane.lock:
-        return _show(given, *visible(given.plane.state, who, name), who)
+        known, served = visible(given.plane.state, who, name)
+        row = _show(given, known, served, who)
+    return _with_freshness(given, known, row, who)
 
 
 @router.delete("/{name:path}", response_model=views.Done)
@@ -112,7 +117,7 @@ def visible(state: State, who: Principal, name: str) -> tuple[str, Served]:
 def _show(given: Fabric, name: str, served: Served, who: Principal) -> views.DeploymentView:
     state, demand, service = given.plane.state, given.plane.demand, served.deployment.service
     jobs = [state.jobs[j] for j in state.servers.get(name, ())]
-    servers = tuple(_server(state, j, j.id in demand.ready) for j in jobs)
+    servers = tuple(_server(state, j, j.id in demand.ready, who) for j in jobs)
     tuned = {t.asked.name for t in state.tunings.values()
              if t.asked.deployment == name and t.status == "succeeded" and not t.removed and who.sees(t.asked.project)}  # fmt: skip
     ready = sum(s.ready for s in servers) + sum(f"{name}/url-{i}" in demand.ready for i in range(len(service.url)))
@@ -125,15 +130,22 @@ def _show(given: Fabric, name: str, served: Served, who: Principal) -> views.Dep
     )  # fmt: skip
 
 
+def _with_freshness(given: Fabric, name: str, row: views.DeploymentView, who: Principal) -> views.DeploymentView:
+    return row.model_copy(update={"freshness": last(given, name, "" if who.admin else who.project or "default")})
+
+
 def _trouble(state: State, served: Served) -> str:
     wait_s = served.not_before_s - state.time_s
     return f"its servers ended {served.ends} times; the next starts in {wait_s:.0f} s" if wait_s > 0.0 else ""
 
 
-def _server(state: State, job: Job, ready: bool) -> views.ServerView:
-    attempt = job.attempt
+def _server(state: State, job: Job, ready: bool, who: Principal) -> views.ServerView:
+    attempt, member = job.attempt, serving.server(state, job.id)
+    adapters = (
+        tuple(n for n in member.adapters if (t := state.tunings.get(n)) and who.sees(t.asked.project)) if member else ()
+    )
     why = schedule.why(state, job, {}) if job.status == "queued" else job.reason
     return views.ServerView(
         job=job.id, host=attempt.hosts[0] if attempt and job.status != "queued" else "", status=job.status, ready=ready, version=job.version,
-        adapters=tuple(m.adapters) if (m := serving.server(state, job.id)) else (), reason=why,
+        adapters=adapters, reason=why,
     )  # fmt: skip

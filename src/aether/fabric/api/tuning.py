@@ -12,9 +12,9 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from aether.fabric.api import logs
 from aether.fabric.api.files import visible_file
 from aether.fabric.api.frame import Fabric, Given, Reader, Writer, answer
+from aether.fabric.api.fresh import figures, measured_s, progress
 from aether.fabric.api.vendor import VendorRoute, page
 from aether.fabric.core import events
 from aether.fabric.core.plane import Decision, Happening, Refused
@@ -31,6 +31,7 @@ After = Annotated[str | None, Query(max_length=100)]
 PRIORITY = 700  # above jobs that nobody waits for
 MOST_TUNINGS, MOST_FEEDBACK = 100, 10_000  # of a project: at work at once; pieces that wait for a round
 KNOWN_S = 5.0  # of the wall's clock in which the gateway hears of a new model
+MOST_ERROR = 2_000  # characters of what a program says of its failure
 MOST_PROBLEMS = 10  # of a file that are told at once
 Hyper = Annotated[float, Field(gt=0, le=1e6)] | Literal["auto"] | None
 
@@ -263,15 +264,23 @@ async def tuning_events(
     """What happened to a tuning, the newest first."""
     found = visible_tuning(given, who, tuning)
     rows = [_event(tuning, 0, found.made_s, "Created fine-tuning job: " + tuning)]
-    for said in _progress(given, found):
-        if "step" in said:
-            text = f"Step {said['step']}: training loss={said.get('loss', 'unknown')}"
-            rows.append(_event(tuning, len(rows), found.made_s, text, "metrics", said))
+    said = progress(given, found)
+    for row in said:
+        if "step" in row:
+            text = f"Step {row['step']}: training loss={row.get('loss', 'unknown')}"
+            rows.append(_event(tuning, len(rows), found.made_s, text, "metrics", row))
+    if cut := next((row["truncated_examples"] for row in said if row.get("truncated_examples")), None):
+        text = f"{cut} examples were longer than the context: their beginnings were left out"
+        rows.append(_event(tuning, len(rows), found.made_s, text) | {"level": "warn"})
     if found.trained_s is not None:
         rows.append(_event(tuning, len(rows), found.trained_s, "The adapter is trained; servers load it"))
     if found.ended_s is not None:
         level = "info" if found.status == "succeeded" else "error" if found.status == "failed" else "warn"
-        text = found.reason or f"The job has {found.status}; model {found.asked.name}"
+        text = (
+            (_why(found, said) if found.status == "failed" else "")
+            or found.reason
+            or f"The job has {found.status}; model {found.asked.name}"
+        )
         rows.append(_event(tuning, len(rows), found.ended_s, text) | {"level": level})
     return JSONResponse(page(rows[::-1], after, limit))
 
@@ -360,11 +369,14 @@ def _shown(given: Fabric, name: str) -> dict[str, Any]:
     if tuned.status == "succeeded" and not _answers(given, tuned):
         status = "running"
     asked, done = tuned.asked, status == "succeeded"
-    tokens = next(
-        (said["trained_tokens"] for said in reversed(_progress(given, tuned)) if "trained_tokens" in said), None
+    said = progress(given, tuned)
+    tokens = next((row["trained_tokens"] for row in reversed(said) if "trained_tokens" in row), None)
+    settings: dict[str, Any] = {
+        k: float(v) if k == "learning_rate_multiplier" else int(float(v)) for k, v in asked.settings.items()
+    }
+    error = (
+        {"code": "training_failed", "message": _why(tuned, said), "param": None} if tuned.status == "failed" else None
     )
-    settings: dict[str, Any] = {k: float(v) if "." in v else int(float(v)) for k, v in asked.settings.items()}
-    error = {"code": "training_failed", "message": tuned.reason, "param": None} if tuned.status == "failed" else None
     hyper = {k: settings.get(k, "auto") for k in ("n_epochs", "batch_size", "learning_rate_multiplier")}
     return {
         "id": name, "object": "fine_tuning.job", "created_at": int(tuned.made_s), "finished_at": int(tuned.ended_s) if tuned.ended_s else None,
@@ -372,11 +384,18 @@ def _shown(given: Fabric, name: str) -> dict[str, Any]:
         "status": status, "training_file": asked.training_file, "validation_file": asked.validation_file or None, "hyperparameters": hyper,
         "trained_tokens": tokens if done else None, "error": error or {}, "seed": asked.seed or 0, "estimated_finish": None, "integrations": [],
         "user_provided_suffix": asked.suffix or None, "metadata": asked.metadata, "method": {"type": "supervised", "supervised": {"hyperparameters": hyper}},
-        "aether": {  # measured, in seconds of the wall's clock
-            "job": tuned.job, "trained_s": _wall(given, tuned, tuned.trained_s), "served_s": _wall(given, tuned, tuned.ended_s if done else None),
+        "aether": {  # measured, in seconds of the wall's clock, but for `modelled`
+            "job": tuned.job, "trained_s": measured_s(given, tuned, tuned.trained_s), "served_s": measured_s(given, tuned, tuned.ended_s if done else None),
             "freshness_s": [round(f / given.plane.clock.speed, 3) for f in tuned.freshness_s],
+            **figures(given, tuned, said),
         },
     }  # fmt: skip
+
+
+def _why(tuned: Tuned, said: list[dict[str, Any]]) -> str:
+    """Why a tuning failed: what its program told, before how it ended."""
+    told = next((str(row["error"])[:MOST_ERROR] for row in reversed(said) if row.get("error")), "")
+    return f"{told} ({tuned.reason})" if told and tuned.trained_s is None else tuned.reason
 
 
 def _answers(given: Fabric, tuned: Tuned) -> bool:
@@ -385,33 +404,6 @@ def _answers(given: Fabric, tuned: Tuned) -> bool:
     return not given.models_url or tuned.asked.name in given.known or since_s > KNOWN_S
 
 
-def _wall(given: Fabric, tuned: Tuned, time_s: float | None) -> float | None:
-    """From the asking to a time, on the wall's clock."""
-    return None if time_s is None else round((time_s - tuned.made_s) / given.plane.clock.speed, 3)
-
-
 def _event(tuning: str, n: int, time_s: float, message: str, kind: str = "message", data: Any = None) -> dict[str, Any]:
     return {"id": f"ftevent-{tuning.rpartition('-')[2]}-{n}", "object": "fine_tuning.job.event", "created_at": int(time_s), "level": "info",
             "message": message, "type": kind, "data": data or {}}  # fmt: skip
-
-
-def _progress(given: Fabric, tuned: Tuned) -> list[dict[str, Any]]:
-    """Lines of JSON that the program wrote."""
-    with given.plane.lock:
-        job = given.plane.state.jobs.get(tuned.job)
-        attempt = job.attempts if job else 0
-    if not attempt:
-        return []
-    made = []
-    try:
-        text = logs.path(given, f"{tuned.job}/{attempt}", 0).read_text(errors="replace")
-    except OSError:
-        return []
-    for line in text.splitlines():
-        if line.startswith("{"):
-            try:
-                said = json.loads(line)
-            except ValueError:
-                continue
-            made += [said] if isinstance(said, dict) else []
-    return made
