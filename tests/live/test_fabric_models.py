@@ -58,14 +58,19 @@ def test_up_serves_a_model_at_once_and_what_it_delivers_is_metered_to_the_token(
         assert told["ship"].startswith("a/")
         assert told["cost_usd"] > 0.0
         with anthropic.Anthropic(base_url=fabric.models.removesuffix("/v1"), api_key=fabric.key) as other:
-            message = other.messages.create(
-                model="aether-tiny", max_tokens=5, messages=[{"role": "user", "content": "import "}]
+            asked = {"model": "aether-tiny", "messages": [{"role": "user", "content": "import "}]}
+            message = other.messages.create(**asked, max_tokens=5, extra_body={"temperature": 0})
+            stop = message.content[0].text[2:4]
+            ended = other.messages.create(
+                **asked, max_tokens=5, extra_body={"temperature": 0}, stop_sequences=["never", stop]
             )
-            count = other.messages.count_tokens(model="aether-tiny", messages=[{"role": "user", "content": "import "}])
+            count = other.messages.count_tokens(**asked)
+        assert (ended.stop_reason, ended.stop_sequence) == ("stop_sequence", stop)
+        assert message.stop_reason == "max_tokens"
         assert count.input_tokens == message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0)
-        into = 2 * first.usage.prompt_tokens + count.input_tokens
-        out = 2 * first.usage.completion_tokens + message.usage.output_tokens
-        until(lambda: tokens(client)[:3] == (before[0] + 3, before[1] + into, before[2] + out))
+        into = 2 * first.usage.prompt_tokens + 2 * count.input_tokens
+        out = 2 * first.usage.completion_tokens + message.usage.output_tokens + ended.usage.output_tokens
+        until(lambda: tokens(client)[:3] == (before[0] + 4, before[1] + into, before[2] + out))
 
 
 def test_the_command_shows_serves_and_ends_models(fabric):

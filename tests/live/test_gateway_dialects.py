@@ -159,3 +159,14 @@ def test_a_frame_is_two_lines_whatever_it_bears(value):
 @given(st.text(st.characters(codec="utf-8")))
 def test_what_was_parsed_is_written_as_it_was(text):
     assert parse(frames.dump({"a": text})) == {"a": text}
+
+
+def test_what_a_models_server_refuses_has_the_name_that_its_status_has():
+    for status, kind in (
+        (413, "request_too_large"),
+        (404, "not_found_error"),
+        (400, "invalid_request_error"),
+        (422, "invalid_request_error"),
+    ):
+        told = anthropic.error(Trouble("refused", "no", status=status), "req_1")
+        assert (told[0], told[1]["error"]["type"]) == (status, kind)

@@ -123,6 +123,22 @@ def test_a_duration_is_written_as_openai_writes_it(time_s, text):
     assert duration(time_s) == text
 
 
+def test_of_two_limits_that_are_reached_the_one_that_lasts_longer_is_told():
+    clock = Clock()
+    limits = Limits(60, 60, clock)
+    limits.take(60)
+    for _ in range(59):
+        limits.take(0)
+    clock.time_s += 0.5
+    with pytest.raises(Trouble, match="60 tokens a minute") as told:
+        limits.take(30)
+    clock.time_s += told.value.retry_after_s
+    limits.take(30)
+    with pytest.raises(Trouble, match="may come to 61 tokens") as told:
+        limits.take(61)
+    assert told.value.retry_after_s is None
+
+
 @given(
     st.integers(1, 50),
     st.integers(1, 500),

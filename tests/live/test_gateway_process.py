@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import itertools
 import json
 import os
@@ -60,6 +61,12 @@ class PlayedControl:
 
     async def files(self, request):
         self.passed.append((request.headers, await request.read()))
+        if "X-Cut" in request.headers:
+            response = web.StreamResponse(headers={"Content-Length": "1000"})
+            await response.prepare(request)
+            await response.write(b"half")
+            request.transport.close()
+            return response
         return web.json_response({"data": len(self.passed[-1][1])}, headers={"X-Kept": "yes"})
 
     def tokens(self):
@@ -219,6 +226,35 @@ async def test_files_go_to_control_with_the_callers_key_and_without_what_concern
     assert told["X-Kept"] == "2"
     assert "X-Mine" not in told
     assert "x-api-key" not in told
+
+
+@stood
+async def test_a_packed_body_comes_to_control_whole_and_one_without_a_key_not_at_all(stand):
+    body = b"the same again " * 20_000
+    headers = stand.key() | {"Content-Encoding": "gzip"}
+    async with stand.client.post(f"{stand.url}/v1/files", data=gzip.compress(body), headers=headers) as answer:
+        assert await answer.json() == {"data": len(body)}
+    async with stand.client.post(f"{stand.url}/v1/files", data=b"none", headers=headers) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"]["type"] == "invalid_request_error"
+    async with stand.client.post(f"{stand.url}/v1/files", data=body) as answer:
+        assert answer.status == 401
+    assert len(stand.control.passed) == 1
+
+
+@stood
+async def test_a_file_whose_rest_is_lost_ends_there_without_a_word_of_ours_in_it(stand):
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(stand.url.rpartition(":")[2]))
+    writer.write(
+        f"GET /v1/files HTTP/1.1\r\nHost: h\r\nX-Cut: 1\r\nAuthorization: Bearer {stand.secret}\r\n\r\n".encode()
+    )
+    came = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while part := await reader.read(1000):
+            came += part
+    writer.close()
+    assert came.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert came.endswith(b"\r\n\r\nhalf")
 
 
 @stood

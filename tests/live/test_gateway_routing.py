@@ -20,7 +20,7 @@ hosts = st.builds(
 )  # fmt: skip
 replicas = st.builds(
     feed.Replica, id=st.sampled_from([f"r{i}" for i in range(6)]), host=st.sampled_from(["", "a", "b", "c", "gone"]), url=st.just("http://h"),
-    adapters=st.sampled_from([(), ("x",), ("x", "y")]), leaving=often.map(lambda x: not x), gpu_share=st.floats(0.0, 1.0),
+    adapters=st.sampled_from([(), ("x",), ("x", "y")]), leaving=often.map(lambda x: not x),
 )  # fmt: skip
 known = st.builds(Seen, under_way=st.integers(0, 50), service_s=st.floats(0.0, 60.0), ready=often)
 states = st.lists(st.sampled_from(STATES), unique=True, max_size=2).map(tuple)
@@ -170,15 +170,6 @@ def test_a_replica_of_which_nothing_is_measured_is_not_free_whatever_it_has():
 def test_of_two_ships_alike_but_for_one_thing_the_better_is_first(worse):
     for i in range(8):
         assert best([ship("a", **worse), ship("b")], conversation=b"%d" % i) == "r-b"
-
-
-def test_a_replica_whose_clocks_are_low_comes_after_one_at_full_speed():
-    there = [
-        feed.Replica(id="r-a", host="a", url="http://h", gpu_share=0.5),
-        feed.Replica(id="r-b", host="b", url="http://h"),
-    ]
-    for i in range(8):
-        assert best([ship("a"), ship("b")], replicas=there, conversation=b"%d" % i) == "r-b"
 
 
 def test_the_time_to_leave_is_of_the_wall_and_a_ship_about_to_leave_still_answers_alone():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
@@ -80,7 +80,6 @@ class Route:
     first_s: float | None = None  # measured: from the request's arrival to the first byte of the answer
     tries: int = 1  # replicas that were asked
     price_usd_mtok: tuple[float, float] = (0.0, 0.0)  # a million tokens in, out
-    more: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -12,12 +12,13 @@ from typing import Any
 import aiohttp
 
 from aether.fabric.core.state import Key
-from aether.fabric.gateway import routing, upstream
+from aether.fabric.gateway import routing, told, upstream
 from aether.fabric.gateway.asks import Ask, Caller, ModelInfo, Route, Trouble, Whole
 from aether.fabric.gateway.feed import AdapterFacts, DeploymentFacts, Feed, HostNow, KeyFacts
 from aether.fabric.gateway.limits import Limits
 from aether.fabric.gateway.meter import Meter, Whose
 from aether.fabric.gateway.routing import Choice, Seen
+from aether.fabric.gateway.told import Told
 from aether.fabric.gateway.upstream import Opened, Server, Upstream
 from aether.fabric.tenancy import Principal, principal
 
@@ -35,7 +36,7 @@ SOON = ("not ready", "leaving", "out of reach", "without the tuned model yet")  
 RATE_S = 10.0  # over which requests a second are told
 PLACE_S = 60.0  # that a caller's place stays wanted
 MOST_PLACES, LONGEST_PLACE = 50, 100  # places at once; characters
-MOST_TOKENS = 1 << 30  # of one answer that are believed: no model has such a context
+LLAMA_COUNT = "/v1/chat/completions/input_tokens"  # where llama.cpp counts; /tokenize of vLLM's form answers it nothing
 BYTES_PER_TOKEN = 4.0  # of English text in common tokenisers, for limits before the real count is known
 
 
@@ -210,7 +211,7 @@ class Desk:
         ):
             self.places[ask.place] = self._clock()
         seen = {
-            n: Seen(s.under_way, s.service_s, s.first_s, s.ready)
+            n: Seen(s.under_way, s.service_s, s.first_s, s.ready, s.gauges)
             for r in d.replicas
             if (n := r.id) and (s := self.servers[n])
         }
@@ -286,7 +287,7 @@ class Desk:
             self.under_way[d.name] -= 1
         usage = made.get("usage")
         made["model"] = ask.model
-        self._settled(ask, d, choice, _tokens(usage if isinstance(usage, dict) else {}), limits, estimate)
+        self._settled(ask, d, choice, told.tokens(usage if isinstance(usage, dict) else {}), limits, estimate)
         return Whole(made, self._route(d, choice, tries, begun))
 
     async def stream(self, ask: Ask) -> _Flow:
@@ -375,25 +376,14 @@ class Desk:
         choices = await self._choices(ask, d, a)
 
         async def begin(choice: Choice) -> dict[str, Any]:
-            return await self.up.whole(self._there(choice), "/tokenize", body)
+            server = self._there(choice)
+            return await self.up.whole(server, LLAMA_COUNT if server.llama_cpp else "/tokenize", body)
 
         made, _, _ = await upstream.race(choices, begin, SILENT_S, lambda _: None)
-        count = made.get("count")
+        count = made.get("count", made.get("input_tokens"))
         if not isinstance(count, int):
             raise Trouble("invalid", "The model's server counts no tokens.", status=501)
         return count
-
-
-def _tokens(usage: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Tokens in, out, and of those in the ones that were cached."""
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached)
-
-
-def _count(told: object) -> int:
-    """A number of tokens as a server tells it, who may tell anything."""
-    return min(max(told, 0), MOST_TOKENS) if isinstance(told, int) else 0
 
 
 class _Flow:
@@ -404,19 +394,20 @@ class _Flow:
     ) -> None:
         self.route = route
         self._ask, self._opened, self._late_s, self._ended = ask, opened, late_s, ended
-        self._usage: dict[str, Any] | None = None
-        self._pieces, self._over = 0, False
+        choices = ask.body.get("n")
+        self._told, self._over = Told(choices if isinstance(choices, int) else 1), False
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         try:
             for piece in self._opened.first:
-                yield self._told(piece)
-            if self._late_s:
-                async for piece in _delayed(self._opened.pieces, self._late_s):
-                    yield self._told(piece)
-            else:
-                async for piece in self._opened.pieces:
-                    yield self._told(piece)
+                if shown := self._shown(piece):
+                    yield shown
+            left = self._opened.pieces
+            async for piece in _delayed(left, self._late_s) if self._late_s else left:
+                if shown := self._shown(piece):
+                    yield shown
+            if last := self._told.last():
+                yield last
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             self._opened.close()
             self._end(True)
@@ -424,26 +415,17 @@ class _Flow:
         await self._opened.finished()
         self._end(False)
 
-    def _told(self, piece: dict[str, Any]) -> dict[str, Any]:
-        """A piece as the caller sees it: usage only in the last, though servers may tell it in each."""
+    def _shown(self, piece: dict[str, Any]) -> dict[str, Any] | None:
+        """A piece as the caller sees it."""
         if "error" in piece:
             raise ValueError("the server told an error")
         piece["model"] = self._ask.model
-        usage = piece.get("usage")
-        if usage and not isinstance(usage, dict):
-            raise ValueError("usage is no object")
-        if usage:
-            self._usage = usage
-            if piece.get("choices"):
-                del piece["usage"]
-        elif upstream.told(piece):
-            self._pieces += 1
-        return piece
+        return self._told.take(piece)
 
     def _end(self, error: bool) -> None:
         if not self._over:
             self._over = True
-            self._ended(_tokens(self._usage) if self._usage else (0, self._pieces, 0), error)
+            self._ended(self._told.tokens(), error)
 
     async def close(self) -> None:
         """End it; nothing more is delivered."""

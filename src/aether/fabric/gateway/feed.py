@@ -48,7 +48,6 @@ class Replica(Record):
     url: str
     adapters: tuple[str, ...] = Field((), description="adapters that it has loaded, by their names upstream")
     leaving: bool = Field(False, description="finishes what it has and takes nothing new")
-    gpu_share: float = Field(1.0, description="clocks that power and heat leave it")
 
 
 class DeploymentFacts(Record):

@@ -82,7 +82,7 @@ def cost_usd(usage: dict[str, Any], route: Route) -> float:
 def route_headers(route: Route) -> dict[str, str]:
     """Where an answer came from: what is modelled and what was measured, each by its name."""
     into, out = route.price_usd_mtok
-    named = {"x-aether-tries": str(route.tries), "x-aether-price-usd-per-mtok": f"{into:.10g};{out:.10g}", **route.more}
+    named = {"x-aether-tries": str(route.tries), "x-aether-price-usd-per-mtok": f"{into:.10g};{out:.10g}"}
     for name, value in (("ship", route.host), ("deployment", route.deployment), ("country", route.country)):
         if value:
             named[f"x-aether-{name}"] = value
@@ -339,8 +339,13 @@ class Front:
         )
 
     async def passing(self, visit: Visit) -> web.StreamResponse:
-        """What the control process answers."""
+        """What the control process answers; nothing of a body is read for those without a key."""
         assert self.pass_on is not None
+        try:
+            self.caller(visit)
+        except Trouble as trouble:
+            if trouble.kind != "forbidden":  # a key that may not ask models may read files
+                raise
         return await self.pass_on(visit.request)
 
     async def health(self, _request: web.Request) -> web.StreamResponse:

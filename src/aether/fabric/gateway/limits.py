@@ -29,10 +29,14 @@ class Limits:
         }
 
     def take(self, tokens_estimate: int) -> None:
-        """Take a request and the tokens that it may come to; Trouble("limited"), and nothing taken, where there is less."""
+        """Take a request and the tokens that it may come to; Trouble("limited"), and nothing taken, where there is less.
+
+        Of two buckets that lack, the one for which waiting does not help is told, else the one that takes longer.
+        """
         wanted = {"requests": 1, "tokens": tokens_estimate}
-        for kind, bucket in self._buckets.items():
-            bucket.check(wanted[kind])
+        lacks = [t for kind, bucket in self._buckets.items() if (t := bucket.lacks(wanted[kind])) is not None]
+        if lacks:
+            raise max(lacks, key=lambda t: math.inf if t.retry_after_s is None else t.retry_after_s)
         for kind, bucket in self._buckets.items():
             bucket.take(wanted[kind])
 
@@ -79,15 +83,16 @@ class _Bucket:
         lacks = wanted - self.level()
         return lacks * MINUTE_S / self.limit if lacks > SLACK else 0.0
 
-    def check(self, wanted: int) -> None:
-        """Trouble("limited") where it holds less, with the time to wait where waiting helps."""
+    def lacks(self, wanted: int) -> Trouble | None:
+        """What to tell where it holds less, with the time to wait where waiting helps."""
         if wanted > self.limit:
             words = f"This request may come to {wanted} {self.kind}, and the key's limit is {self.limit} a minute."
-            raise Trouble("limited", words, code="rate_limit_exceeded")
+            return Trouble("limited", words, code="rate_limit_exceeded")
         wait_s = self.wait_s(wanted)
-        if wait_s:
-            words = f"The key's limit of {self.limit} {self.kind} a minute is reached; try again in {duration(wait_s)}."
-            raise Trouble("limited", words, code="rate_limit_exceeded", retry_after_s=wait_s)
+        if not wait_s:
+            return None
+        words = f"The key's limit of {self.limit} {self.kind} a minute is reached; try again in {duration(wait_s)}."
+        return Trouble("limited", words, code="rate_limit_exceeded", retry_after_s=wait_s)
 
     def take(self, count: int) -> None:
         """Take so much, less than nothing to put it back; never above its limit."""

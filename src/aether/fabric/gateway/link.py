@@ -102,11 +102,13 @@ class Link:
                 log.error("tallies cannot be written; they are kept in memory: %s", error)
 
     async def _probe(self) -> None:
-        """Ask servers whether they are ready; one that is slow to say so holds up nobody else."""
+        """Ask servers whether they are ready, and how full; one that is slow to say so holds up nobody else."""
         looking: dict[str, asyncio.Task[None]] = {}
 
         async def look(server: Server, path: str) -> None:
             server.ready = await self._desk.up.probe(server, path)
+            if server.ready:
+                await self._desk.up.look(server)
 
         try:
             while True:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from aether.fabric import watch
 from aether.fabric.gateway.asks import Trouble
@@ -39,6 +40,7 @@ HOP = frozenset(
     )
 )
 PIECE = 1 << 16  # bytes of a file that are passed on at once
+PROBLEM = "application/problem+json"  # RFC 9457: what control's other endpoints refuse in
 PASS_S = 600.0  # for a file to come or go
 
 
@@ -103,21 +105,22 @@ class Passage:
         """The answer of control."""
         secret = secret_of(request)
         dropped = _hop(request.headers) | {"authorization", "x-api-key"}
+        if "Content-Encoding" in request.headers:
+            dropped |= {"content-encoding", "content-length"}  # the body comes here decoded, and is longer
         headers = {k: v for k, v in request.headers.items() if k.lower() not in dropped}
         if secret is not None:
             headers["Authorization"] = f"Bearer {secret}"
         body = request.content.iter_chunked(PIECE) if request.can_read_body else None
         timeout = aiohttp.ClientTimeout(total=PASS_S, sock_connect=2.0)
+        # as it came: "/v1/files/.." made shorter would be a path of control's that is not open here
+        url = URL(self._url + request.rel_url.raw_path_qs, encoded=True)
+        response = None
         try:
             async with self._session.request(
-                request.method,
-                self._url + request.path_qs,
-                headers=headers,
-                data=body,
-                timeout=timeout,
-                allow_redirects=False,
-                auto_decompress=False,
-            ) as answer:
+                request.method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False, auto_decompress=False
+            ) as answer:  # fmt: skip
+                if answer.content_type == PROBLEM:  # in its own words, not the vendor's: none of these endpoints
+                    raise _lost(request, answer.status)
                 dropped = _hop(answer.headers) | {"server", "date"}
                 kept = {k: v for k, v in answer.headers.items() if k.lower() not in dropped}
                 response = web.StreamResponse(status=answer.status, headers=kept)
@@ -126,10 +129,23 @@ class Passage:
                     await response.write(piece)
                 await response.write_eof()
                 return response
-        except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, TimeoutError):
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            if response is not None:  # an error now would be read as the rest of what was begun
+                if request.transport is not None:
+                    request.transport.abort()
+                return response
+            if request.content.exception() is not None:
+                raise Trouble("invalid", "The request's body cannot be read.") from None
             raise Trouble(
                 "unavailable", "The fabric's control does not answer now; models do.", retry_after_s=2.0
             ) from None
+
+
+def _lost(request: web.Request, status: int) -> Trouble:
+    """What the vendor would say where control knows no such endpoint, or failed."""
+    if status in (404, 405):
+        return Trouble("missing", f"Invalid URL ({request.method} {request.path[:200]})", code="unknown_url")
+    return Trouble("unavailable", "The fabric's control failed at this request.", status=status)
 
 
 def _hop(headers: Mapping[str, str]) -> frozenset[str]:

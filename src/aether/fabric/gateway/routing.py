@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aether.fabric.gateway import feed
+from aether.fabric.gateway.gauges import NONE, Gauges
 
 SLOTS = 8  # requests that a server works on at once: as aether-tiny's batch; real engines have more, their measured times say so
 GUESS_S = 1.0  # a request's time where none was measured yet: a new replica must not look free however much it has
@@ -21,6 +22,10 @@ LOW_CHARGE_SHARE, CHARGE_S = (
     0.3,
     0.1,
 )  # below it a battery nears its floor, where power is cut; in proportion to what it lacks
+FULL_SHARE, FULL_S = (
+    0.9,
+    1.0,
+)  # above it a KV cache has no room for long answers: requests are thrown out and read again, or wait
 ENERGY_S_J_USD = 0.01 * 3.6e7  # 10 ms for each 0.1 USD/kWh: decides among hosts that are otherwise alike
 
 
@@ -35,6 +40,7 @@ class Seen:
     service_s: float = 0.0
     first_s: float = 0.0
     ready: bool = False
+    gauges: Gauges = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +115,18 @@ def _choice(
     """What a replica costs [s], part by part."""
     modelled_s = host.round_trip_s.get(place) if host is not None else None
     parts = [("round trip", modelled_s or 0.0)]
-    parts += [("load", known.under_way * (known.service_s or GUESS_S) / SLOTS)]
-    clocks_share = replica.gpu_share
+    # others may ask it too; where some wait, its slots are full
+    queue = known.gauges.waiting + SLOTS if known.gauges.waiting else 0
+    parts += [("load", max(known.under_way, queue) * (known.service_s or GUESS_S) / SLOTS)]
+    parts += [("cache", FULL_S * max(0.0, known.gauges.cache_share - FULL_SHARE) / (1.0 - FULL_SHARE))]
     if host is not None:
-        clocks_share = min(clocks_share, host.gpus / host.gpus_installed if host.gpus_installed else 1.0)
+        clocks_share = host.gpus / host.gpus_installed if host.gpus_installed else 1.0
+        parts.append(("clocks", SLOW_S * max(0.0, 1.0 - clocks_share)))
         dark_s = host.eclipse_in_s
         parts.append(("eclipse", DARK_S if dark_s is not None and dark_s / speed < DARK_SOON_S else 0.0))
         lacks_share = 0.0 if host.charge_share is None else max(0.0, 1.0 - host.charge_share / LOW_CHARGE_SHARE)
         parts.append(("battery", CHARGE_S * lacks_share))
         parts.append(("energy", ENERGY_S_J_USD * host.energy_usd_j))
-    parts.append(("clocks", SLOW_S * max(0.0, 1.0 - clocks_share)))
     parts.append(("conversation", -KEEP_S if kept else 0.0))
     reasons = [f"{name} {cost_s:+.3f} s" for name, cost_s in parts if cost_s]
     if modelled_s is None:

@@ -13,18 +13,22 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic_core import from_json, to_json
 
+from aether.fabric.gateway import gauges
 from aether.fabric.gateway.asks import Trouble
+from aether.fabric.gateway.gauges import Gauges
 
 T = TypeVar("T")
 CONNECT_S = 2.0  # to a ship within reach; one that does not take a connection by then is asked no further
 IDLE_S = 60.0  # between two pieces of an answer; no server thinks so long about a token
 WHOLE_S = 600.0  # for an answer in one piece, of which nothing comes before its end: what the vendors' clients wait
+KEPT_S = 4.0  # that an idle connection is kept: uvicorn's servers and llama.cpp close theirs after 5, on a request that comes just then
 CLOSING_S = 0.2  # for the end of an answer after its last event
 MOST_TRIES = 3  # servers that one request is given to
 MOST_ANSWER = 64 << 20  # bytes of a whole answer
 MOST_HEADS = 100  # pieces before the first token: one a choice, as a rule
 MOST_LINE = 4 << 20  # bytes of an event
 AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))  # statuses after which another server may do better
+NEVER = 501  # the server is made without it; another of its kind is too
 OWN = frozenset((401, 403))  # a server that does not take the gateway's word is no fault of the caller's
 
 
@@ -42,9 +46,11 @@ class Server:
 
     url: str
     ready: bool = False
+    llama_cpp: bool = False  # so its probe says: it counts and meters in another way than vLLM
     under_way: int = 0
     service_s: float = 0.0  # running mean of a request's whole time
     first_s: float = 0.0  # of its first byte
+    gauges: Gauges = gauges.NONE
     open: set[aiohttp.ClientResponse] = field(default_factory=set)
     calls: set[asyncio.Task[Any]] = field(default_factory=set)
     lost: set[asyncio.Task[Any]] = field(default_factory=set)  # calls whose line was cut
@@ -95,7 +101,7 @@ class Upstream:
     """Requests to servers, over kept connections."""
 
     def __init__(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=20.0)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=IDLE_S)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=timeout, auto_decompress=True, json_serialize=json.dumps, cookie_jar=aiohttp.DummyCookieJar(),
@@ -116,9 +122,19 @@ class Upstream:
         timeout = aiohttp.ClientTimeout(total=CONNECT_S)
         try:
             async with self._session.get(server.url + path, timeout=timeout, allow_redirects=False) as response:
+                server.llama_cpp = response.headers.get("Server") == "llama.cpp"
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
+
+    async def look(self, server: Server) -> None:
+        """Read a server's gauges; one that has none, or does not answer in time, tells nothing."""
+        timeout = aiohttp.ClientTimeout(total=CONNECT_S)
+        try:
+            async with self._session.get(server.url + gauges.PATH, timeout=timeout, allow_redirects=False) as response:
+                server.gauges = gauges.read(await _read(response)) if response.status == 200 else gauges.NONE
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            server.gauges = gauges.NONE
 
     async def whole(self, server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """A server's answer in one piece; Again where another may do better, Trouble where none will."""
@@ -141,9 +157,13 @@ class Upstream:
     async def stream(self, server: Server, path: str, body: dict[str, Any]) -> Opened:
         """A server's answer in pieces, once the first is there."""
         begun = time.perf_counter()
+        headers = JSON
+        if server.llama_cpp:
+            body = body | {"timings_per_token": True}  # so that what was delivered is known if it ends before its usage
+            headers = JSON | ONCE
         async with server.calling():
             response = await self._session.post(
-                server.url + path, data=to_json(body), headers=JSON, allow_redirects=False
+                server.url + path, data=to_json(body), headers=headers, allow_redirects=False
             )
             try:
                 if response.status != 200:
@@ -158,6 +178,7 @@ class Upstream:
 
 
 JSON = {"Content-Type": "application/json"}
+ONCE = {"Connection": "close"}  # llama.cpp ends a connection after a stream, and unless it is told to does not say so
 
 
 @dataclass
@@ -200,7 +221,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 def _no(response: aiohttp.ClientResponse, raw: bytes) -> Exception:
     """What a status other than 200 comes to."""
     status = response.status
-    if status in AGAIN or status >= 500 or status in OWN:
+    if status in AGAIN or (status >= 500 and status != NEVER) or status in OWN:
         after = response.headers.get("Retry-After", "")
         return Again(f"it answered {status}", status in (429, 503), float(after) if after.isdigit() else None)
     said: Any = {}
@@ -210,7 +231,7 @@ def _no(response: aiohttp.ClientResponse, raw: bytes) -> Exception:
     error = error if isinstance(error, dict) else {"message": error}
     message = str(error.get("message") or f"The model's server answered {status}.")[:2000]
     param, code = (error.get(k) if isinstance(error.get(k), str) else None for k in ("param", "code"))
-    return Trouble("refused", message, param=param, code=code, status=status)
+    return Trouble("refused", message, param=param, code=code, status=400 if status == NEVER else status)
 
 
 async def _first(pieces: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:

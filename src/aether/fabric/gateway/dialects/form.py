@@ -19,6 +19,8 @@ KINDS: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 # an exponent or a run of digits from which a double can be infinite
 VAST = re.compile(rb"[eE]\+?\d{3}|\d{300}")
+# about a second of one core, and 100 MB, whatever the parts are; text of a million tokens has fewer
+MOST_PARTS = 500_000
 WIDEST = 2**63 - 1  # servers read whole numbers into 64 bits
 
 
@@ -136,10 +138,12 @@ def _finite(value: Any) -> bool:
 
 
 def parse(raw: bytes | bytearray) -> Any:
-    """The JSON value of a request's bytes; ValueError for what is no JSON, nested past 200, not finite or no Unicode.
+    """The JSON value of a request's bytes; ValueError for what is no JSON, nested past 200, not finite, no Unicode, or of too many parts.
 
     Of a name that comes twice the last one holds, here and everywhere behind, as the body is written anew.
     """
+    if sum(map(raw.count, (b",", b"[", b"{"))) > MOST_PARTS:
+        raise ValueError(f"more than {MOST_PARTS:,} commas and brackets")
     value = from_json(raw, allow_inf_nan=False)
     if VAST.search(raw) and not _finite(value):
         raise ValueError("number out of range")

@@ -38,6 +38,7 @@ ANTHROPIC: dict[Kind, tuple[int, str]] = {
     "broken": (502, "api_error"),
     "refused": (400, "invalid_request_error"),
 }
+NAMES = dict(ANTHROPIC.values())
 WORDS = {"number": "a decimal", "integer": "an integer", "string": "a string", "boolean": "a boolean", "object": "an object",
          "array": "an array", "null": "null"}  # fmt: skip
 PLAIN = {"number": "number", "integer": "integer", "string": "string", "boolean": "boolean", "object": "object",
@@ -62,6 +63,8 @@ def _openai_error(trouble: Trouble, _request_id: str) -> tuple[int, dict[str, An
 
 def _anthropic_error(trouble: Trouble, request_id: str) -> tuple[int, dict[str, Any]]:
     status, kind = ANTHROPIC[trouble.kind]
+    if trouble.kind == "refused":  # by the model's server, with a status that has a name of its own
+        kind = NAMES.get(trouble.status or status, kind)
     error = {"type": kind, "message": trouble.message}
     return trouble.status or status, {"type": "error", "error": error, "request_id": request_id}
 
