@@ -49,7 +49,9 @@ def test_no_host_does_more_than_it_has_and_moving_costs_never_less_than_staying(
     assert ((again >= 0.0) & (again <= WHOLE - NEED[0] + 1e-9)).all()
     share = prefixes.room(snapshot.free_gpu_s, plan, plan.requests, NEED[0], again)
     used = plan.requests * share * (NEED[0] + again)
-    assert ((again == 0.0) | (used <= snapshot.free_gpu_s * (1 + 1e-9))).all()
+    assert (
+        (again == 0.0) | (used <= snapshot.free_gpu_s * (1 + 1e-9) + 1e-300)
+    ).all()  # below that doubles have few digits
     assert prefixes.reading_again_gpu_s(SERVICE, seen(*now), placed(*now)).max() < 1e-9
 
 
