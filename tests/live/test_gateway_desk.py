@@ -319,15 +319,15 @@ def test_what_was_metered_is_there_after_a_kill_and_goes_once(tmp_path):
 
     meter = Meter(tmp_path / "j.db", lambda: 5.0)
     whose = Whose("k", "p", "d", "m", "h")
-    meter.add(whose, input_tokens=1, output_tokens=2)
-    meter.add(whose, input_tokens=1, output_tokens=2, error=True)
+    meter.begin(whose).end((1, 2, 0))
+    meter.begin(whose).end((1, 2, 0), error=True)
     assert meter.flush()
     again = Meter(tmp_path / "j.db", lambda: 6.0)  # as after a kill: nobody closed the first
     (tally,) = again.unsent()
     assert (again.journal, tally.requests, tally.errors, tally.output_tokens) == (meter.journal, 2, 1, 4)
     again.acknowledge(tally.n)
     assert again.unsent() == ()
-    again.add(whose, input_tokens=1, output_tokens=2)
+    again.begin(whose).end((1, 2, 0))
     again.flush()
     assert again.unsent()[0].n == tally.n + 1
     meter.close()

@@ -70,7 +70,7 @@ def test_a_server_that_lies_about_tokens_spoils_nobodys_meter(tmp_path, usage):
         server = Liar()
         server.usage = usage
         async with standing(tmp_path, server) as (desk, ask, _):
-            desk.meter.add(Whose("k", "honest", "d", "m", "h"), input_tokens=1, output_tokens=2)
+            desk.meter.begin(Whose("k", "honest", "d", "m", "h")).end((1, 2, 0))
             with contextlib.suppress(Trouble):
                 await desk.whole(ask())
             desk.meter.flush()
@@ -138,7 +138,7 @@ def test_the_line_to_control_outlives_a_disk_that_fails_for_a_while(tmp_path):
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             desk.meter._store.execute("PRAGMA busy_timeout=50")  # a failure is told at once
             holder = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
-            desk.meter.add(Whose("k", "p", "d", "m", "h"), input_tokens=1, output_tokens=2)
+            desk.meter.begin(Whose("k", "p", "d", "m", "h")).end((1, 2, 0))
             desk.meter.flush()
             holder.execute("BEGIN IMMEDIATE")  # the disk takes no other write
             link = Link(desk, f"http://127.0.0.1:{runner.addresses[0][1]}", "told")

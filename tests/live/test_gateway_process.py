@@ -172,6 +172,33 @@ async def test_tokens_told_to_control_are_told_once_through_a_kill_of_the_gatewa
 
 
 @stood
+async def test_what_was_delivered_when_the_gateway_was_killed_is_metered_to_the_token(stand):
+    stand.server.mode = "waits"
+    async with contextlib.AsyncExitStack() as streams:
+        for _ in range(3):
+            answer = await streams.enter_async_context(
+                stand.client.post(f"{stand.url}/v1/chat/completions", json=BODY | {"stream": True}, headers=stand.key())
+            )
+            while b"two" not in await answer.content.readline():
+                pass
+        whole = served(stand) - 3 * TOKENS
+        for _ in range(5):
+            assert await stand.ask() == 200
+        stand.process.kill()  # before anything of these is surely in its journal
+        await stand.process.wait()
+    metered = whole + 5 * TOKENS + 3 * 2
+    stand.server.mode = "well"
+    asked = len(stand.server.asked)
+    await stand.start()
+    metered += TOKENS * (len(stand.server.asked) - asked)
+    await until(lambda: stand.control.tokens() == metered)
+    assert sum(t.errors for t in stand.control.tallies.values()) == 3
+    assert sum(t.requests for t in stand.control.tallies.values()) == len(stand.server.asked)
+    assert await stand.end() == 0
+    assert stand.control.tokens() == metered
+
+
+@stood
 async def test_the_gateway_serves_on_without_control_and_tells_it_all_when_it_is_back(stand):
     port = stand.control.port
     await stand.control.runner.cleanup()

@@ -16,7 +16,7 @@ from aether.fabric.gateway import routing, told, upstream
 from aether.fabric.gateway.asks import Ask, Caller, ModelInfo, Route, Trouble, Whole
 from aether.fabric.gateway.feed import AdapterFacts, DeploymentFacts, Feed, HostNow, KeyFacts
 from aether.fabric.gateway.limits import Limits
-from aether.fabric.gateway.meter import Meter, Whose
+from aether.fabric.gateway.meter import Account, Meter, Whose
 from aether.fabric.gateway.routing import Choice, Seen
 from aether.fabric.gateway.told import Told
 from aether.fabric.gateway.upstream import Opened, Server, Upstream
@@ -287,7 +287,8 @@ class Desk:
             self.under_way[d.name] -= 1
         usage = made.get("usage")
         made["model"] = ask.model
-        self._settled(ask, d, choice, told.tokens(usage if isinstance(usage, dict) else {}), limits, estimate)
+        tokens = told.tokens(usage if isinstance(usage, dict) else {})
+        self._settled(ask, choice, self._account(ask, d, choice), tokens, limits, estimate)
         return Whole(made, self._route(d, choice, tries, begun))
 
     async def stream(self, ask: Ask) -> _Flow:
@@ -326,13 +327,15 @@ class Desk:
             self._failed(ask, error, limits, estimate)
             raise
 
+        account = self._account(ask, d, choice)
+
         def ended(tokens: tuple[int, int, int], error: bool) -> None:
             self.under_way[d.name] -= 1
             opened.server.under_way -= 1
-            self._settled(ask, d, choice, tokens, limits, estimate, error)
+            self._settled(ask, choice, account, tokens, limits, estimate, error)
 
         route = self._route(d, choice, tries, begun)
-        return _Flow(ask, opened, route, self._imposed_s(choice) / 2.0, ended)
+        return _Flow(ask, opened, route, self._imposed_s(choice) / 2.0, account, ended)
 
     def _failed(self, ask: Ask, error: BaseException, limits: Limits | None, estimate: int) -> None:
         """A request ended without an answer: the tokens that it was thought to take are given back."""
@@ -344,16 +347,17 @@ class Desk:
     def _imposed_s(self, choice: Choice) -> float:
         return (choice.modelled_s or 0.0) if self.feed is not None and self.feed.impose else 0.0
 
+    def _account(self, ask: Ask, d: DeploymentFacts, choice: Choice) -> Account:
+        return self.meter.begin(Whose(ask.caller.key, ask.caller.home, d.name, ask.model, choice.replica.host))
+
     def _settled(
-        self, ask: Ask, d: DeploymentFacts, choice: Choice, tokens: tuple[int, int, int], limits: Limits | None, estimate: int, error: bool = False
+        self, ask: Ask, choice: Choice, account: Account, tokens: tuple[int, int, int], limits: Limits | None, estimate: int, error: bool = False
     ) -> None:  # fmt: skip
         """A request has ended: its tokens go into the meter, its conversation stays with its server."""
-        into, out, cached = tokens
-        whose = Whose(ask.caller.key, ask.caller.home, d.name, ask.model, choice.replica.host)
-        self.meter.add(whose, input_tokens=into, output_tokens=out, cached_tokens=cached, error=error)
+        account.end(tokens, error)
         self.counts[ask.model, "broken" if error else "ok"] += 1
         if limits is not None:
-            limits.settle(estimate, into + out)
+            limits.settle(estimate, tokens[0] + tokens[1])
         if ask.conversation:
             self._homes[ask.conversation] = choice.replica.id
             self._homes.move_to_end(ask.conversation)
@@ -390,10 +394,10 @@ class _Flow:
     """An answer in pieces; what it yielded is what was delivered."""
 
     def __init__(
-        self, ask: Ask, opened: Opened, route: Route, late_s: float, ended: Callable[[tuple[int, int, int], bool], None]
-    ) -> None:
+        self, ask: Ask, opened: Opened, route: Route, late_s: float, account: Account, ended: Callable[[tuple[int, int, int], bool], None]
+    ) -> None:  # fmt: skip
         self.route = route
-        self._ask, self._opened, self._late_s, self._ended = ask, opened, late_s, ended
+        self._ask, self._opened, self._late_s, self._account, self._ended = ask, opened, late_s, account, ended
         choices = ask.body.get("n")
         self._told, self._over = Told(choices if isinstance(choices, int) else 1), False
 
@@ -416,11 +420,13 @@ class _Flow:
         self._end(False)
 
     def _shown(self, piece: dict[str, Any]) -> dict[str, Any] | None:
-        """A piece as the caller sees it."""
+        """A piece as the caller sees it; it is metered before."""
         if "error" in piece:
             raise ValueError("the server told an error")
         piece["model"] = self._ask.model
-        return self._told.take(piece)
+        shown = self._told.take(piece)
+        self._account.delivered(self._told.tokens())
+        return shown
 
     def _end(self, error: bool) -> None:
         if not self._over:

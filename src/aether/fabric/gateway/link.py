@@ -98,7 +98,7 @@ class Link:
             await asyncio.sleep(FLUSH_S)
             try:
                 await asyncio.to_thread(self._desk.meter.flush)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 log.error("tallies cannot be written; they are kept in memory: %s", error)
 
     async def _probe(self) -> None:
