@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -50,9 +51,16 @@ class Metering(RuleBasedStateMachine):
         for i, more in enumerate((1, int(error), *tokens)):
             row[i] += more
 
-    @rule(whose=st.sampled_from(WHOSE))
-    def begins(self, whose):
-        self.under_way.append([self.meter.begin(whose), whose.project, (0, 0, 0)])
+    @rule(whose=st.sampled_from(WHOSE), tokens=TOKENS)
+    def begins(self, whose, tokens):
+        account = self.meter.begin(whose)
+        account.delivered(tokens)
+        self.under_way.append([account, whose.project, tokens])
+
+    @rule(whose=st.sampled_from(WHOSE), tokens=TOKENS)
+    def is_answered_whole(self, whose, tokens):
+        self.meter.begin(whose).end(tokens)
+        self.book(whose.project, tokens, error=False)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), tokens=TOKENS)
@@ -102,19 +110,27 @@ class Metering(RuleBasedStateMachine):
         self.control_stores()
         assert summed(self.told) == self.given
 
+    @rule()
+    def is_killed_between_its_tallies_and_the_end_of_the_slate(self):
+        with mock.patch.object(slate, "remove"):
+            self.meter.flush()
+        self.is_killed()
+
     @invariant()
     def few_files_are_left(self):
         assert len(slate.numbers(self.folder)) <= 40
 
     def teardown(self):
         if hasattr(self, "meter"):
-            self.is_killed()
-            self.meter.close()
-            self.held.cleanup()
+            try:
+                self.is_killed()
+            finally:
+                self.meter.close()
+                self.held.cleanup()
 
 
 TestMetering = Metering.TestCase
-TestMetering.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMetering.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 def test_lines_that_are_none_are_passed_over(tmp_path):
