@@ -3,6 +3,7 @@
 import io
 import json
 import statistics
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ pytest.importorskip("fastapi", reason="the live fabric is not installed: pip ins
 from aether.base.errors import InputError
 from aether.fabric import continual, protocol, service
 from aether.fabric.api import logs
+from aether.fabric.core import demand
+from aether.fabric.core.events import Conditions, Crossed
 from aether.fabric.gateway.feed import Feed
 from aether.workloads.tuning import tuning_flops
 from api_play import Api, Ship, Time
@@ -48,13 +51,13 @@ class World:
     def servers(self, name="m"):
         return [s["job"] for s in self.api.ask("GET", f"/v1/deployments/{name}").json()["servers"]]
 
-    def serve(self, count=2, name="m"):
-        """Let all servers run."""
+    def serve(self, count=2, name="m", answers=True):
+        """Let all servers run, and answer."""
         for job in self.api.until(lambda: (found := self.servers(name)) and len(found) == count and found):
             if job not in self.seen:
                 self.seen.add(job)
                 self.host(job).work(job, code=None)
-        return self.gateway(ready=self.servers(name))
+        return self.gateway(ready=self.servers(name) if answers else ())
 
     def host(self, job):
         view = self.api.until(lambda: (v := self.api.ask("GET", f"/v1/jobs/{job}").json())["attempt"] and v)
@@ -100,6 +103,52 @@ def test_a_server_that_ends_is_started_again_after_a_while_that_grows(world):
     world.time.go(3.0)
     (again,) = world.api.until(world.servers)
     assert again != job
+
+
+def probed(**probe):
+    return SERVICE["service"] | {"replicas": 2, "readiness_probe": {"path": "/ready", **probe}}
+
+
+def test_a_server_that_never_answers_is_given_up_and_another_takes_its_place(world):
+    world.deploy(service=probed(initial_delay_seconds=0.5), task={"run": "serve"})
+    world.serve(answers=False)
+    good, mute = world.servers()
+    world.api.until(lambda: world.gateway(ready=[good]) and world.api.status(mute) == "stopping")
+    job = world.api.ask("GET", f"/v1/jobs/{mute}").json()
+    assert (job["status"], job["attempt"]["reason"]) == ("stopping", "it did not answer at /ready for 0.5 s")
+    assert world.api.status(good) == "running"
+    world.host(mute).say(protocol.Ended(attempt=world.attempt(mute), rank=0, how="stopped", code=-15))
+    assert world.api.status(mute) == "failed"
+    world.time.go(3.0)
+    world.api.until(lambda: len(found := world.servers()) == 2 and mute not in found)
+
+
+def test_a_server_is_not_given_up_while_nobody_can_ask_it(world):
+    world.deploy(service=probed(initial_delay_seconds=0.2), task={"run": "serve"})
+    world.serve(answers=False)
+    told, jobs = world.api.plane.demand, world.servers()
+    host = world.host(jobs[0])
+    world.api.put(Conditions(crossed=(Crossed(host=host.name, gpus=8, contact=False),)))
+    for _ in range(4):
+        world.gateway(ready=[jobs[1]])
+        time.sleep(0.1)
+    assert told.silent_s == {}
+    assert world.servers() == jobs
+    world.api.put(Conditions(crossed=(Crossed(host=host.name, gpus=8),)))
+    world.api.given.follower.now[host.name] = {"paused": True}
+    world.gateway(ready=[jobs[1]])
+    assert told.silent_s == {}
+    world.api.given.follower.now[host.name] = {"paused": False}
+    world.api.until(lambda: world.gateway(ready=[jobs[1]]) and world.api.status(jobs[0]) != "running")
+
+
+def test_a_server_that_has_answered_and_hangs_is_given_up_later(world, monkeypatch):
+    monkeypatch.setattr(demand, "QUIET_S", 0.5)
+    world.deploy(service=probed(), task={"run": "serve"})
+    world.serve()
+    good, hangs = world.servers()
+    world.api.until(lambda: world.gateway(ready=[good]) and world.api.status(hangs) == "stopping")
+    assert world.api.status(good) == "running"
 
 
 def test_servers_of_a_new_version_take_over_once_they_answer(world):
@@ -421,6 +470,34 @@ def test_servers_outside_the_fabric_want_an_administrator(world):
     assert [(r["name"], r["ready"]) for r in rows] == [("o", 0), ("q", 1)]
 
 
+def test_a_probe_of_skypilots_form_is_taken_whole_with_the_tasks_variables(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("""
+envs: {MODEL: meta/small, TOKEN: null}
+service:
+  upstream: ${MODEL}
+  readiness_probe:
+    path: /v1/chat/completions
+    post_data: {model: $MODEL, messages: [{role: user, content: "$OTHER costs $5, ${MODEL}"}], max_tokens: 1}
+    initial_delay_seconds: 90
+    timeout_seconds: 20
+  tuning: {run: train $MODEL}
+run: serve $MODEL
+""")
+    made = service.read(path, {"TOKEN": "t"}).deployment
+    probe = made.service.readiness_probe
+    assert json.loads(probe.post_data)["model"] == "meta/small"
+    assert json.loads(probe.post_data)["messages"][0]["content"] == "$OTHER costs $5, meta/small"
+    assert (probe.path, probe.initial_delay_seconds, probe.timeout_seconds) == ("/v1/chat/completions", 90.0, 20.0)
+    assert (made.service.upstream, made.service.tuning.run) == ("meta/small", "train $MODEL")
+    assert service.Deployment.model_validate_json(made.model_dump_json()) == made
+
+
+def test_a_probe_as_older_logs_have_it_is_still_read():
+    assert service.Service.model_validate({"readiness_probe": "/well"}).readiness_probe == service.Probe(path="/well")
+    assert service.Service.model_validate({}).readiness_probe.path == "/health"
+
+
 def test_the_packaged_deployment_is_read_whole():
     made = service.read(service.packaged()["aether-tiny"]).deployment
     assert made.service.least == 2
@@ -440,6 +517,11 @@ def test_the_packaged_deployment_is_read_whole():
         ("service: {load_balancing_policy: x}\nrun: serve\n", "'load_balancing_policy' is not taken here"),
         ("service:\n  url: ftp://x\n", "x.yaml:2: service.url: 'ftp://x' is no address"),
         ("service: {}\n", "run: is missing"),
+        ("service: {ports: 8080}\nrun: serve\n", "'ports' is not taken here. A server listens at $AETHER_HOST"),
+        ("service: {}\nresources: {ports: 8080}\nrun: serve\n", "x.yaml:2: resources.ports: 'ports' is not taken here"),
+        ("service:\n  readiness_probe: {post_data: '[1'}\nrun: serve\n", "what is posted is a JSON object"),
+        ("service:\n  readiness_probe: {paht: /}\nrun: serve\n", "unknown key 'paht'; did you mean 'path'?"),
+        ("service:\n  readiness_probe: {timeout_seconds: 0}\nrun: serve\n", "service.readiness_probe.timeout_seconds"),
         ("service: {url: 'http://x', tuning: {run: a}}\n", "cannot be given adapters"),
         (
             "service: {replica_policy: {min_replicas: 3, max_replicas: 2}}\nrun: a\n",

@@ -95,6 +95,21 @@ def test_the_command_shows_serves_and_ends_models(fabric):
     assert (code, "did you mean 'aether-tiny'?" in err) == (2, True)
 
 
+def test_a_server_that_does_not_come_up_is_replaced_and_the_command_says_why(fabric):
+    mute = fabric.folder / "mute.yaml"
+    mute.write_text(
+        "name: mute\nservice: {replicas: 1, readiness_probe: {path: /well, initial_delay_seconds: 1}}\n"
+        "orbit: {grace: 1 s}\nrun: exec sleep 1000\n"
+    )
+    assert fabric.aether("serve", "up", "mute.yaml", "--detach")[0] == 0
+    with fabric.client() as client:
+        (first,) = until(lambda: client.deployment("mute").servers)
+        until(lambda: any(s.job != first.job for s in client.deployment("mute").servers))
+        job = until(lambda: (j := client.job(first.job)).status in ("failed", "cancelled") and j)
+    assert (job.status, job.reason) == ("failed", "it did not answer at /well for 1 s")
+    assert fabric.aether("serve", "down", "mute")[0] == 0
+
+
 def test_a_key_with_limits_is_held_to_them(fabric):
     with fabric.client() as client:
         secret = client.make_key(views.NewKey(scopes=("infer",), requests_per_minute=2)).secret

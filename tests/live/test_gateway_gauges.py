@@ -1,6 +1,7 @@
 """Gauges that servers tell, read as each names them, and what routing makes of them."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -9,10 +10,12 @@ pytest.importorskip("aiohttp", reason="the live fabric is not installed: pip ins
 from aiohttp import web
 
 from aether.fabric.gateway import feed, gauges, routing
+from aether.fabric.gateway.feed import DeploymentFacts
 from aether.fabric.gateway.gauges import Gauges
 from aether.fabric.gateway.upstream import Server, Upstream
 from aether.fabric.tiny import weights
 from aether.fabric.tiny.engine import Engine, Work
+from upstream_play import PlayedServer
 
 
 @pytest.mark.parametrize(
@@ -88,3 +91,22 @@ def test_aether_tiny_tells_what_its_cache_holds_and_who_waits():
     while not all(slot.work._state.made for slot in engine._slots):  # until both have their first token
         engine._step([slot.work for slot in engine._slots])
     assert engine.load()[2] == pytest.approx(128 / 512, abs=2 / 512)
+
+
+def test_a_probe_may_be_a_request_that_a_model_has_to_answer():
+    async def whole():
+        async with PlayedServer() as played:
+            up, body = Upstream(), {"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
+            facts = {"name": "m", "project": "", "model": "m", "upstream": "m", "probe": "/v1/chat/completions"}
+            posted = DeploymentFacts(**facts, probe_body=json.dumps(body))
+            try:
+                assert await up.probe(Server(played.url), posted)
+                assert played.asked == [body]
+                assert not await up.probe(Server(played.url), DeploymentFacts(**facts))  # nothing is there to be got
+                played.mode = "silent"
+                assert not await up.probe(Server(played.url), posted.model_copy(update={"probe_timeout_s": 0.2}))
+            finally:
+                played.go_on.set()
+                await up.close()
+
+    asyncio.run(whole())

@@ -32,6 +32,9 @@ Folder = Annotated[
     Path | None,
     typer.Option("--folder", metavar="DIR", help="the fabric's; AETHER_HOME, or in your data folder, when not given"),
 ]
+Env = Annotated[
+    list[str] | None, typer.Option("--env", metavar="K=V", help="a variable; K alone takes this shell's value")
+]
 Watch = Annotated[bool, typer.Option("--watch", help="look again every second, until Ctrl-C")]
 
 
@@ -304,3 +307,16 @@ def completed(ctx: typer.Context, incomplete: str, ask: Callable[[Client], list[
             return [name for name in ask(client) if name.startswith(incomplete)]
     except Exception:  # a shell that completes has no place for messages
         return []
+
+
+def variables(given: list[str] | None) -> dict[str, str]:
+    """`--env K=V` and `--env K` as a mapping."""
+    made, problems = {}, []
+    for item in given or ():
+        key, equals, value = item.partition("=")
+        if not equals and key not in os.environ:
+            problems.append(Problem("--env", f"this shell has no variable '{key}'", next=f"Give it a value: {key}=..."))
+        made[key] = value if equals else os.environ.get(key, "")
+    if problems:
+        raise InputError(problems)
+    return made

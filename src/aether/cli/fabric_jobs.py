@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import threading
@@ -17,6 +16,7 @@ from aether.base.errors import InputError, Problem, nearest, unknown
 from aether.cli.fabric import (
     LONG_S,
     PATIENCE_S,
+    Env,
     Folder,
     Watch,
     connected,
@@ -27,6 +27,7 @@ from aether.cli.fabric import (
     plain,
     shown,
     told,
+    variables,
 )
 from aether.cli.frame import FAULT, INTERRUPTED, Json, Signals, app
 
@@ -45,9 +46,7 @@ JobName = Annotated[str, typer.Argument(metavar="JOB", help="as aether jobs show
 def launch(
     file: Annotated[str, typer.Argument(help="a task in SkyPilot's YAML, or the name of a packaged one, as hello")],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="of the job")] = None,
-    env: Annotated[
-        list[str] | None, typer.Option("--env", metavar="K=V", help="a variable; K alone takes this shell's value")
-    ] = None,
+    env: Env = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="submit and leave")] = False,
     array: Annotated[
         int | None, typer.Option("--array", metavar="N", help="so many alike, told apart by AETHER_ARRAY_INDEX")
@@ -65,7 +64,7 @@ def launch(
     live()
     given = {("name",): name, ("num_nodes",): num_nodes, ("orbit", "array"): array, ("orbit", "priority"): priority,
              ("orbit", "after"): list(after) if after else None}  # fmt: skip
-    asked = _task(file, {k: v for k, v in given.items() if v is not None}, _variables(env))
+    asked = _task(file, {k: v for k, v in given.items() if v is not None}, variables(env))
     with connected(folder) as client:
         names = _submitted(client, asked)
         if detach:
@@ -76,19 +75,6 @@ def launch(
         told([plain(j) for j in ended])
     if any(j.status != "succeeded" for j in ended):
         raise typer.Exit(FAULT)
-
-
-def _variables(given: list[str] | None) -> dict[str, str]:
-    """`--env K=V` and `--env K` as a mapping."""
-    made, problems = {}, []
-    for item in given or ():
-        key, equals, value = item.partition("=")
-        if not equals and key not in os.environ:
-            problems.append(Problem("--env", f"this shell has no variable '{key}'", next=f"Give it a value: {key}=..."))
-        made[key] = value if equals else os.environ.get(key, "")
-    if problems:
-        raise InputError(problems)
-    return made
 
 
 def _task(file: str, given: dict[tuple[str, ...], Any], envs: dict[str, str]) -> TaskFile:

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aether.base.errors import InputError, Problem, nearest
-from aether.cli.fabric import LONG_S, Folder, Watch, completed, connected, live, placed, plain, shown, told
+from aether.cli.fabric import (
+    LONG_S,
+    Env,
+    Folder,
+    Watch,
+    completed,
+    connected,
+    live,
+    placed,
+    plain,
+    shown,
+    told,
+    variables,
+)
 from aether.cli.frame import FAULT, Json, Signals, app
 
 if TYPE_CHECKING:
@@ -39,13 +52,14 @@ def serve_up(
     file: Annotated[
         str, typer.Argument(help="a service in SkyPilot's YAML, or the name of a packaged one, as aether-tiny")
     ],
+    env: Env = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="do not wait until it answers")] = False,
     folder: Folder = None,
     json_: Json = False,
 ) -> None:
     """Serve a model, or serve it otherwise; waits until a server answers."""
     live()
-    asked = _found(file)
+    asked = _found(file, variables(env))
     with connected(folder) as client:
         made = _deployed(client, asked)
         url = client.fabric().models_url
@@ -71,7 +85,7 @@ def _print(made: DeploymentView, url: str) -> None:
     )
 
 
-def _found(file: str) -> DeploymentFile:
+def _found(file: str, envs: dict[str, str]) -> DeploymentFile:
     from aether.fabric import service
 
     known = service.packaged()
@@ -79,7 +93,7 @@ def _found(file: str) -> DeploymentFile:
     if path is None:
         text = f"there is no file '{file}' and no packaged deployment of that name"
         raise InputError(Problem("", text, nearest(file, known), f"Packaged: {', '.join(known)}"))
-    return service.read(path)
+    return service.read(path, envs)
 
 
 def _deployed(client: Client, asked: DeploymentFile) -> DeploymentView:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -25,6 +26,31 @@ MOST_REPLICAS = 1_000  # of a deployment: a server a ship of the largest fleet t
 # keys of SkyPilot's block whose work the fabric does itself
 OURS = ("load_balancing_policy", "tls", "endpoint", "num_overprovision", "dynamic_ondemand_fallback", "base_ondemand_fallback_replicas",
         "spot_placer", "pool")  # fmt: skip
+NAMED = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")  # a variable, as shells have it
+
+
+class Probe(Record):
+    """What tells that a server is ready: SkyPilot's `readiness_probe`, a path that answers 200. Times are of the wall's clock."""
+
+    path: str = Field("/health", pattern=r"^/[ -~]*$", max_length=500)
+    post_data: str = Field("", max_length=10_000, description="JSON that is posted there; asked by GET when left out")
+    initial_delay_seconds: Duration = Field(
+        1200.0, description="within which a server must have answered; else another takes its place"
+    )
+    timeout_seconds: Duration = Field(15.0, gt=0.0, le=600.0, description="for its answer")
+
+    @field_validator("post_data", mode="before")
+    @classmethod
+    def _post(cls, value: object) -> object:
+        if value is None or value == "":
+            return ""
+        try:
+            made = json.loads(value) if isinstance(value, str) else value
+            if isinstance(made, dict):
+                return json.dumps(made)
+        except (TypeError, ValueError):
+            pass
+        raise PydanticCustomError("probe", "what is posted is a JSON object")
 
 
 class Policy(Record):
@@ -80,7 +106,7 @@ class Service(Record):
 
     model: str = Field("", max_length=100, description="as clients name it; the task's name when left out")
     upstream: str = Field("", max_length=200, description="as its servers name it; `model` when left out")
-    readiness_probe: str = Field("/health", pattern=r"^/[ -~]*$", max_length=500)
+    readiness_probe: Probe = Probe()
     replicas: int | None = Field(None, ge=1, le=MOST_REPLICAS)
     replica_policy: Policy = Policy()
     url: tuple[str, ...] = Field((), max_length=100, description="servers outside the fabric, instead of `run`")
@@ -102,13 +128,7 @@ class Service(Record):
     @field_validator("readiness_probe", mode="before")
     @classmethod
     def _probe(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        if strange := sorted(set(value) - {"path", "initial_delay_seconds", "timeout_seconds"}):
-            raise PydanticCustomError(
-                "probe", "'{k}' is not taken: a probe is a path that answers 200", {"k": strange[0]}
-            )
-        return value.get("path", "/health")
+        return {"path": value} if isinstance(value, str) else value
 
     @field_validator("url", mode="before")
     @classmethod
@@ -214,7 +234,10 @@ def check(text: document.Document, envs: Mapping[str, str] | None = None) -> Dep
     asked = data["service"] if data["service"] is not None else {}
     problems = _ours(text, asked)
     if isinstance(asked, dict):
-        asked = {k: v for k, v in asked.items() if k not in OURS}
+        known = data.get("envs") if isinstance(data.get("envs"), dict) else {}
+        asked = _filled(
+            {k: v for k, v in asked.items() if k not in (*OURS, "ports")}, {**(known or {}), **(envs or {})}
+        )
     service: Service | None = None
     try:
         service = Service.model_validate(asked)
@@ -241,8 +264,22 @@ def check(text: document.Document, envs: Mapping[str, str] | None = None) -> Dep
 def _ours(text: document.Document, asked: object) -> list[Problem]:
     if not isinstance(asked, dict):
         return []
-    return [text.problem(("service", k), f"'{k}' is not taken here", next="The fabric routes by the twin's state, and its own policy places")
+    made = [text.problem(("service", k), f"'{k}' is not taken here", next="The fabric routes by the twin's state, and its own policy places")
             for k in OURS if k in asked]  # fmt: skip
+    return made + (
+        [text.problem(("service", "ports"), "'ports' is not taken here", next=tasks.PORTS)] if "ports" in asked else []
+    )
+
+
+def _filled(value: Any, envs: Mapping[str, object]) -> Any:
+    """The same with the task's variables in place of their names, as SkyPilot fills a service in; other names stay as they are."""
+    if isinstance(value, dict):  # commands of a shell have their variables when they run
+        return {k: v if k in ("run", "setup") else _filled(v, envs) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_filled(v, envs) for v in value]
+    if isinstance(value, str):
+        return NAMED.sub(lambda found: str(envs.get(found[1] or found[2]) or found[0]), value)
+    return value
 
 
 def _without(text: document.Document, key: str) -> document.Document:

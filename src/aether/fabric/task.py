@@ -35,6 +35,9 @@ LATER = {  # keys of SkyPilot that mean nothing here, and what to do instead
     "inputs": "Mount what the job reads by file_mounts",
     "outputs": "Write what shall last into orbit.checkpoint",
 }
+PORTS = (
+    "A server listens at $AETHER_HOST, port $AETHER_PORT: the fabric chooses them, for several may stand on one machine"
+)
 ELSEWHERE = ("cloud", "region", "zone", "infra", "instance_type", "image_id", "disk_size", "disk_tier", "ports", "labels",
              "network_tier", "autostop", "job_recovery", "ordered", "local_disk", "volumes", "max_hourly_cost")  # fmt: skip
 
@@ -277,7 +280,8 @@ def _elsewhere(text: document.Document) -> list[Problem]:
     """Keys of SkyPilot's resources that choose among clouds."""
     asked = text.data.get("resources")
     found = [("resources", k) for k in ELSEWHERE if isinstance(asked, dict) and k in asked]
-    return [text.problem(at, f"'{at[-1]}' chooses among clouds", next="Say where by orbit.where and orbit.jurisdictions")
+    return [text.problem(at, "'ports' is not taken here", next=PORTS) if at[-1] == "ports"
+            else text.problem(at, f"'{at[-1]}' chooses among clouds", next="Say where by orbit.where and orbit.jurisdictions")
             for at in found]  # fmt: skip
 
 

@@ -56,12 +56,15 @@ async def sync(given: Given, asked: Word) -> Response:
 def _wishes(given: Fabric, asked: Word) -> None:
     """What is asked of each deployment, which servers answer, whose round trips are wanted."""
     given.known = given.fed.get(asked.seen, given.known)
-    demand = given.plane.demand
-    ready = frozenset(asked.ready)
-    if ready != demand.ready or asked.asked_per_s != demand.asked_per_s:
-        demand.ready, demand.asked_per_s = ready, dict(asked.asked_per_s)
+    demand, now = given.plane.demand, time.monotonic()
+    before = demand.ready, demand.asked_per_s
+    with given.plane.lock:
+        demand.hear(
+            given.plane.state, asked.ready, lambda host: bool(given.follower.now.get(host, {}).get("paused")), now
+        )
+    demand.asked_per_s = dict(asked.asked_per_s)
+    if (demand.ready, demand.asked_per_s) != before:
         given.plane.look_again()
-    now = time.monotonic()
     for place in asked.places:
         if place in given.places or (
             len(given.places) < MOST_PLACES and not isinstance(find_place(given.catalog, place), Problem)
@@ -108,10 +111,11 @@ def _deployment(state: State, name: str, served: Served) -> DeploymentFacts:
                     leaving=stopping,
                 )
             )
-    orbit = served.deployment.task.orbit if served.deployment.task else None
+    orbit, probe = served.deployment.task.orbit if served.deployment.task else None, service.readiness_probe
     return DeploymentFacts(
         name=name, project=served.project, model=served.deployment.model, upstream=service.upstream or served.deployment.model,
-        probe=service.readiness_probe, replicas=tuple(replicas), jurisdictions=orbit.jurisdictions if orbit else (), context=service.context,
+        probe=probe.path, probe_body=probe.post_data, probe_timeout_s=probe.timeout_seconds, replicas=tuple(replicas),
+        jurisdictions=orbit.jurisdictions if orbit else (), context=service.context,
         price_in_usd_mtok=service.price.input, price_out_usd_mtok=service.price.output, created_s=served.made_s, salted=service.salted,
     )  # fmt: skip
 

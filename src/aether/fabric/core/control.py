@@ -97,6 +97,13 @@ def _cancel_asked(state: State, event: happened.CancelAsked, made: list[Command]
         _end_now(state, job, "cancelled", f"cancelled by {actor}" if actor else "cancelled", made)
 
 
+def _given_up(state: State, event: happened.GivenUp, made: list[Command], _actor: str) -> None:
+    for name in event.jobs:
+        job = state.jobs.get(name)
+        if job is not None and job.status == "running":
+            _stop(state, job, "expired", event.reason, made)
+
+
 def _end_now(state: State, job: Job, how: str, reason: str, made: list[Command]) -> None:
     """End a job: at once where it waits, after its members have stopped where it runs."""
     if job.status == "queued":
@@ -501,7 +508,7 @@ Handler = Callable[[State, Any, list[Command], str], None]
 _HANDLERS: dict[str, Handler] = {
     "opened": _opened, "submitted": _submitted, "cancel_asked": _cancel_asked, "placed": _placed, "displaced": _displaced, "runtime_joined": _runtime_joined,
     "runtime_lost": _runtime_lost, "runtime_back": _runtime_back, "reported": _reported, "conditions": _conditions,
-    "cordoned": _cordoned, "ticked": _ticked, "injected": _injected, "clock_jumped": _noted, "project_made": _project_made,
+    "given_up": _given_up, "cordoned": _cordoned, "ticked": _ticked, "injected": _injected, "clock_jumped": _noted, "project_made": _project_made,
     "key_made": _key_made, "key_revoked": _key_revoked, "forgotten": _forgotten,
     **dict.fromkeys(serving.HANDLERS, _served),
 }  # fmt: skip

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from aether.fabric.core.events import Scaled
+from aether.fabric.core import serving
+from aether.fabric.core.events import GivenUp, Scaled
 from aether.fabric.core.state import State
+
+QUIET_S = 180.0  # of the wall's clock that a server that has answered may be silent: SkyPilot's threshold
+LONGEST_WORD_S = 2.0  # between two words of the gateway that is counted: while it is away nobody is asked
 
 
 @dataclass
@@ -16,6 +21,33 @@ class Demand:
     asked_per_s: dict[str, float] = field(default_factory=dict)
     ready: frozenset[str] = frozenset()  # servers that answer
     since_s: dict[str, tuple[int, float]] = field(default_factory=dict)  # deployment to the direction and since when
+    silent_s: dict[str, float] = field(
+        default_factory=dict
+    )  # servers that do not answer: for how long, of the wall's clock
+    answered: set[str] = field(default_factory=set)  # servers that have
+    _word_s: float = 0.0
+
+    def hear(self, state: State, ready: Collection[str], still: Callable[[str], bool], now_s: float) -> None:
+        """The gateway has said which servers answer. still: whether a host stands still by its sky; now_s: the wall's clock."""
+        passed_s, self._word_s = min(now_s - self._word_s, LONGEST_WORD_S), now_s
+        self.ready = frozenset(ready)
+        asked = {j for jobs in state.servers.values() for j in jobs if _reached(state, j, still)}
+        self.answered = {j for j in self.answered | self.ready if j in state.jobs}
+        self.silent_s = {j: self.silent_s.get(j, 0.0) + passed_s for j in asked - self.ready}
+
+    def given_up(self, state: State) -> list[GivenUp]:
+        """Servers that are not waited for any longer: silent since their start, or since they last answered."""
+        made = []
+        for job, silent_s in self.silent_s.items():
+            known = state.jobs.get(job)
+            served = state.served.get(known.deployment) if known else None
+            if known is None or served is None or known.status != "running":
+                continue
+            probe = served.deployment.service.readiness_probe
+            most_s = QUIET_S if job in self.answered else probe.initial_delay_seconds
+            if silent_s > most_s:
+                made.append(GivenUp(jobs=(job,), reason=f"it did not answer at {probe.path} for {most_s:g} s"))
+        return made
 
     def plan(self, state: State, now_s: float) -> list[Scaled]:
         """The decisions that are due: more servers after a while of more requests, fewer after a longer one of fewer.
@@ -43,3 +75,12 @@ class Demand:
                 made.append(Scaled(deployment=name, replicas=wanted, reason=reason))
                 del self.since_s[name]
         return made
+
+
+def _reached(state: State, job: str, still: Callable[[str], bool]) -> bool:
+    """Whether a server's program runs where it can be asked."""
+    attempt = state.jobs[job].attempt
+    if attempt is None or serving.server(state, job) is None:
+        return False
+    host = state.hosts[attempt.hosts[0]]
+    return host.up and host.contact and not still(host.facts.name)

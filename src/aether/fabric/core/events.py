@@ -57,6 +57,14 @@ class CancelAsked(Record):
     jobs: tuple[Ident, ...]
 
 
+class GivenUp(Record):
+    """Servers run and do not answer: they are ended, others take their place. reason: since when."""
+
+    kind: Literal["given_up"] = "given_up"
+    jobs: tuple[Ident, ...]
+    reason: str
+
+
 class Placed(Record):
     """A decision to start a job: which of its ways, and a host for each node."""
 
@@ -318,7 +326,7 @@ class Forgotten(Record):
 
 
 Event = Annotated[
-    Opened | Submitted | CancelAsked | Placed | Displaced | RuntimeJoined | RuntimeLost | RuntimeBack | Reported | Conditions
+    Opened | Submitted | CancelAsked | GivenUp | Placed | Displaced | RuntimeJoined | RuntimeLost | RuntimeBack | Reported | Conditions
     | Cordoned | Ticked | Injected | ClockJumped | ProjectMade | KeyMade | KeyRevoked | Deployed | Undeployed | Scaled | Tallied | FileMade
     | FileRemoved | TuningAsked | TuningCancelled | AdapterMade | AdapterServed | AdapterRemoved | FeedbackGiven | Forgotten,
     Field(discriminator="kind"),

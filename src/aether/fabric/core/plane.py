@@ -308,7 +308,7 @@ class Plane:
         if due_s is not None and due_s <= now:
             made.append(Happening(events.Ticked()))
         made += self._old()
-        made += [_about(self.state, e) for e in self.demand.plan(self.state, now)]
+        made += [_about(self.state, e) for e in (*self.demand.plan(self.state, now), *self.demand.given_up(self.state))]
         if made:
             self._store([(h, "fabric") for h in made], [])
 
@@ -355,6 +355,7 @@ class Plane:
 def _about(state: State, event: Any) -> Happening:
     """A decision of a pass with what the log says it is about."""
     subject = next((str(getattr(event, k)) for k in ("job", "tuning", "deployment") if hasattr(event, k)), "")
+    subject = event.jobs[0] if isinstance(event, events.GivenUp) else subject
     if subject in state.jobs:
         return Happening(event, state.jobs[subject].project, subject)
     if subject in state.tunings:

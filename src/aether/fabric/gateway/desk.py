@@ -100,14 +100,14 @@ class Desk:
             return before
         return key, Limits(key.requests_per_minute, key.tokens_per_minute, self._clock)
 
-    def reachable(self) -> list[tuple[str, Server, str]]:
-        """Servers that may be asked whether they are ready, and the path that tells."""
+    def reachable(self) -> list[tuple[str, Server, DeploymentFacts]]:
+        """Servers that may be asked whether they are ready, and how."""
         made = []
         for d in self.feed.deployments if self.feed else ():
             for r in d.replicas:
                 host = self._hosts.get(r.host)
                 if not r.host or (host is not None and host.contact and host.up):
-                    made.append((r.id, self.servers[r.id], d.probe))
+                    made.append((r.id, self.servers[r.id], d))
         return made
 
     def asked_per_s(self) -> dict[str, float]:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import random
 import sqlite3
+import time
 
 import aiohttp
 from pydantic import ValidationError
 
 from aether.fabric.gateway.desk import Desk
-from aether.fabric.gateway.feed import Feed, Word
+from aether.fabric.gateway.feed import DeploymentFacts, Feed, Word
 from aether.fabric.gateway.meter import FLUSH_S
 from aether.fabric.gateway.upstream import Server
 
@@ -21,6 +22,7 @@ ASK_S = 10.0  # beyond that for an answer
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between tries while control is away; doubles
 LAST_S = 5.0  # for the last tallies when the gateway ends; what is not told by then waits on disk
 PROBE_S = 1.0  # between two looks at whether servers are ready
+DEAR_S = 10.0  # the same of one that is ready and asked by a request that it works for: SkyPilot's interval
 LARGEST_FEED = 256 << 20  # bytes
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, sqlite3.Error)  # of a word: the next may go
 
@@ -105,17 +107,19 @@ class Link:
         """Ask servers whether they are ready, and how full; one that is slow to say so holds up nobody else."""
         looking: dict[str, asyncio.Task[None]] = {}
 
-        async def look(server: Server, path: str) -> None:
-            server.ready = await self._desk.up.probe(server, path)
+        async def look(server: Server, d: DeploymentFacts) -> None:
+            now = time.monotonic()
+            if not (server.ready and d.probe_body and now - server.probed_s < DEAR_S):
+                server.ready, server.probed_s = await self._desk.up.probe(server, d), now
             if server.ready:
                 await self._desk.up.look(server)
 
         try:
             while True:
                 looking = {n: t for n, t in looking.items() if not t.done()}
-                for name, server, path in self._desk.reachable():
+                for name, server, d in self._desk.reachable():
                     if name not in looking:
-                        looking[name] = asyncio.create_task(look(server, path))
+                        looking[name] = asyncio.create_task(look(server, d))
                 await asyncio.sleep(PROBE_S)
         finally:
             for task in looking.values():

@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 
 from aether.fabric.gateway import gauges
 from aether.fabric.gateway.asks import Trouble
+from aether.fabric.gateway.feed import DeploymentFacts
 from aether.fabric.gateway.gauges import Gauges
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Server:
     url: str
     ready: bool = False
     llama_cpp: bool = False  # so its probe says: it counts and meters in another way than vLLM
+    probed_s: float = 0.0  # when it was last asked, of the steady clock
     under_way: int = 0
     service_s: float = 0.0  # running mean of a request's whole time
     first_s: float = 0.0  # of its first byte
@@ -117,11 +119,15 @@ class Upstream:
         """For requests of another kind."""
         return self._session
 
-    async def probe(self, server: Server, path: str) -> bool:
+    async def probe(self, server: Server, d: DeploymentFacts) -> bool:
         """Whether a server says that it is ready."""
-        timeout = aiohttp.ClientTimeout(total=CONNECT_S)
+        timeout = aiohttp.ClientTimeout(total=d.probe_timeout_s, sock_connect=CONNECT_S)
+        how, headers = ("POST", JSON) if d.probe_body else ("GET", {})
+        body = d.probe_body.encode() or None
         try:
-            async with self._session.get(server.url + path, timeout=timeout, allow_redirects=False) as response:
+            async with self._session.request(
+                how, server.url + d.probe, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
                 server.llama_cpp = response.headers.get("Server") == "llama.cpp"
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
