@@ -68,6 +68,16 @@ class LiveFabric:
         """Processes of this fabric that live."""
         return [int(p) for p in os.listdir("/proc") if p.isdigit() and str(self.home).encode() in _line(p)]
 
+    def programs(self, job):
+        """Environments of what runs for a job, as the system has them."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                text = Path(f"/proc/{pid}/environ").read_text()
+                facts = dict(one.partition("=")[::2] for one in text.split("\0"))
+                found += [facts] if facts.get("AETHER_JOB") == job else []
+        return found
+
     def client(self, **given):
         return Client(self.url, self.key, **given)
 

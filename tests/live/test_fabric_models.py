@@ -12,10 +12,12 @@ pytest.importorskip("openai", reason="not installed: pip install 'aether-fabric[
 pytest.importorskip("anthropic", reason="not installed: pip install 'aether-fabric[dev]'")
 
 import anthropic
+import httpx
 import openai
 
-from aether.fabric import local, views
+from aether.fabric import local, task, views
 from aether.fabric.settings import Settings
+from aether.scenario import document
 from live_fabric import LiveFabric, until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and prctl of Linux")
@@ -108,6 +110,38 @@ def test_a_server_that_does_not_come_up_is_replaced_and_the_command_says_why(fab
         job = until(lambda: (j := client.job(first.job)).status in ("failed", "cancelled") and j)
     assert (job.status, job.reason) == ("failed", "it did not answer at /well for 1 s")
     assert fabric.aether("serve", "down", "mute")[0] == 0
+
+
+def test_servers_answer_the_gateway_and_nobody_else(fabric):
+    with fabric.client() as client:
+        jobs = [s.job for s in client.deployment("aether-tiny").servers]
+    first, second = (fabric.programs(job)[0] for job in jobs)
+    assert first["AETHER_SERVER_KEY"] != second["AETHER_SERVER_KEY"]
+    url, body = f"http://{first['AETHER_HOST']}:{first['AETHER_PORT']}", {"model": "aether-tiny", "prompt": "import "}
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as direct:
+        for secret in (None, "x", fabric.key, second["AETHER_SERVER_KEY"]):
+            headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+            for method, path in (("GET", "/v1/models"), ("GET", "/metrics"), ("POST", "/v1/completions"), ("POST", "/tokenize"),
+                                 ("POST", "/v1/load_lora_adapter"), ("POST", "/v1/unload_lora_adapter")):  # fmt: skip
+                answer = direct.request(method, path, json=body, headers=headers)
+                assert (answer.status_code, "Incorrect API key" in answer.text) == (401, True), (path, secret)
+        known = {"Authorization": f"Bearer {first['AETHER_SERVER_KEY']}"}
+        assert direct.post("/v1/completions", json=body, headers=known).status_code == 200
+        assert direct.get("/health").status_code == 200
+    assert ask(fabric).choices
+    names = ("AETHER_SERVER_KEY", "VLLM_API_KEY", "LLAMA_API_KEY")
+    assert {first[n] for n in names} == {first["AETHER_SERVER_KEY"]}
+    for file in fabric.home.rglob("*"):
+        if file.is_file():
+            assert first["AETHER_SERVER_KEY"].encode() not in file.read_bytes(), file
+
+
+def test_a_job_is_not_told_what_servers_are_asked_with(fabric):
+    with fabric.client() as client:
+        (job,) = client.submit(client.prepare(task.check(document.parse("name: look\nrun: env; sleep 1"))))
+        until(lambda: client.job(job).status == "succeeded", 60.0)
+    code, out, err = fabric.aether("logs", job)
+    assert (code, "AETHER_JOB" in out, "SERVER_KEY" in out, "API_KEY" in out) == (0, True, False, False), err
 
 
 def test_a_key_with_limits_is_held_to_them(fabric):

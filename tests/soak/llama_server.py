@@ -1,6 +1,7 @@
 """llama.cpp's HTTP server as the package xllamacpp carries it, by some of llama-server's options: `make other-server` installs it."""
 
 import argparse
+import os
 import signal
 
 import xllamacpp
@@ -34,6 +35,7 @@ params.n_ctx, params.n_parallel = given.ctx_size, given.parallel
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = given.threads
 params.flash_attn_type = ATTENTION[given.flash_attn]
 params.cache_type_k, params.cache_type_v = KINDS[given.cache_type_k], KINDS[given.cache_type_v]
+params.api_keys = [key for key in [os.environ.get("LLAMA_API_KEY")] if key]  # llama-server reads it too
 server = xllamacpp.Server(params)
 print(f"llama.cpp at {server.listening_address}", flush=True)
 signal.sigwait(leave)

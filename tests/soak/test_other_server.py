@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -68,8 +69,9 @@ def ours():
     return Model(load())
 
 
-def post(url, body):
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+def post(url, body, key=""):
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=20) as answer:
         return json.load(answer)
 
@@ -268,6 +270,16 @@ def servers(fabric):
                 facts = dict(one.partition("=")[::2] for one in Path(f"/proc/{pid}/environ").read_text().split("\0"))
                 found[pid] = facts["AETHER_SHIP"]
     return found
+
+
+def test_llama_cpp_answers_the_gateway_and_nobody_else(fabric):
+    with fabric.client() as client:
+        job = client.deployment("llama").servers[0].job
+    facts = fabric.programs(job)[0]
+    url, body = f"http://{facts['AETHER_HOST']}:{facts['AETHER_PORT']}", {"prompt": "import ", "max_tokens": 2}
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        post(f"{url}/v1/completions", body)
+    assert post(f"{url}/v1/completions", body, facts["AETHER_SERVER_KEY"])["usage"]["completion_tokens"] == 2
 
 
 def again(fabric, killed):

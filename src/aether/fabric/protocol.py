@@ -54,6 +54,7 @@ class Order(Record):
     )
     peers: tuple[Peer, ...] = Field((), description="all members in order of rank, in the phases run and stop")
     serves: bool = Field(False, description="it is a model server, at its peer's address and port")
+    server_key: str = Field("", repr=False, description="without which a model server answers nobody; kept nowhere")
     adapters: dict[str, Digest] = Field({}, description="name to blob, that its model server shall have loaded")
 
 

@@ -76,6 +76,10 @@ class Fabric:
         name = base64.urlsafe_b64encode(runtime.encode()).decode().rstrip("=")
         return f"aer.{name}.{hmac.new(self.secret, runtime.encode(), hashlib.sha256).hexdigest()}"
 
+    def server_key(self, attempt: str) -> str:
+        """What the model server of an attempt is asked with: its runtime and the gateway have it, and nobody else."""
+        return hmac.new(self.secret, f"server\0{attempt}".encode(), hashlib.sha256).hexdigest()
+
 
 def fabric(request: Request) -> Fabric:
     """The fabric of an application."""

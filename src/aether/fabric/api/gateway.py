@@ -86,12 +86,12 @@ def feed(given: Fabric, journal: str) -> Feed:
         )  # fmt: skip
         return Feed(
             version=given.plane.store.last_seq, time_s=clock.now(), speed=clock.speed, place=given.place, impose=given.impose_latency, keys=keys,
-            deployments=tuple(_deployment(state, n, s) for n, s in state.served.items() if not s.gone), adapters=_adapters(state),
+            deployments=tuple(_deployment(given, state, n, s) for n, s in state.served.items() if not s.gone), adapters=_adapters(state),
             hosts=_hosts(given, state), acknowledged=state.tallied.get(journal, 0),
         )  # fmt: skip
 
 
-def _deployment(state: State, name: str, served: Served) -> DeploymentFacts:
+def _deployment(given: Fabric, state: State, name: str, served: Served) -> DeploymentFacts:
     service = served.deployment.service
     replicas = [Replica(id=f"{name}/url-{i}", host="", url=u) for i, u in enumerate(service.url)]
     for job in state.servers.get(name, ()):
@@ -109,6 +109,7 @@ def _deployment(state: State, name: str, served: Served) -> DeploymentFacts:
                     url=f"http://{host}:{there.port}",
                     adapters=tuple(there.adapters),
                     leaving=stopping,
+                    key=given.server_key(f"{job}/{attempt.number}"),
                 )
             )
     orbit, probe = served.deployment.task.orbit if served.deployment.task else None, service.readiness_probe

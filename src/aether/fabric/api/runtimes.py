@@ -17,7 +17,7 @@ from aether.fabric.blobs import BlobError
 from aether.fabric.core import control, events
 from aether.fabric.core.plane import Decision, Happening, Refused
 from aether.fabric.core.state import State
-from aether.fabric.protocol import PROTOCOL, Join, Joined, Orders, Sync, Used
+from aether.fabric.protocol import PROTOCOL, Join, Joined, Order, Orders, Sync, Used
 from aether.fabric.runtime.meter import verify
 
 router = APIRouter(prefix="/runtime/v1", tags=["runtimes"], include_in_schema=False, route_class=Route)
@@ -98,10 +98,15 @@ async def sync(given: Given, name: Runtime, asked: Sync) -> Response:
     with plane.lock:
         runtime = plane.state.runtimes[name]
         made = Orders(
-            acknowledged=runtime.acknowledged, version=runtime.version, orders=control.orders(plane.state, name), time_s=plane.clock.now(),
+            acknowledged=runtime.acknowledged, version=runtime.version, orders=_keyed(given, control.orders(plane.state, name)), time_s=plane.clock.now(),
             speed=plane.clock.speed, leave=given.leaving,
         )  # fmt: skip
     return Response(made.model_dump_json(), media_type="application/json")
+
+
+def _keyed(given: Fabric, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+    """Orders with what model servers shall ask for, which is in no state and no log."""
+    return tuple(o.model_copy(update={"server_key": given.server_key(o.attempt)}) if o.serves else o for o in orders)
 
 
 @router.post("/logs")

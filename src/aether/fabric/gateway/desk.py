@@ -87,6 +87,7 @@ class Desk:
         for name, replica in there.items():
             host = self._hosts.get(replica.host)
             server = self.servers.setdefault(name, Server(replica.url))
+            server.key = replica.key
             if replica.host and (host is None or not (host.contact and host.up)):
                 server.cut()
 

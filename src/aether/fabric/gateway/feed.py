@@ -48,6 +48,7 @@ class Replica(Record):
     url: str
     adapters: tuple[str, ...] = Field((), description="adapters that it has loaded, by their names upstream")
     leaving: bool = Field(False, description="finishes what it has and takes nothing new")
+    key: str = Field("", repr=False, description="what it is asked with")
 
 
 class DeploymentFacts(Record):

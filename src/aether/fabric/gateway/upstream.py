@@ -46,6 +46,7 @@ class Server:
     """What the gateway knows of a server by itself."""
 
     url: str
+    key: str = field(default="", repr=False)  # what it asks for
     ready: bool = False
     llama_cpp: bool = False  # so its probe says: it counts and meters in another way than vLLM
     probed_s: float = 0.0  # when it was last asked, of the steady clock
@@ -56,6 +57,11 @@ class Server:
     open: set[aiohttp.ClientResponse] = field(default_factory=set)
     calls: set[asyncio.Task[Any]] = field(default_factory=set)
     lost: set[asyncio.Task[Any]] = field(default_factory=set)  # calls whose line was cut
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of every request to it: the fabric's word, never the caller's."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     def cut(self) -> None:
         """The line to it is lost: whatever is under way there is broken off."""
@@ -122,8 +128,8 @@ class Upstream:
     async def probe(self, server: Server, d: DeploymentFacts) -> bool:
         """Whether a server says that it is ready."""
         timeout = aiohttp.ClientTimeout(total=d.probe_timeout_s, sock_connect=CONNECT_S)
-        how, headers = ("POST", JSON) if d.probe_body else ("GET", {})
-        body = d.probe_body.encode() or None
+        how, body = "POST" if d.probe_body else "GET", d.probe_body.encode() or None
+        headers = server.headers | (JSON if body else {})
         try:
             async with self._session.request(
                 how, server.url + d.probe, data=body, headers=headers, timeout=timeout, allow_redirects=False
@@ -137,7 +143,9 @@ class Upstream:
         """Read a server's gauges; one that has none, or does not answer in time, tells nothing."""
         timeout = aiohttp.ClientTimeout(total=CONNECT_S)
         try:
-            async with self._session.get(server.url + gauges.PATH, timeout=timeout, allow_redirects=False) as response:
+            async with self._session.get(
+                server.url + gauges.PATH, headers=server.headers, timeout=timeout, allow_redirects=False
+            ) as response:
                 server.gauges = gauges.read(await _read(response)) if response.status == 200 else gauges.NONE
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             server.gauges = gauges.NONE
@@ -148,7 +156,11 @@ class Upstream:
         timeout = aiohttp.ClientTimeout(total=WHOLE_S, sock_connect=CONNECT_S)
         async with server.calling():
             async with self._session.post(
-                server.url + path, data=to_json(body), headers=JSON, allow_redirects=False, timeout=timeout
+                server.url + path,
+                data=to_json(body),
+                headers=server.headers | JSON,
+                allow_redirects=False,
+                timeout=timeout,
             ) as response:
                 raw = await _read(response)
                 if response.status != 200:
@@ -163,10 +175,10 @@ class Upstream:
     async def stream(self, server: Server, path: str, body: dict[str, Any]) -> Opened:
         """A server's answer in pieces, once the first is there."""
         begun = time.perf_counter()
-        headers = JSON
+        headers = server.headers | JSON
         if server.llama_cpp:
             body = body | {"timings_per_token": True}  # so that what was delivered is known if it ends before its usage
-            headers = JSON | ONCE
+            headers |= ONCE
         async with server.calling():
             response = await self._session.post(
                 server.url + path, data=to_json(body), headers=headers, allow_redirects=False

@@ -33,6 +33,9 @@ def asked_tokens(body: dict[str, Any]) -> int:
 
 
 async def _chat(request: web.Request) -> web.StreamResponse:
+    key = os.environ.get("AETHER_SERVER_KEY", "")
+    if key and request.headers.get("Authorization") != f"Bearer {key}":
+        return web.json_response({"error": {"message": "Incorrect API key provided."}}, status=401)
     body = await request.json()
     said = [f"{w} " for w in words(os.environ.get("AETHER_SHIP", "here"), body.get("max_tokens") or MOST)]
     head = {"id": "x", "created": 1, "model": body["model"]}

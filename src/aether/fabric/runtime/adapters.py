@@ -21,8 +21,10 @@ TAKEN_S = 10.0  # after which an adapter that is not wanted any more is unloaded
 class Adapters:
     """What a server has loaded, brought to what is wanted, one step after another."""
 
-    def __init__(self, folder: Path, address: str, port: int, fetch: Fetch) -> None:
+    def __init__(self, folder: Path, address: str, port: int, fetch: Fetch, key: str = "") -> None:
+        """key: what the server asks for; none where it asks for nothing."""
         self._folder, self._address, self._port, self._fetch = folder, address, port, fetch
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self.loaded: dict[str, str] = {}  # name to blob
         self.refused: dict[str, str] = {}
         self._news = threading.Event()
@@ -83,7 +85,7 @@ class Adapters:
     def _ask(self, path: str, body: dict[str, str]) -> tuple[int, str]:
         connection = http.client.HTTPConnection(self._address, self._port, timeout=ASK_S)
         try:
-            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            connection.request("POST", path, json.dumps(body), self._headers)
             response = connection.getresponse()
             return response.status, response.read(10_000).decode(errors="replace")
         finally:

@@ -16,7 +16,7 @@ from aether.fabric.blobs import Blobs
 from aether.fabric.protocol import PROTOCOL, Join, Order, Orders, Sensors, Sync
 from aether.fabric.runtime.journal import ClosedError, Journal, Row, key_of
 from aether.fabric.runtime.link import Backoff, ContactError, Link, RefusedError
-from aether.fabric.runtime.member import Member, Place, Stop
+from aether.fabric.runtime.member import UNKEPT, Member, Place, Stop
 from aether.fabric.runtime.meter import SPAN_S, Clock, public, sign
 
 TICK_S = 1.0  # how often the sensors are read
@@ -205,7 +205,7 @@ class Agent:
             if order.phase == "stop":
                 outcome = {"how": "stopped", "why": order.reason}
             row = Row(order.attempt, order.rank, "over", {"last_ms": int(self.clock.now() * 1000.0), "outcome": outcome,
-                      "order": order.model_dump(mode="json", exclude={"envs", "setup", "run", "mounts"})})  # fmt: skip
+                      "order": order.model_dump(mode="json", exclude=UNKEPT)})  # fmt: skip
         member = Member(self.place, order, row)
         member.begin()
         return member

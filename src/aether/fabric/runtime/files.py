@@ -21,6 +21,8 @@ from aether.fabric.runtime.sweep import MARK
 BLOB_TRIES = 3  # a transfer that was cut gives another digest; three in a row are no accident
 FOLDER_TRIES = 10  # what was ended before is tidied away once, so that two are enough
 UNFINISHED = re.compile(r"\.(tmp|part)$|^\.tmp")  # names of files that programs are still writing, by custom
+# by which aether-tiny and whoever reads it, vLLM and llama.cpp are told what to ask for
+SERVER_KEYS = ("AETHER_SERVER_KEY", "VLLM_API_KEY", "LLAMA_API_KEY")
 PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")  # of the runtime's environment; nothing else of it is passed
 
 
@@ -139,6 +141,8 @@ def environment(order: Order, folder: Path, ship: str, runtime_env: Mapping[str,
         "SKYPILOT_NUM_GPUS_PER_NODE": str(order.gpus), "AETHER_JOB": order.attempt.rpartition("/")[0] or order.attempt,
         "AETHER_ATTEMPT": order.attempt, "AETHER_SHIP": ship, "AETHER_PYTHON": sys.executable, MARK: str(folder),
     }  # fmt: skip
+    if order.server_key:
+        made |= dict.fromkeys(SERVER_KEYS, order.server_key)
     if order.checkpoint is not None:
         made["AETHER_CHECKPOINT"] = str(inner(home, order.checkpoint))
     if order.peers:

@@ -37,6 +37,7 @@ from aether.fabric.runtime.sweep import strays, sweep
 
 State = Literal["begun", "over", "ended", "gone"]
 How = Literal["exit", "setup", "prepare", "stopped", "shed", "lost"]
+UNKEPT = {"envs", "setup", "run", "mounts", "server_key"}  # of an order: what is not needed once its program is over
 STUCK_S = 15.0  # a keeper that has not killed all by then is killed: a program may have stopped it
 KEEPER_LEAVES_S = 5.0  # a keeper whose runtime died needs at most so long
 
@@ -92,7 +93,7 @@ class Member:
         self.began_at = time.monotonic()
         self.data: dict[str, Any] = dict(row.data) if row else {}
         if row is None:
-            self.data = {"order": order.model_dump(mode="json", exclude={"envs", "setup", "run", "mounts"})}
+            self.data = {"order": order.model_dump(mode="json", exclude=UNKEPT)}
             self.data["last_ms"] = int(place.now() * 1000.0)
         self.state: State = row.state if row else "begun"
         self.meter = Meter(order.attempt, order.rank, order.gpus, self.data["last_ms"], closed=row is not None)
@@ -264,7 +265,7 @@ class Member:
         """Bring the model server beside it the adapters that it shall have, until it is over."""
         own = self.order.peers[self.rank]
         fetch = Fetch(self.place.link, self.place.blobs, self.moved, over)
-        self._adapters = made = Adapters(self.folder / "adapters", own.address, own.port, fetch)
+        self._adapters = made = Adapters(self.folder / "adapters", own.address, own.port, fetch, self.order.server_key)
         made.want(self.order.adapters)
 
         def tell() -> None:

@@ -1,4 +1,4 @@
-"""Serve aether-tiny: `python -m aether.fabric.tiny --port N`."""
+"""Serve aether-tiny: `python -m aether.fabric.tiny --port N`. Where AETHER_SERVER_KEY is set, it asks for that key."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def _serve(engine: Engine, host: str, port: int, name: str) -> None:
     told = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, told.set)
-    server = Server(engine, name)
+    server = Server(engine, name, os.environ.pop("AETHER_SERVER_KEY", ""))
     runner = web.AppRunner(server.app(), handler_cancellation=True, shutdown_timeout=LEAVE_S, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, host, port)

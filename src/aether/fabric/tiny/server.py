@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import json
 import time
 import uuid
@@ -29,16 +30,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """Endpoints over one engine. name: the model as clients name it."""
+    """Endpoints over one engine. name: the model as clients name it. key: without which nobody is answered but at /health; none asks for none."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
-        self._engine, self._name, self._since = engine, name, int(time.time())
+    def __init__(self, engine: Engine, name: str, key: str = "") -> None:
+        self._engine, self._name, self._since, self._key = engine, name, int(time.time()), key.encode()
         self._adapters: dict[str, Adapter] = {}
         self.ready = False
 
     def app(self) -> web.Application:
         """The application to serve."""
-        app = web.Application(middlewares=[_said], client_max_size=BODY_BYTES)
+        app = web.Application(middlewares=[_said, self._known], client_max_size=BODY_BYTES)
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/models", self._models)
@@ -49,6 +50,14 @@ class Server:
         app.router.add_post("/v1/load_lora_adapter", self._load)
         app.router.add_post("/v1/unload_lora_adapter", self._unload)
         return app
+
+    @web.middleware
+    async def _known(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse those who do not have the key."""
+        told = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "replace")
+        if self._key and request.path != "/health" and not hmac.compare_digest(told, self._key):
+            raise Wrong("Incorrect API key provided.", status=401)
+        return await handler(request)
 
     async def warm(self) -> None:
         """Have the kernels compiled, then be ready."""
