@@ -305,6 +305,31 @@ async def test_metrics_are_for_keys_that_may_watch(stand):
 
 
 @stood
+async def test_metrics_name_nothing_that_is_a_projects_own(stand):
+    name, secret, digest = new_key()
+    watcher = KeyFacts(key=name, digest=digest, project="", scopes=("watch",))
+    (shared,) = stand.control.feed.deployments
+    own = shared.model_copy(update={"name": "acme/hush", "project": "acme", "model": "hush-hush"})
+    own = own.model_copy(update={"replicas": (own.replicas[0].model_copy(update={"id": "s-hush"}),)})
+    more = {"keys": (*stand.control.feed.keys, watcher), "deployments": (shared, own)}
+    stand.control.feed = stand.control.feed.model_copy(update=more)
+    body = BODY | {"model": "hush-hush"}
+
+    async def answers():
+        async with stand.client.post(f"{stand.url}/v1/chat/completions", json=body, headers=stand.key()) as answer:
+            return answer.status == 200
+
+    await until(answers)
+    async with stand.client.get(f"{stand.url}/metrics", headers=stand.key(secret)) as answer:
+        text = await answer.text()
+    assert 'aether_gateway_requests_total{model="small",outcome="ok"}' in text
+    assert 'aether_gateway_requests_total{model="(of projects)",outcome="ok"} 1.0' in text
+    assert 'aether_gateway_servers_ready{deployment="m",host="a/0"} 1.0' in text
+    assert 'aether_gateway_servers_ready{deployment="(of projects)",host="a/0"} 1.0' in text
+    assert not [word for word in ("hush", "acme", "s-0") if word in text]
+
+
+@stood
 async def test_the_log_has_no_secrets(stand):
     assert await stand.ask("aek-abcdefghjkmn-" + "x" * 43) == 401
     assert await stand.end() == 0
