@@ -27,6 +27,7 @@ from aether.fabric.gateway.outlet import Outlet, pinging
 log = logging.getLogger(__name__)
 PassOn = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+LONG_BYTES = 1 << 17  # some ten milliseconds of one core to read, where it is made of short messages
 BODY_BYTES = 32 << 20  # both vendors refuse larger requests
 BODY_S = 60.0  # for a client to send its body
 STALL_S = 60.0  # that a reader of a stream may leave its full buffer unread
@@ -143,6 +144,14 @@ def _states(header: str | None) -> tuple[str, ...]:
     return states
 
 
+def _parsed(raw: bytearray) -> Any:
+    try:
+        return parse(raw)
+    except ValueError as wrong:
+        what = f"We could not parse the JSON body of your request: {wrong}."
+        raise Trouble("invalid", what, code="invalid_json") from None
+
+
 class Front:
     """Answers requests from a desk; see `application`."""
 
@@ -202,7 +211,7 @@ class Front:
 
         async def speak(visit: Visit) -> web.StreamResponse:
             caller = self.caller(visit)
-            asked = dialect.accept(await self.body(visit))
+            asked = await self.read(visit, dialect.accept)
             ask = self.ask(visit, dialect, asked, caller)
             # here guardrails will look at what is asked
             if asked.stream and dialect.pieces is not None:
@@ -226,8 +235,15 @@ class Front:
         """Whose request it is."""
         return self.desk.caller(secret_of(visit.request))
 
-    async def body(self, visit: Visit) -> Any:
-        """The JSON value of a request's body, read no further than the limit."""
+    async def read(self, visit: Visit, accept: Callable[[Any], Asked]) -> Asked:
+        """A request as its dialect takes it; a long one is read beside the loop, so that others are answered meanwhile."""
+        raw = await self.body(visit)
+        if len(raw) < LONG_BYTES:
+            return accept(_parsed(raw))
+        return await asyncio.to_thread(lambda: accept(_parsed(raw)))
+
+    async def body(self, visit: Visit) -> bytearray:
+        """A request's body, read no further than the limit."""
         request, raw = visit.request, bytearray()
         said = Trouble("too-large", f"The request is larger than {self.body_bytes} bytes.")
         if (request.content_length or 0) > self.body_bytes:
@@ -244,12 +260,7 @@ class Front:
             ) from None
         except (web.RequestPayloadError, ValueError):
             raise Trouble("invalid", "The request's body cannot be read.") from None
-        try:
-            return parse(raw)
-        except ValueError as wrong:
-            raise Trouble(
-                "invalid", f"We could not parse the JSON body of your request: {wrong}.", code="invalid_json"
-            ) from None
+        return raw
 
     def ask(self, visit: Visit, dialect: Dialect, asked: Asked, caller: Caller) -> Ask:
         """What is asked of the desk."""
@@ -310,7 +321,7 @@ class Front:
     async def count(self, visit: Visit) -> web.StreamResponse:
         """The tokens of a prompt, in Anthropic's form."""
         caller = self.caller(visit)
-        asked = messages.count(await self.body(visit))
+        asked = await self.read(visit, messages.count)
         tokens = await self.desk.count(self.ask(visit, messages.dialect, asked, caller))
         headers = self.answer_headers(visit, caller, None)
         return web.Response(body=dump({"input_tokens": tokens}), content_type="application/json", headers=headers)
