@@ -119,8 +119,11 @@ def test_a_server_that_never_answers_is_given_up_and_another_takes_its_place(wor
     assert world.api.status(good) == "running"
     world.host(mute).say(protocol.Ended(attempt=world.attempt(mute), rank=0, how="stopped", code=-15))
     assert world.api.status(mute) == "failed"
+    told = world.api.ask("GET", "/v1/deployments/m").json()["reason"]
+    assert told.startswith("its servers ended 1 times, the last as it did not answer at /ready for 0.5 s; the next")
     world.time.go(3.0)
     world.api.until(lambda: len(found := world.servers()) == 2 and mute not in found)
+    assert world.api.ask("GET", "/v1/deployments/m").json()["reason"] == ""
 
 
 def test_a_server_is_not_given_up_while_nobody_can_ask_it(world):

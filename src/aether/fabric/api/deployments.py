@@ -126,7 +126,7 @@ def _show(given: Fabric, name: str, served: Served, who: Principal) -> views.Dep
         project=served.project, version=served.version, replicas=served.replicas if served.deployment.task else 0,
         ready=ready, servers=servers, urls=service.url, asked_per_s=demand.asked_per_s.get(name, 0.0), price_in_usd_mtok=service.price.input,
         price_out_usd_mtok=service.price.output, jurisdictions=served.deployment.task.orbit.jurisdictions if served.deployment.task else (),
-        tuned=tuple(sorted(tuned)), made_s=served.made_s, reason=_trouble(state, served),
+        tuned=tuple(sorted(tuned)), made_s=served.made_s, reason=_trouble(given.plane.clock.now(), served, ready),
     )  # fmt: skip
 
 
@@ -134,9 +134,14 @@ def _with_freshness(given: Fabric, name: str, row: views.DeploymentView, who: Pr
     return row.model_copy(update={"freshness": last(given, name, "" if who.admin else who.project or "default")})
 
 
-def _trouble(state: State, served: Served) -> str:
-    wait_s = served.not_before_s - state.time_s
-    return f"its servers ended {served.ends} times; the next starts in {wait_s:.0f} s" if wait_s > 0.0 else ""
+def _trouble(now_s: float, served: Served, ready: int) -> str:
+    """Why a model does not answer, as far as its servers' ends tell."""
+    wait_s, why = served.not_before_s - now_s, f", the last as {served.why}" if served.why else ""
+    if wait_s <= 0.0 and (ready or not served.ends):
+        return ""
+    return f"its servers ended {served.ends} times{why}" + (
+        f"; the next starts in {wait_s:.0f} s" if wait_s > 0.0 else ""
+    )
 
 
 def _server(state: State, job: Job, ready: bool, who: Principal) -> views.ServerView:

@@ -382,7 +382,7 @@ def _shown(given: Fabric, name: str) -> dict[str, Any]:
         "id": name, "object": "fine_tuning.job", "created_at": int(tuned.made_s), "finished_at": int(tuned.ended_s) if tuned.ended_s else None,
         "model": asked.model, "fine_tuned_model": asked.name if done else None, "organization_id": asked.project, "result_files": [],
         "status": status, "training_file": asked.training_file, "validation_file": asked.validation_file or None, "hyperparameters": hyper,
-        "trained_tokens": tokens if done else None, "error": error or {}, "seed": asked.seed or 0, "estimated_finish": None, "integrations": [],
+        "trained_tokens": tokens if done else None, "error": error, "seed": asked.seed or 0, "estimated_finish": None, "integrations": [],
         "user_provided_suffix": asked.suffix or None, "metadata": asked.metadata, "method": {"type": "supervised", "supervised": {"hyperparameters": hyper}},
         "aether": {  # measured, in seconds of the wall's clock, but for `modelled`
             "job": tuned.job, "trained_s": measured_s(given, tuned, tuned.trained_s), "served_s": measured_s(given, tuned, tuned.ended_s if done else None),

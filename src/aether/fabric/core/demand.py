@@ -25,11 +25,12 @@ class Demand:
         default_factory=dict
     )  # servers that do not answer: for how long, of the wall's clock
     answered: set[str] = field(default_factory=set)  # servers that have
-    _word_s: float = 0.0
+    _word_s: float | None = None  # when the gateway spoke last
 
     def hear(self, state: State, ready: Collection[str], still: Callable[[str], bool], now_s: float) -> None:
         """The gateway has said which servers answer. still: whether a host stands still by its sky; now_s: the wall's clock."""
-        passed_s, self._word_s = min(now_s - self._word_s, LONGEST_WORD_S), now_s
+        passed_s = 0.0 if self._word_s is None else min(now_s - self._word_s, LONGEST_WORD_S)
+        self._word_s = now_s
         self.ready = frozenset(ready)
         asked = {j for jobs in state.servers.values() for j in jobs if _reached(state, j, still)}
         self.answered = {j for j in self.answered | self.ready if j in state.jobs}

@@ -36,6 +36,7 @@ def ended(state: State, job: Job) -> None:
     if job.deployment:
         state.servers.get(job.deployment, {}).pop(job.id, None)
     if served is not None and job.status != "cancelled":
+        served.why = job.reason
         served.ends = 1 if state.time_s - served.not_before_s > STEADY_S else served.ends + 1
         served.not_before_s = state.time_s + min(BACKOFF_S * 2.0 ** (served.ends - 1), LONGEST_BACKOFF_S)
     tuned = state.tunings.get(job.tuning)
@@ -83,7 +84,7 @@ def _deployed(state: State, event: happened.Deployed) -> Hosts:
         known.version += 0 if alike else 1  # another price or policy needs no other servers
         known.deployment, known.project = made, event.project
         known.replicas = min(max(known.replicas, made.service.least), made.service.most)
-        known.ends, known.not_before_s = 0, 0.0
+        known.ends, known.not_before_s, known.why = 0, 0.0, ""
     return ()
 
 

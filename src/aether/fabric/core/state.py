@@ -132,6 +132,7 @@ class Served:
     scaled_s: float = 0.0
     ends: int = 0  # servers that ended by themselves, one after another
     not_before_s: float = 0.0  # none is started again earlier
+    why: str = ""  # the last of them ended
 
 
 @dataclass(slots=True)
