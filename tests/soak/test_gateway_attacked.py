@@ -94,7 +94,7 @@ def tiny(fabric):
             lambda: re.search(r"aether-tiny at http://[\d.]+:(\d+)", "".join(t.text for t in client.logs(job)))
         )[1]
     of = next(p for p in Path("/proc").glob("[0-9]*") if f"--port\0{port}\0".encode() in line_of(p))
-    made = Target(f"http://127.0.0.1:{port}", int(of.name))
+    made = Target(f"http://127.0.0.1:{port}", int(of.name), fabric.programs(job)[0]["AETHER_SERVER_KEY"])
     yield made
     made.http.close()
 
