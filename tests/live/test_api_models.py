@@ -145,6 +145,20 @@ def test_a_server_is_not_given_up_while_nobody_can_ask_it(world):
     world.api.until(lambda: world.gateway(ready=[jobs[1]]) and world.api.status(jobs[0]) != "running")
 
 
+def test_a_server_that_begins_anew_has_its_whole_time_to_come_up_again(world, monkeypatch):
+    monkeypatch.setattr(demand, "QUIET_S", 0.0)
+    world.deploy(service=probed(), task={"run": "serve"})
+    world.serve()
+    good, moved = world.servers()
+    world.host(moved).say(protocol.Ended(attempt=world.attempt(moved), rank=0, how="stopped", code=-15))
+    world.api.until(lambda: world.api.ask("GET", f"/v1/jobs/{moved}").json()["attempts"] == 2)
+    world.host(moved).work(moved, code=None)
+    told = world.api.plane.demand
+    world.api.until(lambda: world.gateway(ready=[good]) and told.silent_s.get((moved, 2), 0.0) > 0.3)
+    assert told.given_up(world.api.plane.state) == []
+    assert world.api.status(moved) == "running"
+
+
 def test_a_server_that_has_answered_and_hangs_is_given_up_later(world, monkeypatch):
     monkeypatch.setattr(demand, "QUIET_S", 0.5)
     world.deploy(service=probed(), task={"run": "serve"})
@@ -492,6 +506,7 @@ run: serve $MODEL
     assert json.loads(probe.post_data)["model"] == "meta/small"
     assert json.loads(probe.post_data)["messages"][0]["content"] == "$OTHER costs $5, meta/small"
     assert (probe.path, probe.initial_delay_seconds, probe.timeout_seconds) == ("/v1/chat/completions", 90.0, 20.0)
+    assert [p.patience_s for p in (probe, service.Probe(), service.Probe(post_data="{}"))] == [20.0, 2.0, 15.0]
     assert (made.service.upstream, made.service.tuning.run) == ("meta/small", "train $MODEL")
     assert service.Deployment.model_validate_json(made.model_dump_json()) == made
 

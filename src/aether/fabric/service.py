@@ -37,7 +37,14 @@ class Probe(Record):
     initial_delay_seconds: Duration = Field(
         1200.0, description="within which a server must have answered; else another takes its place"
     )
-    timeout_seconds: Duration = Field(15.0, gt=0.0, le=600.0, description="for its answer")
+    timeout_seconds: Duration | None = Field(
+        None, gt=0.0, le=600.0, description="for its answer; when left out 2 s, or 15 s where a request is posted"
+    )
+
+    @property
+    def patience_s(self) -> float:
+        """That an answer may take: one that only says that it is there takes little."""
+        return self.timeout_seconds or (15.0 if self.post_data else 2.0)
 
     @field_validator("post_data", mode="before")
     @classmethod

@@ -115,7 +115,7 @@ def _deployment(given: Fabric, state: State, name: str, served: Served) -> Deplo
     orbit, probe = served.deployment.task.orbit if served.deployment.task else None, service.readiness_probe
     return DeploymentFacts(
         name=name, project=served.project, model=served.deployment.model, upstream=service.upstream or served.deployment.model,
-        probe=probe.path, probe_body=probe.post_data, probe_timeout_s=probe.timeout_seconds, replicas=tuple(replicas),
+        probe=probe.path, probe_body=probe.post_data, probe_timeout_s=probe.patience_s, replicas=tuple(replicas),
         jurisdictions=orbit.jurisdictions if orbit else (), context=service.context,
         price_in_usd_mtok=service.price.input, price_out_usd_mtok=service.price.output, created_s=served.made_s, salted=service.salted,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from aether.fabric.core.events import GivenUp, Scaled
 from aether.fabric.core.state import State
 
 QUIET_S = 180.0  # of the wall's clock that a server that has answered may be silent: SkyPilot's threshold
+Server = tuple[str, int]  # a job and its attempt: one that begins anew has not answered yet
 LONGEST_WORD_S = 2.0  # between two words of the gateway that is counted: while it is away nobody is asked
 
 
@@ -21,10 +22,8 @@ class Demand:
     asked_per_s: dict[str, float] = field(default_factory=dict)
     ready: frozenset[str] = frozenset()  # servers that answer
     since_s: dict[str, tuple[int, float]] = field(default_factory=dict)  # deployment to the direction and since when
-    silent_s: dict[str, float] = field(
-        default_factory=dict
-    )  # servers that do not answer: for how long, of the wall's clock
-    answered: set[str] = field(default_factory=set)  # servers that have
+    silent_s: dict[Server, float] = field(default_factory=dict)  # that do not answer: for how long, of the wall's clock
+    answered: set[Server] = field(default_factory=set)  # that have
     _word_s: float | None = None  # when the gateway spoke last
 
     def hear(self, state: State, ready: Collection[str], still: Callable[[str], bool], now_s: float) -> None:
@@ -32,20 +31,20 @@ class Demand:
         passed_s = 0.0 if self._word_s is None else min(now_s - self._word_s, LONGEST_WORD_S)
         self._word_s = now_s
         self.ready = frozenset(ready)
-        asked = {j for jobs in state.servers.values() for j in jobs if _reached(state, j, still)}
-        self.answered = {j for j in self.answered | self.ready if j in state.jobs}
-        self.silent_s = {j: self.silent_s.get(j, 0.0) + passed_s for j in asked - self.ready}
+        asked = {s for jobs in state.servers.values() for j in jobs if (s := _reached(state, j, still)) is not None}
+        self.answered = {s for s in self.answered if s[0] in state.jobs} | {s for s in asked if s[0] in self.ready}
+        self.silent_s = {s: self.silent_s.get(s, 0.0) + passed_s for s in asked if s[0] not in self.ready}
 
     def given_up(self, state: State) -> list[GivenUp]:
         """Servers that are not waited for any longer: silent since their start, or since they last answered."""
         made = []
-        for job, silent_s in self.silent_s.items():
+        for (job, attempt), silent_s in self.silent_s.items():
             known = state.jobs.get(job)
             served = state.served.get(known.deployment) if known else None
-            if known is None or served is None or known.status != "running":
+            if known is None or served is None or known.status != "running" or known.attempts != attempt:
                 continue
             probe = served.deployment.service.readiness_probe
-            most_s = QUIET_S if job in self.answered else probe.initial_delay_seconds
+            most_s = QUIET_S if (job, attempt) in self.answered else probe.initial_delay_seconds
             if silent_s > most_s:
                 made.append(GivenUp(jobs=(job,), reason=f"it did not answer at {probe.path} for {most_s:g} s"))
         return made
@@ -78,10 +77,10 @@ class Demand:
         return made
 
 
-def _reached(state: State, job: str, still: Callable[[str], bool]) -> bool:
-    """Whether a server's program runs where it can be asked."""
+def _reached(state: State, job: str, still: Callable[[str], bool]) -> Server | None:
+    """A server whose program runs where it can be asked."""
     attempt = state.jobs[job].attempt
     if attempt is None or serving.server(state, job) is None:
-        return False
+        return None
     host = state.hosts[attempt.hosts[0]]
-    return host.up and host.contact and not still(host.facts.name)
+    return (job, attempt.number) if host.up and host.contact and not still(host.facts.name) else None

@@ -60,7 +60,7 @@ class DeploymentFacts(Record):
     upstream: str = Field(description="as its servers name it")
     probe: str = Field("/health", description="path that answers 200 when a server is ready")
     probe_body: str = Field("", description="JSON that is posted there; asked by GET without")
-    probe_timeout_s: float = 15.0
+    probe_timeout_s: float = 2.0
     replicas: tuple[Replica, ...] = ()
     jurisdictions: tuple[str, ...] = ()
     price_in_usd_mtok: float = 0.0
