@@ -26,7 +26,10 @@ def served():
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     with (
         front(desk, body_bytes=LIMIT, body_s=0.6, stall_s=0.5, idle_s=0.6) as url,
-        httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=20) as raw,
+        # lets go of a connection well before the server does: who writes on one just then is reset
+        httpx.Client(
+            base_url=url, headers=headers, trust_env=False, timeout=20, limits=httpx.Limits(keepalive_expiry=0.2)
+        ) as raw,
     ):
         yield desk, raw, url
 
