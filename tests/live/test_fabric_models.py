@@ -97,6 +97,32 @@ def test_the_command_shows_serves_and_ends_models(fabric):
     assert (code, "did you mean 'aether-tiny'?" in err) == (2, True)
 
 
+def test_one_model_of_two_deployments_is_answered_by_the_cheaper_and_then_by_the_other(fabric):
+    run = 'exec "$AETHER_PYTHON" -m aether.fabric.tiny --host "$AETHER_HOST" --port "$AETHER_PORT"'
+    for name, price in (("dear", 9.0), ("cheap", 3.0)):
+        service = f"{{model: twice, upstream: aether-tiny, price: {{input: 1, output: {price}}}}}"
+        (fabric.folder / f"{name}.yaml").write_text(f"name: {name}\nservice: {service}\nrun: {run}\n")
+        code, _, err = fabric.aether("serve", "up", f"{name}.yaml")
+        assert code == 0, err
+    with openai.OpenAI(base_url=fabric.models, api_key=fabric.key) as client:
+        (model,) = [m for m in client.models.list() if m.id == "twice"]
+        assert model.model_extra["aether"]["price_usd_per_mtok"] == {"in": 1.0, "out": 9.0}
+
+        def answered():
+            made = client.completions.create(model="twice", prompt="import ", max_tokens=3, temperature=0)
+            return made.choices[0].text, made.usage.model_extra["aether"]
+
+        until(lambda: answered()[1]["deployment"] == "default/cheap")
+        text, told = answered()
+        assert told["price_usd_per_mtok"] == {"in": 1.0, "out": 3.0}
+        assert fabric.aether("serve", "down", "cheap")[0] == 0
+        assert until(lambda: (made := answered()) and made[1]["deployment"] == "default/dear" and made)[0] == text
+    assert fabric.aether("serve", "down", "dear")[0] == 0
+    (fabric.folder / "mine.yaml").write_text(f"name: mine\nservice: {{model: aether-tiny}}\nrun: {run}\n")
+    code, _, err = fabric.aether("serve", "up", "mine.yaml")
+    assert (code, "'aether-tiny' is served to every project already" in err) == (2, True), err
+
+
 def test_a_server_that_does_not_come_up_is_replaced_and_the_command_says_why(fabric):
     mute = fabric.folder / "mute.yaml"
     mute.write_text(

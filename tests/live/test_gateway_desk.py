@@ -332,3 +332,68 @@ def test_what_was_metered_is_there_after_a_kill_and_goes_once(tmp_path):
     assert again.unsent()[0].n == tally.n + 1
     meter.close()
     again.close()
+
+
+def two(stand, *prices):
+    """Deployments of the one model `small`, each with one server, a price and a name of its own for the model."""
+    (d,) = stand.feed.deployments
+    made = [
+        d.model_copy(update={"name": f"m{i}", "upstream": f"real-{i}", "replicas": (d.replicas[i],), "price_out_usd_mtok": p})
+        for i, p in enumerate(prices)
+    ]  # fmt: skip
+    stand.take(
+        deployments=tuple(made), hosts=tuple(h.model_copy(update={"round_trip_s": {}}) for h in stand.feed.hosts)
+    )
+
+
+@played(2)
+async def test_of_two_deployments_of_a_model_the_cheaper_answers_and_the_other_while_it_cannot(stand):
+    two(stand, 9.0, 3.0)
+    (model,) = stand.desk.models(stand.desk.caller(stand.secret))
+    assert (model.name, model.price_usd_mtok) == ("small", (1.0, 9.0))  # what it costs at most
+    made = await stand.desk.whole(stand.ask())
+    assert (made.route.deployment, made.route.price_usd_mtok) == ("m1", (1.0, 3.0))
+    assert stand.desk.asked_per_s() == {"m0": 0.0, "m1": 0.1}
+    stand.only("fault", 1)
+    made = await stand.desk.whole(stand.ask())
+    assert (made.route.deployment, made.route.price_usd_mtok, made.route.tries) == ("m0", (1.0, 9.0), 2)
+    assert await stand.text() == (TEXT, "")
+    assert [s.asked[0]["model"] for s in stand.servers] == ["real-0", "real-1"]
+    stand.meter.flush()
+    rows = [(t.deployment, t.model, t.host) for t in stand.meter.unsent()]
+    assert sorted(rows) == [("m0", "small", "a/0"), ("m1", "small", "a/1")]  # each billed by its own price
+
+
+@played(2)
+async def test_a_projects_own_deployment_is_never_mixed_with_every_projects(stand):
+    two(stand, 9.0, 3.0)
+    dear, cheap = stand.feed.deployments
+    stand.take(deployments=(dear.model_copy(update={"project": "acme"}), cheap))
+    for _ in range(3):
+        assert (await stand.desk.whole(stand.ask())).route.deployment == "m0"
+    stand.take(deployments=(dear.model_copy(update={"project": "other"}), cheap))
+    for _ in range(3):
+        assert (await stand.desk.whole(stand.ask())).route.deployment == "m1"
+
+
+@played(2)
+async def test_each_deployments_law_holds_for_its_own_servers(stand):
+    two(stand, 9.0, 3.0)
+    dear, cheap = stand.feed.deployments
+    stand.take(
+        deployments=(dear, cheap.model_copy(update={"jurisdictions": ("DE",)}))
+    )  # both ships are the United States'
+    assert (await stand.desk.whole(stand.ask())).route.deployment == "m0"
+
+
+@played(1)
+async def test_a_tuned_model_whose_server_has_begun_anew_is_waited_for(stand):
+    mine = AdapterFacts(model="ft:small:acme::1", project="acme", deployment="m", upstream="ftjob-1")
+    stand.take(adapters=(mine,))
+    asking = asyncio.create_task(stand.desk.whole(stand.ask(model=mine.model)))
+    await asyncio.sleep(0.2)
+    assert not asking.done()
+    (d,) = stand.feed.deployments
+    there = tuple(r.model_copy(update={"adapters": ("ftjob-1",)}) for r in d.replicas)
+    stand.take(deployments=(d.model_copy(update={"replicas": there}),))
+    assert (await asking).route.host == "a/0"

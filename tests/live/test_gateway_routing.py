@@ -30,23 +30,27 @@ states = st.lists(st.sampled_from(STATES), unique=True, max_size=2).map(tuple)
 def scenes(draw):
     """What `order` may be given, of every kind."""
     there = draw(st.lists(replicas, unique_by=lambda r: r.id, max_size=6))
+    cut, adapter = draw(st.integers(0, 6)), draw(st.sampled_from([None, "x", "y"]))
+    tuned = adapter and feed.AdapterFacts(model="m", project="p", deployment="d", upstream=adapter)
     given = {
-        "deployment": serves(there, draw(states)),
+        "offers": [
+            (serves(part, draw(states), draw(st.floats(0.0, 30.0))), tuned) for part in (there[:cut], there[cut:])
+        ],
         "hosts": {h.name: h for h in draw(st.lists(hosts, unique_by=lambda h: h.name, max_size=3))},
         "seen": {r.id: draw(known) for r in there if draw(st.booleans())},
     }
     asked = {
-        "place": draw(st.sampled_from(["Berlin", "Lagos", ""])), "jurisdictions": draw(states), "adapter": draw(st.sampled_from([None, "x", "y"])),
+        "place": draw(st.sampled_from(["Berlin", "Lagos", ""])), "jurisdictions": draw(states),
         "conversation": draw(st.binary(max_size=80)), "home": draw(st.none() | st.sampled_from([f"r{i}" for i in range(6)])),
         "speed": draw(st.sampled_from([1.0, 60.0])),
     }  # fmt: skip
     return given | asked
 
 
-def serves(there, jurisdictions=()):
+def serves(there, jurisdictions=(), usd_mtok=0.0, name="d"):
     return feed.DeploymentFacts(
-        name="d", project="", model="m", upstream="m", replicas=tuple(there), jurisdictions=jurisdictions
-    )
+        name=name, project="", model="m", upstream="m", replicas=tuple(there), jurisdictions=jurisdictions, price_out_usd_mtok=usd_mtok,
+    )  # fmt: skip
 
 
 def ship(name, **more):
@@ -54,13 +58,14 @@ def ship(name, **more):
     return feed.HostNow.model_validate({"name": name} | facts | more)
 
 
-def order(ships, *, seen=None, replicas=None, jurisdictions=(), **more):
+def order(ships, *, seen=None, replicas=None, jurisdictions=(), adapter=None, **more):
     """The order of replicas, one on each ship, all of them ready unless told otherwise."""
     there = replicas or [feed.Replica(id=f"r-{s.name}", host=s.name, url="http://h") for s in ships]
     ready = {r.id: Seen(ready=True, service_s=1.0) for r in there} | (seen or {})
-    asked = {"place": "Berlin", "adapter": None, "conversation": b"", "home": None, "speed": 1.0}
+    asked = {"place": "Berlin", "conversation": b"", "home": None, "speed": 1.0}
+    tuned = adapter and feed.AdapterFacts(model="m", project="p", deployment="d", upstream=adapter)
     return routing.order(
-        serves(there), {s.name: s for s in ships}, ready, jurisdictions=jurisdictions, **(asked | more)
+        [(serves(there), tuned)], {s.name: s for s in ships}, ready, jurisdictions=jurisdictions, **(asked | more)
     )
 
 
@@ -71,13 +76,13 @@ def best(ships, **more):
 @given(scenes())
 def test_no_filter_is_ever_broken_and_nothing_that_passes_is_left_out(scene):
     chosen, why = routing.order(**scene)
-    law = [set(s) for s in (scene["deployment"].jurisdictions, scene["jurisdictions"]) if s]
     passes = set()
-    for replica in scene["deployment"].replicas:
+    for (deployment, adapter), replica in ((o, r) for o in scene["offers"] for r in o[0].replicas):
+        law = [set(s) for s in (deployment.jurisdictions, scene["jurisdictions"]) if s]
         host, seen = scene["hosts"].get(replica.host), scene["seen"].get(replica.id)
         reached = host.up and host.contact if host else not replica.host
         lawful = all(host.country in s for s in law) if host else not law
-        loaded = scene["adapter"] is None or scene["adapter"] in replica.adapters
+        loaded = adapter is None or adapter.upstream in replica.adapters
         if reached and lawful and loaded and not replica.leaving and seen is not None and seen.ready:
             passes.add(replica.id)
     assert {c.replica.id for c in chosen} == passes
@@ -88,10 +93,14 @@ def test_no_filter_is_ever_broken_and_nothing_that_passes_is_left_out(scene):
 @given(scenes(), st.randoms())
 def test_the_order_is_the_same_however_the_replicas_are_listed(scene, draw):
     first = routing.order(**scene)
-    there = list(scene["deployment"].replicas)
-    draw.shuffle(there)
-    again = routing.order(**(scene | {"deployment": serves(there, scene["deployment"].jurisdictions)}))
-    assert again == first
+    mixed = []
+    for deployment, adapter in scene["offers"]:
+        there = list(deployment.replicas)
+        draw.shuffle(there)
+        mixed.append((serves(there, deployment.jurisdictions, deployment.price_out_usd_mtok), adapter))
+    draw.shuffle(mixed)
+    again, _ = routing.order(**(scene | {"offers": mixed}))
+    assert [c.replica for c in again] == [c.replica for c in first[0]]
 
 
 @given(scenes())
@@ -228,8 +237,8 @@ def test_each_filter_alone_bars_a_replica_that_is_best_in_all_else(host, replica
 
 
 def test_the_deployments_law_and_the_requests_hold_both():
-    there = serves([feed.Replica(id="r", host="a", url="http://h")], ("US", "DE"))
-    given = {"place": "", "adapter": None, "conversation": b"", "home": None, "speed": 1.0}
+    there = [(serves([feed.Replica(id="r", host="a", url="http://h")], ("US", "DE")), None)]
+    given = {"place": "", "conversation": b"", "home": None, "speed": 1.0}
     hosts, seen = {"a": ship("a", country="US")}, {"r": Seen(ready=True)}
     assert routing.order(there, hosts, seen, jurisdictions=("US",), **given)[0]
     for law, words in ((("DE",), "DE"), (("LU",), "every state that both it and the request allow")):
@@ -249,3 +258,22 @@ def test_the_time_to_an_eclipse_is_of_the_wall():
     later = ship("a", eclipse_in_s=600.0)
     assert order([later])[0][0].reasons == ("round trip +0.030 s",)
     assert "eclipse +0.020 s" in order([later], speed=60.0)[0][0].reasons
+
+
+def dear_and_cheap(dear_usd_mtok, **more):
+    """The best of two ships, each with a deployment of its own: `dear` and `cheap`."""
+    prices = {"dear": dear_usd_mtok, "cheap": 1.0}
+    there = {n: feed.Replica(id=n, host=n, url="http://h") for n in prices}
+    offers = [(serves([r], usd_mtok=prices[n], name=n), None) for n, r in there.items()]
+    ships = {"dear": ship("dear"), "cheap": ship("cheap", round_trip_s={"Berlin": 0.23})}  # 200 ms further
+    given = {"jurisdictions": (), "place": "Berlin", "conversation": b"", "home": None, "speed": 1.0}
+    seen = {n: Seen(ready=True, service_s=1.0) for n in prices}
+    return routing.order(offers, ships, seen, **(given | more))[0]
+
+
+def test_of_several_deployments_of_a_model_the_price_is_weighed_with_the_way():
+    # a thousand tokens at 2 USD a million more are 0.002 USD, and those are worth 200 ms
+    assert [c.offer[0].name for c in dear_and_cheap(2.9)] == ["dear", "cheap"]
+    assert [c.offer[0].name for c in dear_and_cheap(3.1)] == ["cheap", "dear"]
+    assert "price +0.310 s" in dear_and_cheap(3.1)[1].reasons
+    assert dear_and_cheap(3.1, home="dear")[0].offer[0].name == "dear"  # a conversation does not change for a trifle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -44,10 +45,7 @@ def accept(given: Fabric, state: State, who: Principal, asked: views.NewDeployme
     problems = []
     if len(live) >= MOST_DEPLOYMENTS:
         problems.append(Problem("", f"{MOST_DEPLOYMENTS:,} models are served already"))
-    if any(s.deployment.model == made.model and (s.project in ("", shown) or not shown) for s in live.values()):
-        problems.append(
-            Problem("service.model", f"'{made.model}' is served already", next="Give another name to clients")
-        )
+    problems += _clash(live, made.model, shown)
     problems += freshness.check(service, given.catalog)
     if made.task is not None:
         problems += task_problems(given, state, who, made.task)
@@ -59,6 +57,22 @@ def accept(given: Fabric, state: State, who: Principal, asked: views.NewDeployme
         price_in_usd_mtok=service.price.input, price_out_usd_mtok=service.price.output, made_s=state.time_s,
     )  # fmt: skip
     return Decision((Happening(event, project, name),), told.model_dump_json(), alone=True)
+
+
+def _clash(live: Mapping[str, Served], model: str, project: str) -> list[Problem]:
+    """Several deployments may serve one model, but a project's own never beside every project's."""
+    for name, served in live.items():
+        if served.deployment.model == model and served.project != project and "" in (served.project, project):
+            whose = "every project" if not served.project else "a project of its own"
+            what = f"'{model}' is served to {whose} already"
+            return [
+                Problem(
+                    "service.model",
+                    what + ("" if served.project else f", by {name}"),
+                    next="Give another name to clients",
+                )
+            ]
+    return []
 
 
 @router.get("", response_model=views.Deployments)

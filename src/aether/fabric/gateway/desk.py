@@ -17,7 +17,7 @@ from aether.fabric.gateway.asks import Ask, Caller, ModelInfo, Route, Trouble, W
 from aether.fabric.gateway.feed import AdapterFacts, DeploymentFacts, Feed, HostNow, KeyFacts
 from aether.fabric.gateway.limits import Limits
 from aether.fabric.gateway.meter import Account, Meter, Whose
-from aether.fabric.gateway.routing import Choice, Seen
+from aether.fabric.gateway.routing import Choice, Offer, Seen
 from aether.fabric.gateway.told import Told
 from aether.fabric.gateway.upstream import Opened, Server, Upstream
 from aether.fabric.tenancy import Principal, principal
@@ -32,7 +32,7 @@ PATIENCE_S, LOOK_S = (
     3.0,
     0.05,
 )  # with a model none of whose servers answers at the moment, as after a failure; between two looks
-SOON = ("not ready", "leaving", "out of reach", "without the tuned model yet")  # what may pass by itself
+SOON = ("not ready", "leaving", "out of reach", "without the adapter")  # what may pass by itself
 RATE_S = 10.0  # over which requests a second are told
 PLACE_S = 60.0  # that a caller's place stays wanted
 MOST_PLACES, LONGEST_PLACE = 50, 100  # places at once; characters
@@ -48,13 +48,13 @@ class Desk:
         self.feed: Feed | None = None
         self.leaving = False  # it finishes what it has and takes nothing new
         self.servers: dict[str, Server] = {}
-        self.under_way: dict[str, int] = defaultdict(int)  # by deployment
+        self.under_way: dict[str, int] = defaultdict(int)  # by model
         self.places: dict[str, float] = {}
         self.counts: dict[tuple[str, str], int] = defaultdict(int)  # requests by model and how they ended
         self.first_s: deque[float] = deque(maxlen=10_000)  # of the last answers, measured
         self._keys: dict[str, Key] = {}
         self._limits: dict[str, tuple[KeyFacts, Limits]] = {}
-        self._models: dict[str, list[tuple[DeploymentFacts, AdapterFacts | None]]] = {}
+        self._models: dict[str, list[Offer]] = {}
         self._hosts: dict[str, HostNow] = {}
         self._homes: OrderedDict[bytes, str] = OrderedDict()
         self._asked: dict[str, deque[float]] = defaultdict(deque)
@@ -153,21 +153,24 @@ class Desk:
     def models(self, caller: Caller) -> list[ModelInfo]:
         """The models that a caller may use."""
         made = []
-        for name, rows in self._models.items():
-            for d, a in rows:
-                if self._may(caller, d, a):
-                    created = int(a.created_s if a else d.created_s)
-                    made.append(
-                        ModelInfo(
-                            name,
-                            created,
-                            a.project if a else "aether",
-                            d.context,
-                            (d.price_in_usd_mtok, d.price_out_usd_mtok),
-                        )
+        for name in self._models:
+            if offers := self._offers(caller, name):
+                first, prices = offers[0], [(d.price_in_usd_mtok, d.price_out_usd_mtok) for d, _ in offers]
+                made.append(
+                    ModelInfo(
+                        name,
+                        int(first[1].created_s if first[1] else min(d.created_s for d, _ in offers)),
+                        first[1].project if first[1] else "aether",
+                        min((d.context for d, _ in offers if d.context), default=None),
+                        (max(p[0] for p in prices), max(p[1] for p in prices)),
                     )
-                    break
+                )
         return made
+
+    def _offers(self, caller: Caller, model: str) -> list[Offer]:
+        """What a model's name stands for: a project's own deployments, or every project's."""
+        offers = [o for o in self._models.get(model, ()) if self._may(caller, *o)]
+        return [o for o in offers if o[0].project] or offers
 
     @staticmethod
     def _may(caller: Caller, d: DeploymentFacts, a: AdapterFacts | None) -> bool:
@@ -180,19 +183,20 @@ class Desk:
 
     # answers
 
-    def _resolve(self, ask: Ask) -> tuple[DeploymentFacts, AdapterFacts | None]:
-        """What a model's name means for a caller: their own before every project's."""
-        rows = [r for r in self._models.get(ask.model, ()) if self._may(ask.caller, *r)]
-        if not rows:
+    def _resolve(self, ask: Ask) -> list[Offer]:
+        """What answers for a request's model; Trouble where nothing of the caller's does."""
+        offers = self._offers(ask.caller, ask.model)
+        if not offers:
             what = f"The model '{ask.model[:100]}' does not exist or you do not have access to it."
             raise Trouble("missing", what, param="model", code="model_not_found")
-        return max(rows, key=lambda r: bool(r[0].project))
+        return offers
 
-    async def _choices(self, ask: Ask, d: DeploymentFacts, a: AdapterFacts | None) -> list[Choice]:
+    async def _choices(self, ask: Ask) -> list[Choice]:
         """Servers in the order in which they are asked; Trouble where none may be, after a little patience with those that soon may."""
         until = self._clock() + PATIENCE_S
         while True:
-            found, why = self._order(ask, d, a)
+            offers = self._resolve(ask)
+            found, why = self._order(ask, offers)
             if found:
                 return found
             if self._clock() >= until or not any(word in why for word in SOON):
@@ -200,9 +204,8 @@ class Desk:
                     "unavailable", f"No server of the model can take this request now: {why}.", retry_after_s=1.0
                 )
             await asyncio.sleep(LOOK_S)
-            d, a = self._resolve(ask)
 
-    def _order(self, ask: Ask, d: DeploymentFacts, a: AdapterFacts | None) -> tuple[list[Choice], str]:
+    def _order(self, ask: Ask, offers: list[Offer]) -> tuple[list[Choice], str]:
         assert self.feed is not None  # `caller` has seen to it
         place = ask.place or self.feed.place
         if (
@@ -213,16 +216,18 @@ class Desk:
             self.places[ask.place] = self._clock()
         seen = {
             n: Seen(s.under_way, s.service_s, s.first_s, s.ready, s.gauges)
+            for d, _ in offers
             for r in d.replicas
             if (n := r.id) and (s := self.servers[n])
         }
         return routing.order(
-            d, self._hosts, seen, place=place, jurisdictions=ask.jurisdictions, adapter=a.upstream if a else None, conversation=ask.conversation,
+            offers, self._hosts, seen, place=place, jurisdictions=ask.jurisdictions, conversation=ask.conversation,
             home=self._homes.get(ask.conversation), speed=self.feed.speed,
         )  # fmt: skip
 
-    def _body(self, ask: Ask, d: DeploymentFacts, a: AdapterFacts | None) -> dict[str, Any]:
+    def _body(self, ask: Ask, offer: Offer) -> dict[str, Any]:
         """The request as a server takes it."""
+        d, a = offer
         body = ask.body | {"model": a.upstream if a else d.upstream}
         if d.salted:
             body["cache_salt"] = hashlib.sha256(f"{ask.caller.home}\n{self.meter.journal}".encode()).hexdigest()[:32]
@@ -231,7 +236,7 @@ class Desk:
             body["stream_options"] = {"include_usage": True} | ({"continuous_usage_stats": True} if d.salted else {})
         return body
 
-    def _admit(self, ask: Ask, d: DeploymentFacts) -> tuple[Limits | None, int]:
+    def _admit(self, ask: Ask) -> tuple[Limits | None, int]:
         """Count a request, within the caller's limits and the gateway's."""
         if self.leaving or sum(self.under_way.values()) >= MOST_UNDER_WAY:
             raise Trouble("overloaded", "The gateway has no room now.", retry_after_s=1.0)
@@ -240,8 +245,18 @@ class Desk:
         if limits is not None:
             estimate = int(len(str(ask.body)) / BYTES_PER_TOKEN)
             limits[1].take(estimate)
-        self._asked[d.name].append(self._clock())
         return (limits[1] if limits else None), estimate
+
+    async def _chosen(self, ask: Ask) -> list[Choice]:
+        """As `_choices`; that is asked of the first one's deployment, of all where none may be asked."""
+        offers = self._resolve(ask)
+        try:
+            choices = await self._choices(ask)
+            offers = [choices[0].offer]
+            return choices
+        finally:
+            for d, _ in offers:
+                self._asked[d.name].append(self._clock())
 
     def _doubt_s(self, choices: list[Choice], whole: bool) -> float:
         """How long a server may be silent before another is asked too."""
@@ -260,9 +275,9 @@ class Desk:
 
     async def whole(self, ask: Ask) -> Whole:
         """The answer; Trouble where there is none."""
-        d, a = self._resolve(ask)
-        limits, estimate = self._admit(ask, d)
-        body, begun = self._body(ask, d, a), self._clock()
+        self._resolve(ask)
+        limits, estimate = self._admit(ask)
+        begun = self._clock()
 
         async def begin(choice: Choice) -> dict[str, Any]:
             server = self._there(choice)
@@ -271,32 +286,32 @@ class Desk:
             try:
                 await asyncio.sleep(half_s)
                 self._there(choice)
-                made = await self.up.whole(server, ask.endpoint, body)
+                made = await self.up.whole(server, ask.endpoint, self._body(ask, choice.offer))
                 await asyncio.sleep(half_s)
                 return made
             finally:
                 server.under_way -= 1
 
-        self.under_way[d.name] += 1
+        self.under_way[ask.model] += 1
         try:
-            choices = await self._choices(ask, d, a)
+            choices = await self._chosen(ask)
             made, choice, tries = await upstream.race(choices, begin, self._doubt_s(choices, True), lambda _: None)
         except BaseException as error:
             self._failed(ask, error, limits, estimate)
             raise
         finally:
-            self.under_way[d.name] -= 1
+            self.under_way[ask.model] -= 1
         usage = made.get("usage")
         made["model"] = ask.model
         tokens = told.tokens(usage if isinstance(usage, dict) else {})
-        self._settled(ask, choice, self._account(ask, d, choice), tokens, limits, estimate)
-        return Whole(made, self._route(d, choice, tries, begun))
+        self._settled(ask, choice, self._account(ask, choice), tokens, limits, estimate)
+        return Whole(made, self._route(choice, tries, begun))
 
     async def stream(self, ask: Ask) -> _Flow:
         """The answer in pieces, once its first piece is there; Trouble where there is none."""
-        d, a = self._resolve(ask)
-        limits, estimate = self._admit(ask, d)
-        body, begun = self._body(ask, d, a), self._clock()
+        self._resolve(ask)
+        limits, estimate = self._admit(ask)
+        begun = self._clock()
 
         async def begin(choice: Choice) -> Opened:
             server = self._there(choice)
@@ -306,7 +321,7 @@ class Desk:
             try:
                 await asyncio.sleep(half_s)
                 self._there(choice)
-                made = await self.up.stream(server, ask.endpoint, body)
+                made = await self.up.stream(server, ask.endpoint, self._body(ask, choice.offer))
                 await asyncio.sleep(half_s)
             except BaseException:
                 if made is not None:
@@ -319,23 +334,23 @@ class Desk:
             opened.server.under_way -= 1
             opened.close()
 
-        self.under_way[d.name] += 1
+        self.under_way[ask.model] += 1
         try:
-            choices = await self._choices(ask, d, a)
+            choices = await self._chosen(ask)
             opened, choice, tries = await upstream.race(choices, begin, self._doubt_s(choices, False), drop)
         except BaseException as error:
-            self.under_way[d.name] -= 1
+            self.under_way[ask.model] -= 1
             self._failed(ask, error, limits, estimate)
             raise
 
-        account = self._account(ask, d, choice)
+        account = self._account(ask, choice)
 
         def ended(tokens: tuple[int, int, int], error: bool) -> None:
-            self.under_way[d.name] -= 1
+            self.under_way[ask.model] -= 1
             opened.server.under_way -= 1
             self._settled(ask, choice, account, tokens, limits, estimate, error)
 
-        route = self._route(d, choice, tries, begun)
+        route = self._route(choice, tries, begun)
         return _Flow(ask, opened, route, self._imposed_s(choice) / 2.0, account, ended)
 
     def _failed(self, ask: Ask, error: BaseException, limits: Limits | None, estimate: int) -> None:
@@ -348,8 +363,9 @@ class Desk:
     def _imposed_s(self, choice: Choice) -> float:
         return (choice.modelled_s or 0.0) if self.feed is not None and self.feed.impose else 0.0
 
-    def _account(self, ask: Ask, d: DeploymentFacts, choice: Choice) -> Account:
-        return self.meter.begin(Whose(ask.caller.key, ask.caller.home, d.name, ask.model, choice.replica.host))
+    def _account(self, ask: Ask, choice: Choice) -> Account:
+        whose = Whose(ask.caller.key, ask.caller.home, choice.offer[0].name, ask.model, choice.replica.host)
+        return self.meter.begin(whose)
 
     def _settled(
         self, ask: Ask, choice: Choice, account: Account, tokens: tuple[int, int, int], limits: Limits | None, estimate: int, error: bool = False
@@ -365,10 +381,10 @@ class Desk:
             while len(self._homes) > MOST_HOMES:
                 self._homes.popitem(last=False)
 
-    def _route(self, d: DeploymentFacts, choice: Choice, tries: int, begun: float) -> Route:
+    def _route(self, choice: Choice, tries: int, begun: float) -> Route:
         first_s = self._clock() - begun
         self.first_s.append(first_s)
-        host = choice.host
+        d, host = choice.offer[0], choice.host
         return Route(
             deployment=d.name, host=choice.replica.host, ship=bool(host and host.ship), country=host.country if host else "",
             modelled_s=choice.modelled_s, first_s=first_s, tries=tries, price_usd_mtok=(d.price_in_usd_mtok, d.price_out_usd_mtok),
@@ -376,12 +392,12 @@ class Desk:
 
     async def count(self, ask: Ask) -> int:
         """Tokens that the request's prompt comes to, by the server's own tokeniser."""
-        d, a = self._resolve(ask)
-        body = {k: v for k, v in self._body(ask, d, a).items() if k in ("model", "messages", "prompt", "tools")}
-        choices = await self._choices(ask, d, a)
+        choices = await self._choices(ask)
 
         async def begin(choice: Choice) -> dict[str, Any]:
             server = self._there(choice)
+            whole = self._body(ask, choice.offer)
+            body = {k: v for k, v in whole.items() if k in ("model", "messages", "prompt", "tools")}
             return await self.up.whole(server, LLAMA_COUNT if server.llama_cpp else "/tokenize", body)
 
         made, _, _ = await upstream.race(choices, begin, SILENT_S, lambda _: None)

@@ -29,8 +29,8 @@ class _Collected(Collector):
         models, names = {d.model for d in shared}, {d.name for d in shared}
         for (model, outcome), count in list(desk.counts.items()):
             asked[model if model in models else OWN, outcome] += count
-        for name, count in list(desk.under_way.items()):
-            under_way[name if name in names else OWN,] += count
+        for model, count in list(desk.under_way.items()):
+            under_way[model if model in models else OWN,] += count
         for d in desk.feed.deployments if desk.feed else ():
             for replica in d.replicas:
                 if server := desk.servers.get(replica.id):
@@ -41,7 +41,7 @@ class _Collected(Collector):
             CounterMetricFamily("aether_gateway_requests", "Requests by model and how they ended", labels=["model", "outcome"]), asked
         )  # fmt: skip
         yield _told(
-            GaugeMetricFamily("aether_gateway_under_way", "Requests under way", labels=["deployment"]), under_way
+            GaugeMetricFamily("aether_gateway_under_way", "Requests under way by model", labels=["model"]), under_way
         )
         at = ["deployment", "host"]
         yield _told(GaugeMetricFamily("aether_gateway_servers_ready", "Servers that answer", labels=at), ready)

@@ -27,6 +27,12 @@ FULL_SHARE, FULL_S = (
     1.0,
 )  # above it a KV cache has no room for long answers: requests are thrown out and read again, or wait
 ENERGY_S_J_USD = 0.01 * 3.6e7  # 10 ms for each 0.1 USD/kWh: decides among hosts that are otherwise alike
+WORTH_S_USD = 100.0  # that a dollar is waited for: 36 USD are the hour of whoever waits
+ANSWER_MTOK = 0.001  # that a price is weighed by: a thousand tokens read, a thousand written
+
+Offer = tuple[
+    feed.DeploymentFacts, feed.AdapterFacts | None
+]  # what a model's name stands for: a deployment, and what it was tuned to
 
 
 @dataclass(slots=True)
@@ -47,6 +53,7 @@ class Seen:
 class Choice:
     """A replica that may answer. host: None outside of the fabric. modelled_s: round trip by the twin [s], None where it has none."""
 
+    offer: Offer
     replica: feed.Replica
     host: feed.HostNow | None
     cost_s: float
@@ -55,27 +62,29 @@ class Choice:
 
 
 def order(
-    deployment: feed.DeploymentFacts, hosts: Mapping[str, feed.HostNow], seen: Mapping[str, Seen], *, place: str,
-    jurisdictions: Sequence[str], adapter: str | None, conversation: bytes, home: str | None, speed: float,
+    offers: Sequence[Offer], hosts: Mapping[str, feed.HostNow], seen: Mapping[str, Seen], *, place: str,
+    jurisdictions: Sequence[str], conversation: bytes, home: str | None, speed: float,
 ) -> tuple[list[Choice], str]:  # fmt: skip
-    """The replicas that may answer, best first, and in words why there is none.
+    """The replicas that may answer, of all offers alike, best first, and in words why there is none.
 
     home: the replica that the conversation last had. speed: fabric seconds in one of the wall. Hosts that are soon gone come after all
     others, whatever they cost.
     """
-    laws = [set(states) for states in (deployment.jurisdictions, jurisdictions) if states]
     barred: Counter[str] = Counter()
     choices: list[Choice] = []
-    for replica in deployment.replicas:
-        host, known = hosts.get(replica.host), seen.get(replica.id) or Seen()
-        bar = _barred(replica, host, known, laws, adapter)
-        if bar:
-            barred[bar] += 1
-        else:
-            choices.append(_choice(replica, host, known, place, replica.id == home, speed))
+    for offer in offers:
+        laws = [set(states) for states in (offer[0].jurisdictions, jurisdictions) if states]
+        for replica in offer[0].replicas:
+            host, known = hosts.get(replica.host), seen.get(replica.id) or Seen()
+            bar = _barred(replica, host, known, laws, offer[1].upstream if offer[1] else None)
+            if bar:
+                barred[bar] += 1
+            else:
+                choices.append(_choice(offer, replica, host, known, place, replica.id == home, speed))
     if not choices:
         words = "; ".join(f"{count} {bar}" for bar, count in sorted(barred.items()))
-        return [], f"no replica of {deployment.name} may answer: {words or 'it has none'}"
+        names = ", ".join(sorted(d.name for d, _ in offers))
+        return [], f"no replica of {names} may answer: {words or 'it has none'}"
     stay = [c for c in choices if not _leaves(c.host, speed)]
     cheapest_s = min(c.cost_s for c in stay or choices)
 
@@ -110,7 +119,7 @@ def _barred(
 
 
 def _choice(
-    replica: feed.Replica, host: feed.HostNow | None, known: Seen, place: str, kept: bool, speed: float
+    offer: Offer, replica: feed.Replica, host: feed.HostNow | None, known: Seen, place: str, kept: bool, speed: float
 ) -> Choice:
     """What a replica costs [s], part by part."""
     modelled_s = host.round_trip_s.get(place) if host is not None else None
@@ -119,6 +128,8 @@ def _choice(
     queue = known.gauges.waiting + SLOTS if known.gauges.waiting else 0
     parts += [("load", max(known.under_way, queue) * (known.service_s or GUESS_S) / SLOTS)]
     parts += [("cache", FULL_S * max(0.0, known.gauges.cache_share - FULL_SHARE) / (1.0 - FULL_SHARE))]
+    prices_usd_mtok = offer[0].price_in_usd_mtok + offer[0].price_out_usd_mtok
+    parts += [("price", WORTH_S_USD * ANSWER_MTOK * prices_usd_mtok)]
     if host is not None:
         clocks_share = host.gpus / host.gpus_installed if host.gpus_installed else 1.0
         parts.append(("clocks", SLOW_S * max(0.0, 1.0 - clocks_share)))
@@ -133,7 +144,7 @@ def _choice(
         reasons.insert(0, "round trip not modelled")
     if _leaves(host, speed):
         reasons.append("soon gone")
-    return Choice(replica, host, sum(cost_s for _, cost_s in parts), modelled_s, tuple(reasons))
+    return Choice(offer, replica, host, sum(cost_s for _, cost_s in parts), modelled_s, tuple(reasons))
 
 
 def _leaves(host: feed.HostNow | None, speed: float) -> bool:
