@@ -77,6 +77,38 @@ def test_accelerators_are_named_in_any_of_the_usual_ways(given, name, count):
 
 
 @pytest.mark.parametrize(
+    ("given", "ways"),
+    [
+        ("{L4:8, A100:4}", [("L4", 8), ("A100", 4)]),  # a set, as YAML reads it: names without values
+        ("[H100:8, B200]", [("H100", 8), ("B200", 1)]),
+        ("{H100: 8, B200: 4}", [("H100", 8), ("B200", 4)]),
+        ("{H100:8}", [("H100", 8)]),
+    ],
+)
+def test_sets_and_lists_of_accelerators_are_ways_to_choose_from(given, ways):
+    text = f"run: x\nresources:\n  cpus: 4+\n  accelerators: {given}\n"
+    made = check(document.parse(text)).task
+    assert [(dict(w.accelerators), w.cpus) for w in made.resources.ways] == [({n: c}, 4.0) for n, c in ways]
+    assert Task.model_validate_json(made.model_dump_json()) == made
+
+
+def test_a_set_within_any_of_and_one_beside_it_are_ways_too():
+    beside = (
+        "run: x\nresources: {accelerators: [H100:1, B200:1], any_of: [{cpus: 4}, {accelerators: [A100:2, V100:2]}]}\n"
+    )
+    ways = check(document.parse(beside)).task.resources.ways
+    assert [next(iter(w.accelerators)) for w in ways] == ["H100", "B200", "A100", "V100"]
+    assert [w.cpus for w in ways] == [4.0, 4.0, None, None]
+
+
+@pytest.mark.parametrize(
+    "given", ["[]", "{}", "[H100:x]", "[3]", "[{H100: 1, B200: 1}]", "{H100: {a: b}}", "[[H100:1]]"]
+)
+def test_sets_that_are_none_are_refused(given):
+    assert "resources." in problems(f"run: x\nresources: {{accelerators: {given}}}\n")[0]
+
+
+@pytest.mark.parametrize(
     ("asked", "found"),
     [
         ("H100", "h100-sxm"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -96,9 +96,11 @@ class Resources(Record):
         if value is None or not isinstance(value, Mapping):
             if value is None:
                 return None
-            raise PydanticCustomError("accelerators", "write 'B200:8' or {B200: 8}; ways to choose from go into any_of")
+            raise PydanticCustomError(
+                "accelerators", "write 'B200:8', {B200: 8} or, to choose from, ['B200:8', 'H100:16']"
+            )
         if len(value) != 1:
-            raise PydanticCustomError("accelerators", "one kind a node; ways to choose from go into any_of")
+            raise PydanticCustomError("accelerators", "one kind a node: name one at least, none twice")
         made = {}
         for name, count in value.items():
             number = 1 if count is None else count
@@ -109,12 +111,37 @@ class Resources(Record):
         return made
 
 
+def _kinds(value: object) -> list[object] | None:
+    """Each of several accelerators to choose from, written as one is; None where one is written: `B200:8` or `{B200: 8}`."""
+    if isinstance(value, Mapping) and (len(value) > 1 or any(":" in str(name) for name in value)):
+        return [str(name) if count is None else {name: count} for name, count in value.items()]
+    return list(value) if isinstance(value, list | tuple) and value else None
+
+
 class Asked(Resources):
     """The `resources` of a task: one way to run it, or several of which any will do."""
 
     any_of: tuple[Resources, ...] = Field(
         (), max_length=20, description="ways to choose from, the first that fits is taken"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sets(cls, value: object) -> object:
+        """Sets and lists of accelerators, as SkyPilot has them, become ways."""
+        if not isinstance(value, Mapping):
+            return value
+        ways = value.get("any_of") or [{}]
+        if not (isinstance(ways, Sequence) and all(isinstance(w, Mapping) for w in ways)):
+            return value
+        if all(_kinds(w.get("accelerators")) is None for w in (value, *ways)):
+            return value
+        made = []
+        for way in ways:
+            asked = way.get("accelerators", value.get("accelerators"))
+            kinds = _kinds(asked)
+            made += [{**way, "accelerators": kind} for kind in ([asked] if kinds is None else kinds)]
+        return {k: v for k, v in value.items() if k != "accelerators"} | {"any_of": made}
 
     @cached_property
     def ways(self) -> tuple[Resources, ...]:

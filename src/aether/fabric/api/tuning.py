@@ -21,7 +21,7 @@ from aether.fabric.core.plane import Decision, Happening, Refused
 from aether.fabric.core.serving import MOST_ADAPTERS
 from aether.fabric.core.state import OVER, Served, State, Tuned
 from aether.fabric.service import Tuning
-from aether.fabric.task import Asked, Orbit, Task
+from aether.fabric.task import Asked, Orbit, Resources, Task
 from aether.fabric.tenancy import Principal, ident
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=VendorRoute)
@@ -141,18 +141,19 @@ async def create_tuning(given: Given, who: Writer, asked: NewTuning) -> Response
 
 
 def tunable(state: State, who: Principal, model: str) -> tuple[str, Served]:
-    """The deployment of a model that can be tuned, after its id; Refused where there is none of theirs."""
-    for name, served in state.served.items():
-        if not served.gone and served.deployment.model == model and served.project in ("", who.project or "default"):
-            if served.deployment.service.tuning is None:
-                raise Refused(
-                    400,
-                    "invalid-input",
-                    f"The model '{model}' cannot be tuned: its deployment has no `tuning`",
-                    param="model",
-                )
-            return name, served
-    raise Refused(400, "invalid-input", f"The model '{model[:100]}' does not exist or cannot be tuned", param="model")
+    """The deployment of a model that can be tuned, after its id; of several one that is tuned continually. Refused where there is none."""
+    mine = [
+        (name, served)
+        for name, served in state.served.items()
+        if not served.gone and served.deployment.model == model and served.project in ("", who.project or "default")
+    ]
+    tuned = [(n, s) for n, s in mine if s.deployment.service.tuning is not None]
+    if not tuned:
+        what = f"The model '{model[:100]}' does not exist or cannot be tuned"
+        if mine:
+            what = f"The model '{model}' cannot be tuned: its deployment has no `tuning`"
+        raise Refused(400, "invalid-input", what, param="model")
+    return max(tuned, key=lambda row: (row[1].deployment.service.tuning or Tuning(run="-")).continual is not None)
 
 
 def begin(served: Served, wanted: events.TuningAsked, train: str, validation: str | None) -> tuple[Happening, ...]:
@@ -161,9 +162,10 @@ def begin(served: Served, wanted: events.TuningAsked, train: str, validation: st
     assert tuning is not None  # `tunable` has seen to it
     assert task is not None  # `Deployment` has
     mounts = {"~/tuning/train.jsonl": train} | ({"~/tuning/validation.jsonl": validation} if validation else {})
-    accelerators = {next(iter(task.resources.accelerators)): tuning.gpus} if task.resources.accelerators else None
+    kinds = dict.fromkeys(kind for way in task.resources.ways for kind in way.accelerators or ())
+    ways = tuple(Resources(accelerators={kind: tuning.gpus}) for kind in kinds)
     made = Task(
-        name=f"tune-{served.deployment.name}"[:60], resources=Asked(accelerators=accelerators), file_mounts=mounts, setup=tuning.setup,
+        name=f"tune-{served.deployment.name}"[:60], resources=Asked(any_of=ways), file_mounts=mounts, setup=tuning.setup,
         run=_script(tuning, wanted, validation is not None),
         orbit=Orbit(where=task.orbit.where, jurisdictions=task.orbit.jurisdictions, priority=PRIORITY, retries=1, checkpoint="~/adapter",
                     checkpoint_every=1e9, grace=5.0),
