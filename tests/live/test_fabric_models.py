@@ -70,6 +70,9 @@ def test_up_serves_a_model_at_once_and_what_it_delivers_is_metered_to_the_token(
         assert (ended.stop_reason, ended.stop_sequence) == ("stop_sequence", stop)
         assert message.stop_reason == "max_tokens"
         assert count.input_tokens == message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0)
+        with openai.OpenAI(base_url=fabric.models, api_key=fabric.key) as one:
+            same_prompt = one.responses.input_tokens.count(model="aether-tiny", input="def main():\n    return ")
+        assert same_prompt.input_tokens == first.usage.prompt_tokens
         into = 2 * first.usage.prompt_tokens + 2 * count.input_tokens
         out = 2 * first.usage.completion_tokens + message.usage.output_tokens + ended.usage.output_tokens
         until(lambda: tokens(client)[:3] == (before[0] + 4, before[1] + into, before[2] + out))

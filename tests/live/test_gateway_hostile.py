@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aether.fabric.gateway.front import SPOKEN
+from aether.fabric.gateway.front import COUNTS, SPOKEN
 from gateway_play import KEY, PlayDesk, chunk, front, streamed, until
 
-PATHS = [*SPOKEN, "/v1/messages/count_tokens"]
+PATHS = [*SPOKEN, *COUNTS]
 CHAT = {"model": "aether-tiny", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
 LIMIT = 1 << 20
 
@@ -145,6 +145,7 @@ FULL = {
     "/v1/chat/completions": CHAT, "/v1/completions": {"model": "aether-tiny", "prompt": "a"},
     "/v1/embeddings": {"model": "aether-tiny", "input": "a"}, "/v1/responses": {"model": "aether-tiny", "input": "a"},
     "/v1/messages": CHAT, "/v1/messages/count_tokens": {"model": "aether-tiny", "messages": CHAT["messages"]},
+    "/v1/responses/input_tokens": {"model": "aether-tiny", "input": "a"},
 }  # fmt: skip
 BLOCKS = st.lists(
     st.fixed_dictionaries({"role": WORDS, "content": VALUES}) | st.fixed_dictionaries({"type": WORDS}) | VALUES,

@@ -196,6 +196,25 @@ def test_calls_of_a_response_come_back_as_items(play):
     assert third.output_text == "Again."
 
 
+def test_the_tokens_of_a_response_are_counted_before_it_is_asked_for(play):
+    desk, client, raw, _ = play
+    told = client.responses.input_tokens.count(model="aether-tiny", input="Hi", instructions="Be brief.", tools=[FLAT])
+    assert (told.input_tokens, told.object) == (11, "response.input_tokens")
+    asked = desk.asks[-1].body
+    client.responses.create(model="aether-tiny", input="Hi", instructions="Be brief.", tools=[FLAT])
+    assert asked == desk.asks[-1].body  # what is counted is what will be read
+    for wrong in ("personality", "previous_response_id", "conversation", "temperature"):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.input_tokens.count(model="aether-tiny", input="Hi", extra_body={wrong: "1"})
+        assert caught.value.param == wrong
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.input_tokens.count(model="aether-tiny")
+    assert caught.value.param == "input"
+    with pytest.raises(openai.NotFoundError):
+        client.responses.input_tokens.count(model="none", input="Hi")
+    assert raw.get("/v1/responses/input_tokens").status_code == 405
+
+
 def test_a_response_is_streamed_in_the_documented_order(play):
     desk, client, _, _ = play
     events = list(client.responses.create(model="aether-tiny", input="Hi", stream=True))

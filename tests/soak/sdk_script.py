@@ -68,6 +68,8 @@ def with_openai():
     if hasattr(client, "responses"):
         done.append("responses")
         assert client.responses.create(model="aether-tiny", input="Hi").output_text == TEXT
+        if hasattr(client.responses, "input_tokens"):
+            assert client.responses.input_tokens.count(model="aether-tiny", input="Hi").input_tokens == 11
         events = list(client.responses.create(model="aether-tiny", input="Hi", stream=True))
         assert (events[0].type, events[-1].type) == ("response.created", "response.completed")
         assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == TEXT

@@ -179,6 +179,7 @@ def test_no_endpoint_tells_their_models_from_what_is_not(theirs, other, of):
     for path, body in (
         ("/chat/completions", CHAT), ("/chat/completions", {**CHAT, "stream": True}), ("/completions", {"model": "NAME", "prompt": "a"}),
         ("/embeddings", {"model": "NAME", "input": "a"}), ("/responses", {"model": "NAME", "input": "a"}),
+        ("/responses/input_tokens", {"model": "NAME", "input": "a"}),
         ("/messages", CHAT), ("/messages/count_tokens", {k: CHAT[k] for k in ("model", "messages")}),
     ):  # fmt: skip
         assert same_but_for_the_name(other, "POST", path, name, json=body)[0] == 404

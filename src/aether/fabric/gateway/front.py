@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from aether.fabric.gateway.asks import Ask, Caller, Desk, Route, Stream, Trouble
-from aether.fabric.gateway.dialects import Asked, Bill, Dialect, Pieces, chat, happenings, messages, plain
+from aether.fabric.gateway.dialects import Asked, Bill, Count, Dialect, Pieces, chat, happenings, messages, plain
 from aether.fabric.gateway.dialects.form import parse
 from aether.fabric.gateway.dialects.frames import dump
 from aether.fabric.gateway.dialects.models import anthropic_model, openai_model, page
@@ -43,7 +43,7 @@ SPOKEN = {
     "/v1/responses": happenings.dialect,
     "/v1/messages": messages.dialect,
 }
-COUNT = "/v1/messages/count_tokens"
+COUNTS = {"/v1/messages/count_tokens": messages.count, "/v1/responses/input_tokens": happenings.count}
 PASSED_ON = ("/v1/files", "/v1/files/{tail:.*}", "/v1/fine_tuning/{tail:.*}", "/v1/feedback")
 STATE = re.compile(r"[A-Z]{2}")
 SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")  # OpenAI's way to write a time to wait: 6m0s
@@ -167,7 +167,8 @@ class Front:
         routes = [web.get("/health", self.health)]
         for path, dialect in SPOKEN.items():
             routes.append(web.post(path, self.door(self.speaker(dialect), dialect.vendor)))
-        routes.append(web.post(COUNT, self.door(self.count, anthropic)))
+        for path, count in COUNTS.items():
+            routes.append(web.post(path, self.door(self.counter(count), count.dialect.vendor)))
         routes.append(web.get("/v1/models", self.door(self.models)))
         routes.append(web.get("/v1/models/{id:.+}", self.door(self.model)))
         if self.pass_on is not None:
@@ -318,13 +319,17 @@ class Front:
         closing.add_done_callback(self.closing.discard)
         await asyncio.shield(closing)
 
-    async def count(self, visit: Visit) -> web.StreamResponse:
-        """The tokens of a prompt, in Anthropic's form."""
-        caller = self.caller(visit)
-        asked = await self.read(visit, messages.count)
-        tokens = await self.desk.count(self.ask(visit, messages.dialect, asked, caller))
-        headers = self.answer_headers(visit, caller, None)
-        return web.Response(body=dump({"input_tokens": tokens}), content_type="application/json", headers=headers)
+    def counter(self, count: Count) -> Callable[[Visit], Awaitable[web.StreamResponse]]:
+        """What tells the tokens of a prompt."""
+
+        async def tell(visit: Visit) -> web.StreamResponse:
+            caller = self.caller(visit)
+            asked = await self.read(visit, count.accept)
+            tokens = await self.desk.count(self.ask(visit, count.dialect, asked, caller))
+            headers = self.answer_headers(visit, caller, None)
+            return web.Response(body=dump(count.told(tokens)), content_type="application/json", headers=headers)
+
+        return tell
 
     async def models(self, visit: Visit) -> web.StreamResponse:
         """The models that the caller may use; a page of them in Anthropic's form."""
@@ -366,11 +371,12 @@ class Front:
     async def nowhere(self, visit: Visit) -> web.StreamResponse:
         """A path that is none, or one of ours with another method."""
         method, path = visit.request.method, visit.request.path[:200]
-        vendor = SPOKEN[path].vendor if path in SPOKEN else anthropic if path == COUNT else visit.vendor
+        known = SPOKEN.get(path) or (COUNTS[path].dialect if path in COUNTS else None)
+        vendor = known.vendor if known else visit.vendor
         trouble = Trouble(
             "missing", f"Invalid URL ({method} {path})" if vendor is openai else "Not Found", code="unknown_url"
         )
-        if path in SPOKEN or path == COUNT or path == "/v1/models" or path.startswith("/v1/models/"):
+        if known or path == "/v1/models" or path.startswith("/v1/models/"):
             trouble = Trouble("invalid", f"Not allowed to {method} on {path}.", status=405, code="method_not_supported")
         return self.refusal(Visit(visit.request, vendor, visit.id, visit.start_s), trouble)
 

@@ -53,3 +53,12 @@ class Dialect:
     accept: Callable[[Any], Asked]
     whole: Callable[[dict[str, Any], Asked, Bill], dict[str, Any]]
     pieces: Callable[[Asked, Bill], Pieces] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How a path is spoken that counts a prompt's tokens. accept: raises Trouble("invalid"); told: the answer of so many."""
+
+    dialect: Dialect
+    accept: Callable[[Any], Asked]
+    told: Callable[[int], dict[str, Any]]

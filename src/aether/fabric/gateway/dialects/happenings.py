@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aether.fabric.gateway.asks import Trouble
-from aether.fabric.gateway.dialects import Asked, Bill, Dialect
+from aether.fabric.gateway.dialects import Asked, Bill, Count, Dialect
 from aether.fabric.gateway.dialects import responses as form
 from aether.fabric.gateway.dialects import trouble as said
 from aether.fabric.gateway.dialects.form import spoken
@@ -134,4 +134,10 @@ class Events:
         return self._event("failed", response=failed)
 
 
+def counted(tokens: int) -> dict[str, Any]:
+    """The answer that tells a prompt's tokens."""
+    return {"object": "response.input_tokens", "input_tokens": tokens}
+
+
 dialect = Dialect("/v1/chat/completions", said.openai, spoken(said.openai_says, form.request), form.whole, Events)
+count = Count(dialect, spoken(said.openai_says, form.counted), counted)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from aether.fabric.gateway.asks import Trouble
-from aether.fabric.gateway.dialects import Asked, Bill, Dialect
+from aether.fabric.gateway.dialects import Asked, Bill, Count, Dialect
 from aether.fabric.gateway.dialects import trouble as said
 from aether.fabric.gateway.dialects.chat import opening_of
 from aether.fabric.gateway.dialects.form import (
@@ -365,4 +365,4 @@ class Events:
 
 
 dialect = Dialect("/v1/chat/completions", said.anthropic, spoken(said.anthropic_says, _accept), whole, Events)
-count = spoken(said.anthropic_says, _count)
+count = Count(dialect, spoken(said.anthropic_says, _count), lambda tokens: {"input_tokens": tokens})

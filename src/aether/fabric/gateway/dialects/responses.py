@@ -37,6 +37,11 @@ UNSUPPORTED = frozenset({
     "access_programs", "background_options", "context_management", "conversation", "image", "max_tool_calls", "moderation",
     "previous_response_id", "prompt", "prompt_cache_options", "top_logprobs",
 })  # fmt: skip
+COUNTED = {
+    "model": MODEL, "input": Field(("string", "array")), "truncation": one_of("disabled"),
+    **{name: ECHOED[name] for name in ("instructions", "parallel_tool_calls", "reasoning", "text", "tool_choice", "tools")},
+}  # fmt: skip
+UNCOUNTED = frozenset({"conversation", "personality", "previous_response_id"})
 NEEDED = Field(("string",), required=True)
 ROLE = Field(("string",), among=("user", "assistant", "system", "developer"), required=True)
 PARTS = {
@@ -170,7 +175,19 @@ def request(body: Any) -> Asked:
     if kept.get("include"):  # what may be included is made by the vendor's own tools
         raise Wrong(("include",), "unsupported")
     read(kept.get("stream_options", {}), {"include_obfuscation": BOOLEAN}, path=("stream_options",))
-    messages = _messages(kept["input"], kept.get("instructions"))
+    return _turn(kept)
+
+
+def counted(body: Any) -> Asked:
+    """A request whose prompt's tokens are counted, as chat asks it; raises Wrong."""
+    kept = read(body, COUNTED, UNCOUNTED)
+    if not (kept.get("input") or kept.get("instructions")):
+        raise Wrong(("input",), "missing")
+    return _turn(kept)
+
+
+def _turn(kept: dict[str, Any]) -> Asked:
+    messages = _messages(kept.get("input", []), kept.get("instructions"))
     turned: dict[str, Any] = {"model": kept["model"], "messages": messages, **_tools(kept), **_output(kept)}
     for name in ("temperature", "top_p", *EXTENSIONS):
         if name in kept:
