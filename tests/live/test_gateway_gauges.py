@@ -42,7 +42,7 @@ def best(**told):
     seen = {n: routing.Seen(ready=True, service_s=0.5) for n in "ab"}
     seen["a"].gauges = Gauges(**told)
     made, _ = routing.order(
-        deployment, ships, seen, place="", jurisdictions=(), adapter=None, conversation=b"", home="a", speed=1.0
+        [(deployment, None)], ships, seen, place="", jurisdictions=(), conversation=b"", home="a", speed=1.0
     )
     return made[0].replica.id
 
