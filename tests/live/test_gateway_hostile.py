@@ -25,10 +25,10 @@ def served():
     desk = PlayDesk()
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     with (
-        front(desk, body_bytes=LIMIT, body_s=0.6, stall_s=0.5, idle_s=0.6) as url,
+        front(desk, body_bytes=LIMIT, body_s=2.0, stall_s=1.0, idle_s=2.0) as url,
         # lets go of a connection well before the server does: who writes on one just then is reset
         httpx.Client(
-            base_url=url, headers=headers, trust_env=False, timeout=20, limits=httpx.Limits(keepalive_expiry=0.2)
+            base_url=url, headers=headers, trust_env=False, timeout=20, limits=httpx.Limits(keepalive_expiry=0.5)
         ) as raw,
     ):
         yield desk, raw, url
