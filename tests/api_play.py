@@ -30,7 +30,7 @@ from aether.scenario.catalog import packaged
 from fabric_play import facts
 
 HOSTS = (facts("a/0"), facts("a/1"), facts("site", ship=False))
-PATIENCE_S = 10.0  # a poll that takes longer has failed
+PATIENCE_S = 30.0  # a poll that takes longer has failed
 TASK = {"name": "hi", "run": "true"}
 
 

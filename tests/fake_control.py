@@ -77,7 +77,7 @@ class FakeControl:
         return [r.report for r in list(self.reports[runtime])
                 if r.report.kind == kind and attempt in (None, r.report.attempt)]  # fmt: skip
 
-    def wait(self, runtime, kind, attempt=None, count=1, within=20.0):
+    def wait(self, runtime, kind, attempt=None, count=1, within=60.0):
         """The reports of a kind, once so many have come."""
         until(lambda: len(self.of(runtime, kind, attempt)) >= count, within,
               lambda: f"{kind} of {runtime}: {[r.report for r in self.reports[runtime]]}")  # fmt: skip
@@ -170,7 +170,7 @@ class FakeControl:
         request.wfile.write(data)
 
 
-def until(true, within=20.0, told=lambda: ""):
+def until(true, within=60.0, told=lambda: ""):
     """Poll until something is true; fails with what is told after the deadline."""
     end = time.monotonic() + within
     while not (found := true()):

@@ -182,7 +182,7 @@ def front(desk, **settings):
         assert not thread.is_alive()
 
 
-def until(true, limit_s=10.0):
+def until(true, limit_s=30.0):
     """Wait for something to be true."""
     end = time.monotonic() + limit_s
     while not true():

@@ -102,7 +102,7 @@ def _line(pid):
         return b""
 
 
-def until(true, within=20.0):
+def until(true, within=60.0):
     """Poll until something is true, and give it."""
     end = time.monotonic() + within
     while not (found := true()):

@@ -105,7 +105,7 @@ def test_an_interrupted_launch_leaves_its_job_alone_and_says_so(fabric, aether, 
     process = fabric.start("launch", path)
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     job = err.split()[0]
     assert process.returncode == 130
     assert f"{job} goes on: aether logs -f {job} follows it, aether cancel {job} ends it" in err
@@ -137,15 +137,15 @@ def test_what_runs_is_moved_by_a_lost_ship_and_goes_on_from_its_checkpoint(aethe
     def begun():
         return [line.split() for line in aether("logs", job)[1].splitlines() if line.startswith("counts from")]
 
-    until(lambda: told(aether("jobs", job, "--json"))["job"]["checkpoint_bytes"] > 0, 40)
+    until(lambda: told(aether("jobs", job, "--json"))["job"]["checkpoint_bytes"] > 0, 90)
     (first,) = begun()
     assert aether("inject", "ship", first[-1], "--for", "3 min")[:2] == (0, f"{first[-1]} is lost for 3 min.\n")
-    _, second = until(lambda: len(begun()) == 2 and begun(), 40)
+    _, second = until(lambda: len(begun()) == 2 and begun(), 90)
     assert second[-1] != first[-1]
     assert int(second[2]) >= 1
     assert "1 preemptions" in aether("jobs", job)[1]
     assert aether("cancel", job)[0] == 0
-    until(lambda: all(s["up"] and s["runtime"] == "working" for s in told(aether("ships", "--json"))["ships"]), 40)
+    until(lambda: all(s["up"] and s["runtime"] == "working" for s in told(aether("ships", "--json"))["ships"]), 90)
 
 
 def test_a_cordoned_host_takes_nothing_and_the_queue_says_why(aether, tmp_path):
@@ -200,7 +200,7 @@ def test_watching_draws_again_and_ends_with_ctrl_c(fabric):
     for _ in range(2):
         assert json.loads(process.stdout.readline())["fabric"]["scenario"] == "quiet"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
 
 

@@ -77,10 +77,10 @@ def unsent(fabric, host):
 
 def test_kills_of_control_and_of_a_runtime_under_load_lose_nothing(fabric, sent):
     with under.Load(fabric, MAKERS, clients=2, most=12) as load, under.Assassin(fabric, 1, {"runtime": 1}) as assassin:
-        under.until(lambda: len(load.sent) >= 4, 30)
+        under.until(lambda: len(load.sent) >= 4, 60)
         fabric.kill_control()
-        under.until(assassin.strike, 30)
-        under.until(lambda: len(load.sent) >= 8, 30)
+        under.until(assassin.strike, 60)
+        under.until(lambda: len(load.sent) >= 8, 60)
         load.quiet(60)
     sent += load.sent
     assert assassin.orphans == []
@@ -89,30 +89,30 @@ def test_kills_of_control_and_of_a_runtime_under_load_lose_nothing(fabric, sent)
 def test_a_job_of_a_ship_that_is_lost_goes_on_elsewhere_from_its_checkpoint_and_the_ship_returns(fabric, sent):
     name, host = submit(fabric, sent, 30, HOSTS[:2])
     fabric.client.ask("POST", "/v1/faults", {"kind": "ship", "name": host, "duration_s": 300.0})
-    under.until(lambda: not ship(fabric, host)["up"], 20)
-    under.until(lambda: host not in fabric.runtimes(), 20)
+    under.until(lambda: not ship(fabric, host)["up"], 60)
+    under.until(lambda: host not in fabric.runtimes(), 60)
     assert any(a.startswith(host) for a in fabric.client.ask("GET", "/v1/fabric")["alarms"])
     done = ended(fabric, name)
     assert (done["status"], done["attempts"]) == ("succeeded", 2)
     assert on(done) != host
     lines = check.read_lines(fabric)
     assert lines[name, 2, 0][0][1] > 0
-    under.until(lambda: ship(fabric, host)["up"] and ship(fabric, host)["runtime"] == "working", 30)
+    under.until(lambda: ship(fabric, host)["up"] and ship(fabric, host)["runtime"] == "working", 60)
 
 
 def test_a_ship_out_of_contact_works_on_and_reports_when_it_is_back(fabric, sent):
     name, host = submit(fabric, sent, 45, HOSTS[:2])
     fabric.client.ask("POST", "/v1/faults", {"kind": "link", "name": host, "duration_s": 240.0})
-    under.until(lambda: not ship(fabric, host)["contact"], 20)
+    under.until(lambda: not ship(fabric, host)["contact"], 60)
     at = len(check.read_lines(fabric)[name, 1, 0])
-    under.until(lambda: unsent(fabric, host) > 0, 20)
-    under.until(lambda: len(check.read_lines(fabric)[name, 1, 0]) > at + 5, 20)
+    under.until(lambda: unsent(fabric, host) > 0, 60)
+    under.until(lambda: len(check.read_lines(fabric)[name, 1, 0]) > at + 5, 60)
     done = ended(fabric, name)
     assert (done["status"], done["attempts"], done["preemptions"]) == ("succeeded", 1, 0)
 
 
 def test_the_books_of_it_all_are_right(fabric, sent):
-    under.until(lambda: all(unsent(fabric, h) == 0 for h in HOSTS), 30)
+    under.until(lambda: all(unsent(fabric, h) == 0 for h in HOSTS), 60)
     books, lines = check.Books.of(fabric), check.read_lines(fabric)
     check.submissions(books, sent, {j["id"]: j for j in under.every_job(fabric.client)})
     assert check.meters(fabric, books) > 10

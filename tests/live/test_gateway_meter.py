@@ -17,7 +17,7 @@ from aether.fabric.gateway.meter import Meter, Whose
 from aether.fabric.gateway.upstream import Upstream
 from upstream_play import PlayedServer, fed
 
-DEADLINE_S = 15.0  # for anything that is waited for
+DEADLINE_S = 60.0  # for anything that is waited for
 
 
 class Liar(PlayedServer):

@@ -20,7 +20,7 @@ from aether.fabric.gateway.feed import KeyFacts, Word
 from aether.fabric.tenancy import new_key
 from upstream_play import PlayedServer, fed
 
-DEADLINE_S = 20.0  # for anything that is waited for
+DEADLINE_S = 60.0  # for anything that is waited for
 TOKENS = 4  # that the scripted server says each answer has
 BODY = {"model": "small", "messages": [{"role": "user", "content": "hi"}]}
 

@@ -58,7 +58,7 @@ def test_a_crashed_runtime_is_started_again_and_a_lost_one_only_when_told(contro
     control.run("ai1/3", run="trap '' TERM; echo $$; setsid sleep 1000 & while :; do sleep 0.05; done")
     program = int(until(control.log))
     executor.kill("ai1/3")
-    until(lambda: not os.path.exists(f"/proc/{program}"), 10.0)
+    until(lambda: not os.path.exists(f"/proc/{program}"), 30.0)
     assert executor.alive() == set()
     assert len(control.joins) == joins
     executor.start("ai1/3")

@@ -56,8 +56,8 @@ def test_a_killed_runtime_leaves_no_orphan_and_tells_after_its_restart_what_was_
     fleet.start("a")
     pids = stubborn(fleet)
     fleet.kill("a")
-    until(lambda: not any(alive(p) for p in pids), 10.0)
-    until(lambda: not marked(fleet.disk("a")), 10.0)
+    until(lambda: not any(alive(p) for p in pids), 30.0)
+    until(lambda: not marked(fleet.disk("a")), 30.0)
     fleet.start("a")
     ended = fleet.control.wait("a", "ended")
     assert [e.how for e in ended] == ["lost"]
@@ -70,7 +70,7 @@ def test_a_killed_keeper_leaves_no_orphan_and_its_member_is_lost(fleet):
     fleet.start("a")
     pids = stubborn(fleet)
     os.kill(keeper_of(fleet), signal.SIGKILL)
-    until(lambda: not any(alive(p) for p in pids), 10.0)
+    until(lambda: not any(alive(p) for p in pids), 30.0)
     ended = fleet.control.wait("a", "ended")[0]
     assert (ended.how, ended.why) == ("lost", "its keeper was killed")
 
@@ -93,7 +93,7 @@ def test_when_both_are_killed_the_restarted_runtime_sweeps(fleet):
     os.kill(keeper, signal.SIGKILL)
     fleet.kill("a")
     fleet.start("a")
-    until(lambda: not alive(pid), 10.0)
+    until(lambda: not alive(pid), 30.0)
     assert fleet.control.wait("a", "ended")[0].how == "lost"
 
 
