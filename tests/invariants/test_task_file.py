@@ -92,6 +92,13 @@ def test_sets_and_lists_of_accelerators_are_ways_to_choose_from(given, ways):
     assert Task.model_validate_json(made.model_dump_json()) == made
 
 
+def test_an_accelerator_that_is_unknown_has_the_nearest_beginning_of_a_name():
+    (told,) = unknown_accelerators(
+        check(document.parse("run: x\nresources: {accelerators: gb3OO:1}\n")).task, packaged()
+    )
+    assert told.nearest == "gb300"
+
+
 def test_a_set_within_any_of_and_one_beside_it_are_ways_too():
     beside = (
         "run: x\nresources: {accelerators: [H100:1, B200:1], any_of: [{cpus: 4}, {accelerators: [A100:2, V100:2]}]}\n"

@@ -121,9 +121,11 @@ def test_one_model_of_two_deployments_is_answered_by_the_cheaper_and_then_by_the
         assert fabric.aether("serve", "down", "cheap")[0] == 0
         assert until(lambda: (made := answered()) and made[1]["deployment"] == "default/dear" and made)[0] == text
     assert fabric.aether("serve", "down", "dear")[0] == 0
-    (fabric.folder / "mine.yaml").write_text(f"name: mine\nservice: {{model: aether-tiny}}\nrun: {run}\n")
+    set_of = "resources: {accelerators: [gb3OO:1]}"
+    (fabric.folder / "mine.yaml").write_text(f"name: mine\nservice: {{model: aether-tiny}}\n{set_of}\nrun: {run}\n")
     code, _, err = fabric.aether("serve", "up", "mine.yaml")
     assert (code, "'aether-tiny' is served to every project already" in err) == (2, True), err
+    assert "mine.yaml:3: resources.any_of[0].accelerators: unknown accelerator 'gb3oo'; did you mean 'gb300'?" in err
 
 
 def test_a_server_that_does_not_come_up_is_replaced_and_the_command_says_why(fabric):

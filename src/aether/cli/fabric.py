@@ -80,8 +80,15 @@ def placed(error: InputError, text: Document) -> InputError:
     from aether.scenario.document import dotted
 
     paths = {dotted(at): at for at in text.lines}
+
+    def line(path: str) -> int:
+        """Of a path's nearest parent that is in the file; 0 when none is."""
+        parents = [at for name, at in paths.items() if path.startswith((f"{name}.", f"{name}["))]
+        return text.line(max(parents, key=len, default=()))
+
     return InputError([
-        text.problem(paths[p.path], p.what, p.nearest, p.next) if p.path in paths else Problem(p.path, p.what, p.nearest, p.next, text.file)
+        text.problem(paths[p.path], p.what, p.nearest, p.next) if p.path in paths
+        else Problem(p.path, p.what, p.nearest, p.next, text.file, line(p.path))
         for p in error.problems
     ])  # fmt: skip
 

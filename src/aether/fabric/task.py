@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -338,7 +338,9 @@ def unknown_accelerators(task: Task, catalog: Catalog, line: document.Document |
                 at: document.Path_ = (
                     ("resources", "accelerators") if alone else ("resources", "any_of", i, "accelerators")
                 )
-                told.append(_placed(unknown(document.dotted(at), "accelerator", name.lower(), known), line, at))
+                problem = unknown(document.dotted(at), "accelerator", name.lower(), known)
+                near = problem.nearest or nearest(name, {k.partition("-")[0] for k in known})
+                told.append(_placed(replace(problem, nearest=near), line, at))
     return told
 
 
