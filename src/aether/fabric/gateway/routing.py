@@ -18,21 +18,16 @@ DRAIN_S = 30.0  # of the wall: most answers end within it, so that none is begun
 DARK_SOON_S = 60.0  # of the wall: an eclipse that begins within it may lower the clocks during an answer
 DARK_S = 0.02  # for an eclipse that nears: decides among hosts alike, never against one half as far away
 SLOW_S = 1.0  # for clocks that are all lost, in proportion before: by what an answer of about a second takes longer
-LOW_CHARGE_SHARE, CHARGE_S = (
-    0.3,
-    0.1,
-)  # below it a battery nears its floor, where power is cut; in proportion to what it lacks
-FULL_SHARE, FULL_S = (
-    0.9,
-    1.0,
-)  # above it a KV cache has no room for long answers: requests are thrown out and read again, or wait
+LOW_CHARGE_SHARE = 0.3  # below it a battery nears its floor, where power is cut
+CHARGE_S = 0.1  # for an empty one; in proportion to what it lacks
+FULL_SHARE = 0.9  # above it a KV cache has no room for long answers: requests are thrown out and read again, or wait
+FULL_S = 1.0  # for a full one
 ENERGY_S_J_USD = 0.01 * 3.6e7  # 10 ms for each 0.1 USD/kWh: decides among hosts that are otherwise alike
 WORTH_S_USD = 100.0  # that a dollar is waited for: 36 USD are the hour of whoever waits
 ANSWER_MTOK = 0.001  # that a price is weighed by: a thousand tokens read, a thousand written
 
-Offer = tuple[
-    feed.DeploymentFacts, feed.AdapterFacts | None
-]  # what a model's name stands for: a deployment, and what it was tuned to
+# what a model's name stands for: a deployment, and what it was tuned to
+Offer = tuple[feed.DeploymentFacts, feed.AdapterFacts | None]
 
 
 @dataclass(slots=True)
