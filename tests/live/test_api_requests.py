@@ -197,6 +197,19 @@ def test_a_length_that_is_none_or_too_large_is_refused_before_the_body(shared, l
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
+@pytest.mark.parametrize("path", ["/v1/feedback", "/v1/fine_tuning/jobs"])
+def test_what_callers_of_models_send_is_bounded_by_what_it_can_be(shared, path):
+    body = b'{"model": "' + b"x" * (1 << 20) + b'"}'
+
+    async def pieces():
+        yield body
+
+    for content in (body, pieces()):
+        answer = shared.ask("POST", path, content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+    assert (answer.json()["error"]["code"], answer.json()["error"]["param"]) == ("request_too_large", None)
+
+
 def test_a_body_without_length_is_cut_at_the_limit(api, monkeypatch):
     monkeypatch.setattr(frame, "LARGEST_BODY", 1_000_000)
     sent = 0

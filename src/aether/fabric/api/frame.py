@@ -37,6 +37,10 @@ from aether.scenario.document import Document, dotted
 
 log = logging.getLogger(__name__)
 LARGEST_BODY = 32_000_000  # bytes; a thousand tasks with long scripts are 10 MB, files travel as blobs
+ASKED_BY_ANYONE = ("/v1/feedback", "/v1/fine_tuning/")  # through the gateway, whose callers may be many and unknown
+LARGEST_ASKED = (
+    1 << 20
+)  # bytes; the longest feedback is 100,000 characters, of six bytes at most where they are escaped
 ANSWER_S = 15.0  # that a write waits for the store before the caller is told to come again
 MOST_WATCHERS = 200  # that follow at once: each costs a reading of the log with every change
 GATEWAY = "/gateway"  # its name among those who have tokens; no host is called so
@@ -348,16 +352,18 @@ class Bounded:
     def __init__(self, app: ASGIApp, most_blob_bytes: int) -> None:
         self.app, self.most_blob_bytes = app, most_blob_bytes
 
+    def most_bytes(self, method: str, path: str) -> int:
+        """Of a body to this path."""
+        if (method == "PUT" and "/blobs/" in path) or (method, path) == ("POST", "/v1/files"):
+            return self.most_blob_bytes
+        return LARGEST_ASKED if path.startswith(ASKED_BY_ANYONE) else LARGEST_BODY
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        blob = (scope["method"] == "PUT" and "/blobs/" in scope["path"]) or (scope["method"], scope["path"]) == (
-            "POST",
-            "/v1/files",
-        )
-        most = self.most_blob_bytes if blob else LARGEST_BODY
+        most = self.most_bytes(scope["method"], scope["path"])
         length = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
         if not length.isdigit():
             await told(400, "refused", "Content-Length is no number")(scope, receive, send)

@@ -18,7 +18,7 @@ from aether.fabric.core.plane import Refused
 from aether.fabric.store.store import StoreAway, StoreError, StoreFull
 
 TYPES = {401: "invalid_request_error", 403: "permission_error", 404: "invalid_request_error", 429: "rate_limit_error"}
-CODES = {401: "invalid_api_key", 404: "not_found", 409: "conflict", 413: "too_large"}
+CODES = {401: "invalid_api_key", 404: "not_found", 409: "conflict", 413: "request_too_large"}
 
 
 class VendorRoute(APIRoute):

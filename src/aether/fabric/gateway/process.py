@@ -145,6 +145,8 @@ def _lost(request: web.Request, status: int) -> Trouble:
     """What the vendor would say where control knows no such endpoint, or failed."""
     if status in (404, 405):
         return Trouble("missing", f"Invalid URL ({request.method} {request.path[:200]})", code="unknown_url")
+    if status == 413:
+        return Trouble("too-large", f"The request is larger than {request.path[:200]} takes.")
     return Trouble("unavailable", "The fabric's control failed at this request.", status=status)
 
 
