@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import threading
 import time
+import tracemalloc
 
 from aether.fabric.gateway.asks import Caller, ModelInfo, Route, Trouble, Whole
 from aether.fabric.gateway.front import application, serve
@@ -188,3 +190,19 @@ def until(true, limit_s=30.0):
     while not true():
         assert time.monotonic() < end, "it did not come to be"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def kept():
+    """The bytes that are held at the end and were not at the beginning, as a list of one: of what Python's search for cycles has not let go."""
+    made = []
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        yield made
+        made.append(tracemalloc.get_traced_memory()[0] - before)
+    finally:
+        tracemalloc.stop()
+        gc.enable()

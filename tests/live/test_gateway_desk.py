@@ -13,6 +13,7 @@ from aether.fabric.gateway.feed import AdapterFacts, KeyFacts
 from aether.fabric.gateway.meter import Meter
 from aether.fabric.gateway.upstream import Upstream
 from aether.fabric.tenancy import new_key
+from gateway_play import kept
 from upstream_play import PlayedServer, fed
 
 TEXT = "one two three four"
@@ -397,3 +398,35 @@ async def test_a_tuned_model_whose_server_has_begun_anew_is_waited_for(stand):
     there = tuple(r.model_copy(update={"adapters": ("ftjob-1",)}) for r in d.replicas)
     stand.take(deployments=(d.model_copy(update={"replicas": there}),))
     assert (await asking).route.host == "a/0"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("mode", ["well", "wrong", "full", "fault", "dies"])
+def test_a_request_is_let_go_once_it_is_answered_whatever_the_answer(tmp_path, mode, stream):
+    long = 1_000_000
+
+    async def asked(stand, text):
+        for server in stand.servers:
+            server.asked.clear()
+        body = {"model": "small", "messages": [{"role": "user", "content": text}]}
+        with contextlib.suppress(Trouble):
+            if stream:
+                async for _ in await stand.desk.stream(stand.ask(True, body=body)):
+                    pass
+            else:
+                await stand.desk.whole(stand.ask(body=body))
+
+    async def whole():
+        async with Stand(tmp_path, 2) as stand:
+            for server in stand.servers:
+                server.mode = mode
+            await asked(stand, "first")
+            with kept() as bytes_:
+                for n in range(12):
+                    await asked(stand, f"{n}" + "x" * long)
+                for server in stand.servers:
+                    server.asked.clear()
+                await asyncio.sleep(0.05)
+        assert bytes_[0] < 6 * long  # of twelve; the last one's may be on its way out of the sockets
+
+    asyncio.run(whole())

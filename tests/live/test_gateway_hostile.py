@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aether.fabric.gateway.front import COUNTS, SPOKEN
-from gateway_play import KEY, PlayDesk, chunk, front, streamed, until
+from gateway_play import KEY, PlayDesk, chunk, front, kept, streamed, until
 
 PATHS = [*SPOKEN, *COUNTS]
 CHAT = {"model": "aether-tiny", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
@@ -184,6 +184,17 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(play, path):
         answer = raw.post(path, content=chunks)
         assert answer.status_code == 413
         assert shaped(path, answer)
+
+
+def test_what_was_read_of_a_body_that_is_refused_is_let_go(play):
+    _, raw, _ = play
+    broken = b'{"model": "' + b"x" * (LIMIT - 99)
+    with kept() as bytes_:
+        for _ in range(8):
+            with contextlib.suppress(httpx.WriteError):
+                assert raw.post("/v1/messages", content=(b"x" * 65536 for _ in range(40))).status_code == 413
+            assert raw.post("/v1/messages", content=broken).status_code == 400
+    assert bytes_[0] < 6 * LIMIT  # of sixteen
 
 
 def test_a_small_body_that_swells_is_refused(play):

@@ -207,10 +207,12 @@ def test_a_hundred_megabytes_are_refused_and_not_kept(gateway, path):
     before = gateway.memory_mb()
     told = gateway.wire(gateway.head(f"Content-Length: {100 << 20}", path=path) + b"{" * 1000)
     assert told.startswith(b"HTTP/1.1 413 ")
-    chunks = (b"x" * 65536 for _ in range(1600))
-    with contextlib.suppress(httpx.WriteError):
-        refused(path, gateway.http.post(path, content=chunks), 413)
-    assert gateway.memory_mb() - before < GROWS_MB
+    for _ in range(8):
+        chunks = (b"x" * 65536 for _ in range(1600))
+        with contextlib.suppress(httpx.WriteError):
+            refused(path, gateway.http.post(path, content=chunks), 413)
+        # of 32 MB that were read each time; the allocator keeps up to two such pieces for the next
+        assert gateway.memory_mb() - before < 2.5 * GROWS_MB
 
 
 def test_a_hundred_megabytes_for_control_or_the_model_server_are_refused_too(gateway, tiny):
@@ -220,6 +222,9 @@ def test_a_hundred_megabytes_for_control_or_the_model_server_are_refused_too(gat
             chunks = (b"x" * 65536 for _ in range(1600))
             with contextlib.suppress(httpx.WriteError, httpx.ReadError):
                 refused(path, target.http.post(path, content=chunks), 413)
+            with contextlib.suppress(httpx.WriteError, httpx.ReadError):
+                error = refused(path, target.http.post(path, content=b"x" * (3 << 20)), 413)
+                assert "control" not in error["message"]
         assert target.memory_mb() - before < GROWS_MB
 
 

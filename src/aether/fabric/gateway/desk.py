@@ -429,7 +429,8 @@ class _Flow:
                     yield shown
             if last := self._told.last():
                 yield last
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            error.__traceback__ = None  # its connection keeps it, and the request with it
             self._opened.close()
             self._end(True)
             raise Trouble("broken", "The model's server was lost in mid-answer.") from None

@@ -246,15 +246,14 @@ class Front:
     async def body(self, visit: Visit) -> bytearray:
         """A request's body, read no further than the limit."""
         request, raw = visit.request, bytearray()
-        said = Trouble("too-large", f"The request is larger than {self.body_bytes} bytes.")
         if (request.content_length or 0) > self.body_bytes:
-            raise said
+            raise self.too_large()
         try:
             async with asyncio.timeout(self.body_s):
                 async for chunk in request.content.iter_any():
                     raw += chunk
                     if len(raw) > self.body_bytes:
-                        raise said
+                        raise self.too_large()
         except TimeoutError:
             raise Trouble(
                 "invalid", "The request's body did not come in time.", status=408, code="request_timeout"
@@ -262,6 +261,10 @@ class Front:
         except (web.RequestPayloadError, ValueError):
             raise Trouble("invalid", "The request's body cannot be read.") from None
         return raw
+
+    def too_large(self) -> Trouble:
+        """What is said of a body beyond the limit; made anew each time, for a trouble keeps the frame, and so the body, that it was raised in."""
+        return Trouble("too-large", f"The request is larger than {self.body_bytes} bytes.")
 
     def ask(self, visit: Visit, dialect: Dialect, asked: Asked, caller: Caller) -> Ask:
         """What is asked of the desk."""

@@ -306,6 +306,8 @@ async def race(
     too late). Raises Trouble as a server does; "overloaded" where all had no room, "unavailable" where none answered.
     """
     running: dict[asyncio.Task[Any], T] = {}
+    task: asyncio.Task[Any] | None = None
+    done: set[asyncio.Task[Any]] = set()
     failures: list[Again] = []
     left, tries = list(ways)[:MOST_TRIES], 0
     try:
@@ -322,12 +324,16 @@ async def race(
                 try:
                     return task.result(), way, tries
                 except Again as error:
-                    failures.append(error)
+                    failures.append(error.with_traceback(None))
         raise _none(failures)
     finally:
-        for task in running:
-            task.cancel()
-            task.add_done_callback(lambda t: _late(t, drop))
+        for loser in running:
+            loser.cancel()
+            loser.add_done_callback(lambda t: _late(t, drop))
+        done, task = (
+            set(),
+            None,
+        )  # what is raised here must not lead back to itself: it would keep the request in memory
 
 
 def _late(task: asyncio.Task[Any], drop: Callable[[Any], None]) -> None:
